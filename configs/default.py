@@ -1,0 +1,104 @@
+"""Every configuration field with its default: pix2pix as the PyTorch baseline trains it.
+
+The other files of this folder state only what differs from this one. Override any
+field on the command line: `python launch.py --config=configs/facades.py --config.seed=1`.
+"""
+
+import ml_collections
+
+
+def get_config() -> ml_collections.ConfigDict:
+    """Returns the defaults of all fields; the experiment files change some and lock nothing."""
+    config = ml_collections.ConfigDict()
+    config.name = "default"  # name of the run; the default workdir is runs/<name>
+    config.method = "pix2pix"  # what is trained: a module of pix2pix_jax/methods
+    config.seed = 0  # seeds initialisation, data order, jitter and dropout
+    config.init_from = ""  # generator to start from: a workdir of ours, or a PyTorch .pth file
+
+    config.data = data = ml_collections.ConfigDict()
+    data.name = "synthetic"  # synthetic, or a data set of data/tfds_builders.py (facades, maps, ...)
+    data.dir = ""  # folder with a local copy (train/ val/ test/); empty: the named data set
+    data.tfds_dir = ""  # where TFDS keeps prepared data; empty: ~/tensorflow_datasets
+    data.train_split = "train"  # split (or folder) to train on
+    data.eval_split = "val"  # split (or folder) for validation during training and for --mode=eval
+    data.max_items = 0  # use only the first so many examples of a split; 0: all
+    data.direction = "AtoB"  # AtoB: A is the input and B the target; BtoA: the reverse
+    data.input_channels = 3  # channels of the input image: 1 (grayscale) or 3
+    data.output_channels = 3  # channels of the target image: 1 (grayscale) or 3
+    data.preprocess = "resize_and_crop"  # or: crop, scale_width, scale_width_and_crop, none
+    data.load_size = (286, 286)  # (height, width) that images are resized to before the crop
+    data.crop_size = (256, 256)  # (height, width) of the crop: what the networks see
+    data.resize_method = "bicubic"  # interpolation of the resize: bicubic, bilinear or nearest
+    data.flip = True  # mirror left-right with probability 1/2, both images of a pair alike
+    data.cache_mb = 4096  # data sets up to this size (MiB, resized) live on the device as uint8
+    data.num_threads = 4  # threads that decode and resize images
+    data.prefetch = 4  # dispatches prepared ahead when a data set does not fit the cache
+    data.synthetic_train = 400  # training pairs of the synthetic data set
+    data.synthetic_eval = 20  # validation and test pairs of the synthetic data set
+    data.synthetic_size = 64  # height and width of the synthetic images
+
+    config.model = model = ml_collections.ConfigDict()
+    model.generator = "unet_256"  # unet_<size> (log2(size) downsamplings) or resnet_<n>blocks
+    model.ngf = 64  # filters of the generator's first layer
+    model.norm = "batch"  # normalisation: batch, instance or none
+    model.norm_eps = 1e-5  # epsilon inside the normalisation's square root
+    model.norm_momentum = 0.1  # weight of the new batch in the running statistics (as PyTorch)
+    model.norm_affine = False  # instance norm only: learn a scale and a bias
+    model.norm_innermost = False  # U-Net: normalise the innermost downsampling too (TF tutorial)
+    model.sync_batch_norm = False  # batch statistics over all devices instead of each device
+    model.bias = "torch"  # torch: as PyTorch; last: tf tutorials, last layers only; none: nowhere
+    model.dropout = 0.5  # dropout rate of the generator; 0: none
+    model.dropout_blocks = (2, 3, 4)  # U-Net ups with dropout, 1 = innermost (ngf*8-wide ones only)
+    model.leaky_slope = 0.2  # slope of LeakyReLU below zero
+    model.skip_first = True  # U-Net concatenation: [skip, up] (PyTorch), else [up, skip] (paper)
+    model.upsample = "transposed"  # or resize: x2, reflect pad, 3x3 conv (against checkerboards)
+    model.padding = "reflect"  # ResNet padding: reflect, replicate or zero
+    model.discriminator = "patchgan"  # patchgan, or pixel (1x1 receptive field)
+    model.ndf = 64  # filters of the discriminator's first layer
+    model.n_layers = 3  # strided layers of the PatchGAN: 3 gives the 70x70 receptive field
+    model.init_type = "normal"  # kernels: normal, xavier, kaiming or orthogonal
+    model.init_gain = 0.02  # standard deviation (normal) or gain of the initialisation
+    model.dtype = "float32"  # computation: float32 or bfloat16 (parameters stay float32)
+
+    config.loss = loss = ml_collections.ConfigDict()
+    loss.gan_mode = "vanilla"  # vanilla (cross entropy), lsgan (squares) or wgangp
+    loss.lambda_gan = 1.0  # weight of the generator's adversarial loss; 0: no discriminator
+    loss.lambda_l1 = 100.0  # weight of the L1 distance to the target; 0: none
+    loss.conditional = True  # the discriminator sees the input beside the output
+    loss.d_loss_factor = 0.5  # weight of the discriminator's (real + fake) loss
+    loss.lambda_gp = 10.0  # weight of the gradient penalty (wgangp)
+    loss.update_order = "d_then_g"  # G judged by the updated D; or simultaneous (TF tutorial)
+
+    config.optim = optim = ml_collections.ConfigDict()
+    optim.learning_rate = 2e-4  # Adam's step size
+    optim.beta1 = 0.5  # Adam's decay of the first moment
+    optim.beta2 = 0.999  # Adam's decay of the second moment
+    optim.eps = 1e-8  # Adam's epsilon, outside the square root
+    optim.policy = "linear"  # linear, step, plateau, cosine or constant, by epoch as in PyTorch
+    optim.epochs = 100  # epochs at the constant learning rate (cosine: the half period)
+    optim.epochs_decay = 100  # epochs of linear decay after that (trained under every policy)
+    optim.decay_every = 50  # step: epochs between decays
+    optim.decay_factor = 0.1  # step and plateau: what the learning rate is multiplied with
+    optim.plateau_patience = 5  # plateau: validations without improvement before a decay
+    optim.plateau_threshold = 0.01  # plateau: relative improvement that counts
+
+    config.train = train = ml_collections.ConfigDict()
+    train.batch_size = 1  # images a step, over all devices
+    train.num_steps = 0  # steps to train; 0: optim.epochs + optim.epochs_decay epochs
+    train.steps_per_call = 0  # steps fused in one dispatch; 0: 1 on CPU, up to 20 elsewhere
+    train.log_every = 100  # steps between progress lines and TensorBoard scalars
+    train.sample_every = 2000  # steps between sample grids; 0: none
+    train.eval_every = 4000  # steps between validations; 0: only at the end
+    train.checkpoint_every = 4000  # steps between checkpoints; 0: only at the end
+    train.keep_last = 2  # newest checkpoints kept
+    train.best_metric = "l1"  # validation metric of the best checkpoint: l1, psnr or ssim
+    train.num_samples = 6  # fixed validation images in each sample grid
+
+    config.eval = evaluation = ml_collections.ConfigDict()
+    evaluation.checkpoint = "best"  # checkpoint of eval and translate: best, latest or a step
+    evaluation.batch_size = 8  # images computed at once; changes speed, not results
+    evaluation.noise_samples = 1  # outputs drawn for each image (dropout is the noise)
+    evaluation.norm_mode = "batch"  # batch: each image's own statistics (paper); running: averages
+    evaluation.dropout = True  # keep dropout on, as in the paper
+    evaluation.fit = "resize"  # translate, other sizes: resize to crop_size and back, or pad
+    return config

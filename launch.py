@@ -1,0 +1,91 @@
+"""Trains, evaluates or applies an image-to-image translator.
+
+python launch.py --config=configs/facades.py                      train (resumes by itself)
+python launch.py --config=configs/facades.py --mode=eval          metrics and pages of a split
+python launch.py --config=configs/facades.py --mode=translate --input=photos --output=results
+"""
+
+import difflib
+import re
+import sys
+
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "The experiment, a file of configs/ (configs/quickstart.py is a good first)."
+)
+WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; runs/<config.name> if not given.")
+MODE = flags.DEFINE_enum("mode", "train", ["train", "eval", "translate"], "What to do.")
+INPUT = flags.DEFINE_string("input", None, "translate: an image, or a folder of images.")
+OUTPUT = flags.DEFINE_string("output", None, "translate: the folder that results go to.")
+
+
+def main(argv: list[str]) -> None:
+    """Runs one mode; prints one line for what a user can mend."""
+    if len(argv) > 1:
+        sys.exit(f"error: unexpected argument {argv[1]!r}: flags are written --name=value")
+    if CONFIG.value is None:
+        sys.exit("error: give an experiment, for example --config=configs/quickstart.py")
+    if MODE.value == "translate" and not (INPUT.value and OUTPUT.value):
+        sys.exit("error: --mode=translate takes --input=FILE_OR_FOLDER and --output=FOLDER")
+    config = CONFIG.value
+    workdir = WORKDIR.value or f"runs/{config.name}"
+    try:
+        # Imported here: a mistaken flag is told at once, not after the libraries have loaded.
+        if MODE.value == "train":
+            from pix2pix_jax.train import train
+
+            train(config, workdir)
+        elif MODE.value == "eval":
+            from pix2pix_jax.evaluate import evaluate
+
+            evaluate(config, workdir)
+        else:
+            from pix2pix_jax.translate import translate
+
+            failed = translate(config, workdir, INPUT.value, OUTPUT.value)
+            sys.exit(1 if failed else 0)
+    except (ValueError, OSError, FloatingPointError) as error:
+        logging.debug("", exc_info=True)
+        sys.exit(f"error: {error}  (--verbosity=1 shows where)")
+
+
+def parse_flags(argv: list[str]) -> list[str]:
+    """Parses the flags; turns an unknown config field into a line with the nearest right one."""
+    try:
+        return app.parse_flags_with_usage(argv)
+    except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
+        sys.exit(f"error: {_explain(argv, error)}")
+
+
+def _explain(argv, error):
+    """One sentence on why the config's flags could not be parsed."""
+    from configs.default import get_config
+
+    fields = _fields(get_config())
+    for argument in argv[1:]:
+        if not (match := re.match(r"--config\.([\w.]+)", argument)):
+            continue
+        name = match[1]
+        if name not in fields:
+            last = name.rsplit(".", 1)[-1]
+            close = difflib.get_close_matches(name, fields, 1) or [
+                field for field in fields if field.rsplit(".", 1)[-1] == last
+            ]
+            hint = f"did you mean config.{close[0]}?" if close else "configs/default.py lists all"
+            return f"there is no config.{name}: {hint}"
+    return " ".join(str(error).split()) or repr(error)
+
+
+def _fields(config, prefix=""):
+    names = []
+    for name, value in config.items():
+        nested = hasattr(value, "items")
+        names += _fields(value, f"{prefix}{name}.") if nested else [prefix + name]
+    return names
+
+
+if __name__ == "__main__":
+    logging.set_verbosity(logging.WARNING)
+    app.run(main, flags_parser=parse_flags)

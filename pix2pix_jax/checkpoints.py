@@ -1,0 +1,216 @@
+"""Checkpoints of the whole training state (orbax), and the config kept beside them.
+
+workdir/checkpoints/<step>/ holds one state; workdir/config.json the config that made it.
+"""
+
+import json
+import os
+import pathlib
+import shutil
+from typing import Any
+
+import jax
+import ml_collections
+import numpy as np
+import orbax.checkpoint as ocp
+from absl import logging
+from orbax.checkpoint.checkpoint_managers import preservation_policy as preservation
+
+from pix2pix_jax.methods.state import TrainState
+from pix2pix_jax.metrics import METRICS
+
+Path = str | os.PathLike[str]
+CONFIG_FILE = "config.json"
+NETWORK_FIELDS = ("method", "model", "data.input_channels", "data.output_channels")
+
+
+class Checkpoints:
+    """Saves in the background, keeps the newest `keep_last` and the best by `best_metric`.
+
+    A save appears under its final name only when it is whole, so a process killed at any moment
+    leaves the checkpoints before it as they were.
+    """
+
+    def __init__(
+        self, workdir: Path, keep_last: int = 2, best_metric: str = "l1", create: bool = True
+    ):
+        self.folder = pathlib.Path(workdir).absolute() / "checkpoints"
+        higher_is_better = METRICS[best_metric][1]
+
+        def best(metrics: dict[str, float]) -> float:
+            return metrics[best_metric]
+
+        policy = preservation.AnyPreservationPolicy(
+            [
+                preservation.LatestN(keep_last),
+                preservation.BestN(
+                    get_metric_fn=best,
+                    reverse=not higher_is_better,
+                    n=1,
+                    keep_checkpoints_without_metrics=False,
+                ),
+            ]
+        )
+        options = ocp.CheckpointManagerOptions(
+            best_fn=best,
+            best_mode="max" if higher_is_better else "min",
+            preservation_policy=policy,
+            create=create,
+        )
+        self._manager = ocp.CheckpointManager(self.folder, options=options)
+
+    def save(self, state: TrainState, metrics: dict[str, float] | None = None) -> None:
+        """Saves `state` under its step; returns once it is copied off the device.
+
+        Raises:
+            OSError: this save or the one before could not be written (a full disk, say).
+        """
+        step = int(state.step)
+        if step in self._manager.all_steps():
+            return  # a finished run that was started again
+        # A copy of our own: the next step donates, and so overwrites, the device's buffers.
+        state = jax.tree.map(lambda x: np.array(x, copy=True), state)
+        self._guard(
+            lambda: self._manager.save(step, args=ocp.args.StandardSave(state), metrics=metrics)
+        )
+
+    def wait(self) -> None:
+        """Waits until the last save is on disk. Raises OSError as `save` does."""
+        self._guard(self._manager.wait_until_finished)
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._manager.close()
+
+    def _guard(self, action):
+        try:
+            return action()
+        except Exception as error:
+            free = shutil.disk_usage(self.folder).free / 2**20
+            kept = self.latest
+            raise OSError(
+                f"a checkpoint could not be written to {self.folder} ({free:.0f} MiB free): {error}. "
+                + (f"The one at step {kept} is whole" if kept else "None was saved before")
+                + "; make room and run the same command to go on"
+            ) from error
+
+    @property
+    def latest(self) -> int | None:
+        """Step of the newest checkpoint on disk."""
+        return max(_saved_steps(self.folder), default=None)
+
+    @property
+    def best(self) -> int | None:
+        """Step of the best checkpoint; the newest when none has been validated."""
+        step = self._manager.best_step()
+        return self.latest if step is None else step
+
+    def find(self, which: str | int) -> int:
+        """Step of the checkpoint called best, latest or by its number.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+        steps = _saved_steps(self.folder)
+        if not steps:
+            raise FileNotFoundError(
+                f"no checkpoint in {self.folder}: train first, or give --workdir the folder of a "
+                "finished run"
+            )
+        if which in ("best", "latest"):
+            return self.best if which == "best" else self.latest
+        if str(which).isdigit() and int(which) in steps:
+            return int(which)
+        raise FileNotFoundError(
+            f"no checkpoint {which!r} in {self.folder}: there are best, latest, "
+            + ", ".join(map(str, steps))
+        )
+
+    def restore(self, target: TrainState, step: int) -> TrainState:
+        """The state saved at `step`, placed as `target` (arrays or their abstract form) says."""
+        return self._manager.restore(step, args=ocp.args.StandardRestore(target))
+
+
+def restore_variables(workdir: Path, step: int, target: dict[str, Any]) -> dict[str, Any]:
+    """Parameters and batch statistics of some networks, without their optimizers' states.
+
+    Args:
+        workdir: the run's folder.
+        step: of a checkpoint in it.
+        target: {name: {"params": ..., "batch_stats": ...}} in abstract form, with shardings.
+    """
+    folder = pathlib.Path(workdir).absolute() / "checkpoints"
+    item = {"networks": target}
+    args = ocp.args.PyTreeRestore(
+        item,
+        partial_restore=True,
+        restore_args=ocp.checkpoint_utils.construct_restore_args(item),
+    )
+    with ocp.CheckpointManager(folder) as manager:
+        return manager.restore(step, args=args)["networks"]
+
+
+def _saved_steps(folder: pathlib.Path) -> list[int]:
+    return sorted(int(path.name) for path in folder.glob("*") if path.name.isdigit())
+
+
+def check_space(workdir: Path, state: Any) -> None:
+    """Raises OSError when the disk cannot hold two more checkpoints of `state`."""
+    size = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state))
+    free = shutil.disk_usage(workdir).free
+    if free < 2 * size:
+        raise OSError(
+            f"{workdir} has {free / 2**20:.0f} MiB free, and a checkpoint of this network takes "
+            f"{size / 2**20:.0f}: make room for two, or choose another --workdir"
+        )
+
+
+def write_config(workdir: Path, config: ml_collections.ConfigDict) -> None:
+    """Writes the whole config beside the checkpoints, atomically."""
+    path = pathlib.Path(workdir) / CONFIG_FILE
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(config.to_json_best_effort(indent=2, sort_keys=True) + "\n")
+    temporary.replace(path)
+
+
+def read_config(workdir: Path) -> dict[str, Any] | None:
+    """The config in `workdir`, as nested dicts; None when the folder has none."""
+    path = pathlib.Path(workdir) / CONFIG_FILE
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def check_same_network(workdir: Path, config: ml_collections.ConfigDict) -> None:
+    """Compares `config` with the one in `workdir`; says which other fields changed.
+
+    Raises:
+        ValueError: they describe different networks, so the checkpoint cannot be restored.
+    """
+    stored = read_config(workdir)
+    if stored is None:
+        return
+    old, new = flatten(stored), flatten(json.loads(config.to_json_best_effort()))
+    changed = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
+    wrong = [key for key in changed if key.startswith(NETWORK_FIELDS)]
+    wrong = [key for key in wrong if key not in ("model.dtype", "model.sync_batch_norm")]
+    if wrong:
+        raise ValueError(
+            f"the checkpoints in {workdir} are of another network: "
+            + ", ".join(f"{key} is {old.get(key)} there, {new.get(key)} here" for key in wrong)
+            + ". Set these fields as they are there, or choose another --workdir"
+        )
+    for key in changed:
+        if not key.startswith("eval."):
+            logging.info("config.%s was %s, is now %s", key, old.get(key), new.get(key))
+
+
+def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"model": {"ngf": 64}} -> {"model.ngf": 64}."""
+    flat = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat

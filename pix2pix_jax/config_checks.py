@@ -1,0 +1,75 @@
+"""Checks of a config before any work starts: one clear error, naming the field and the mend."""
+
+import difflib
+from typing import Any
+
+from pix2pix_jax import losses, optim
+from pix2pix_jax.methods import METHODS
+from pix2pix_jax.metrics import METRICS
+
+CHOICES = {
+    "method": tuple(METHODS),
+    "data.direction": ("AtoB", "BtoA"),
+    "data.preprocess": (
+        "resize_and_crop",
+        "crop",
+        "scale_width",
+        "scale_width_and_crop",
+        "none",
+    ),
+    "data.resize_method": ("bicubic", "bilinear", "nearest"),
+    "loss.gan_mode": losses.GAN_MODES,
+    "optim.policy": optim.POLICIES,
+    "train.best_metric": tuple(METRICS),
+    "eval.norm_mode": ("batch", "running"),
+    "eval.fit": ("resize", "pad"),
+}
+POSITIVE = (
+    "train.batch_size",
+    "train.log_every",
+    "train.keep_last",
+    "train.num_samples",
+    "eval.batch_size",
+    "eval.noise_samples",
+    "data.num_threads",
+    "data.prefetch",
+    "model.ngf",
+    "model.ndf",
+    "model.n_layers",
+)
+
+
+def check(config: Any, num_devices: int) -> None:
+    """Raises ValueError for a field that no run could work with."""
+    for field, choices in CHOICES.items():
+        value = get(config, field)
+        if value not in choices:
+            close = difflib.get_close_matches(str(value), choices, 1)
+            hint = f"did you mean {close[0]}?" if close else f"choose one of {', '.join(choices)}"
+            raise ValueError(f"config.{field} is {value!r}: {hint}")
+    for field in POSITIVE:
+        if get(config, field) < 1:
+            raise ValueError(f"config.{field} is {get(config, field)}: it must be at least 1")
+    if config.train.batch_size % num_devices:
+        raise ValueError(
+            f"config.train.batch_size is {config.train.batch_size}, which {num_devices} devices "
+            f"cannot share evenly: make it a multiple of {num_devices}"
+        )
+    data = config.data
+    if data.preprocess == "resize_and_crop" and any(
+        load < crop for load, crop in zip(data.load_size, data.crop_size, strict=True)
+    ):
+        raise ValueError(
+            f"config.data.load_size {tuple(data.load_size)} is smaller than config.data.crop_size "
+            f"{tuple(data.crop_size)}: the crop must fit into the resized image"
+        )
+    for field in ("input_channels", "output_channels"):
+        if data[field] not in (1, 3):
+            raise ValueError(f"config.data.{field} is {data[field]}: images have 1 or 3 channels")
+
+
+def get(config: Any, field: str) -> Any:
+    """The value of a dotted field."""
+    for name in field.split("."):
+        config = config[name]
+    return config

@@ -1,0 +1,48 @@
+"""Random crop and mirror on the device. Images are uint8 until the last step, then [-1, 1]."""
+
+import jax
+import jax.numpy as jnp
+
+
+def to_float(images: jax.Array) -> jax.Array:
+    """uint8 levels to float32 in [-1, 1]."""
+    return images.astype(jnp.float32) / 127.5 - 1.0
+
+
+def to_uint8(images: jax.Array) -> jax.Array:
+    """[-1, 1] to the nearest uint8 level; the inverse of `to_float`."""
+    return jnp.round(jnp.clip((images + 1.0) * 127.5, 0, 255)).astype(jnp.uint8)
+
+
+def draw(
+    key: jax.Array, sizes: jax.Array, crop_size: tuple[int, int], flip: bool
+) -> tuple[jax.Array, jax.Array]:
+    """Draws crop corners and mirroring, one for each image.
+
+    Args:
+        key: random key.
+        sizes: int32 [B, 2], height and width of each image (it may be padded beyond them).
+        crop_size: (height, width).
+        flip: whether to mirror at all.
+
+    Returns:
+        corners int32 [B, 2], uniform over all positions where the crop lies in the image, and
+        mirrored bool [B], true with probability 1/2.
+    """
+    corner_key, flip_key = jax.random.split(key)
+    corners = jax.random.randint(corner_key, sizes.shape, 0, sizes - jnp.array(crop_size) + 1)
+    mirrored = jax.random.bernoulli(flip_key, 0.5, sizes.shape[:1])
+    return corners, mirrored & flip
+
+
+def crop_and_flip(
+    images: jax.Array, corners: jax.Array, mirrored: jax.Array, crop_size: tuple[int, int]
+) -> jax.Array:
+    """Cuts uint8 [B, H, W, C] to [B, h, w, C] at `corners` and mirrors where told."""
+
+    def one(image, corner, mirror):
+        size = (*crop_size, image.shape[-1])
+        crop = jax.lax.dynamic_slice(image, (corner[0], corner[1], jnp.int32(0)), size)
+        return jnp.where(mirror, crop[:, ::-1], crop)
+
+    return jax.vmap(one)(images, corners, mirrored)

@@ -1,0 +1,50 @@
+"""Objectives. Images are float32 NHWC in [-1, 1], logits float32 of any shape."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+
+GAN_MODES = ("vanilla", "lsgan", "wgangp")
+
+
+def gan_loss(logits: jax.Array, real: bool, mode: str) -> jax.Array:
+    """Mean loss of calling `logits` real or fake.
+
+    vanilla: cross entropy (Goodfellow et al. 2014, the non-saturating form for the generator);
+    lsgan: squared distance to 1 or 0 (Mao et al. 2017); wgangp: minus or plus the critic's mean.
+
+    Raises:
+        ValueError: unknown mode.
+    """
+    if mode == "vanilla":
+        return optax.sigmoid_binary_cross_entropy(logits, jnp.full_like(logits, real)).mean()
+    if mode == "lsgan":
+        return jnp.square(logits - real).mean()
+    if mode == "wgangp":
+        return -logits.mean() if real else logits.mean()
+    raise ValueError(f"loss.gan_mode is {mode!r}; choose one of {', '.join(GAN_MODES)}")
+
+
+def gradient_penalty(
+    critic: Callable[[jax.Array], jax.Array], key: jax.Array, real: jax.Array, fake: jax.Array
+) -> jax.Array:
+    """E[(|grad critic(x)| - 1)^2] at x drawn between real and fake (Gulrajani et al. 2017, eq. 3).
+
+    Args:
+        critic: [N, H, W, C] -> logits, summed over patches as the baseline does.
+        key: draws one mixing weight an image.
+        real: [N, H, W, C].
+        fake: [N, H, W, C].
+    """
+    weight = jax.random.uniform(key, (real.shape[0], 1, 1, 1))
+    mixed = weight * real + (1 - weight) * fake
+    gradient = jax.grad(lambda x: critic(x).sum())(mixed)
+    norm = jnp.sqrt(jnp.square(gradient + 1e-16).sum((1, 2, 3)))
+    return jnp.square(norm - 1).mean()
+
+
+def l1(output: jax.Array, target: jax.Array) -> jax.Array:
+    """Mean absolute difference."""
+    return jnp.abs(output - target).mean()

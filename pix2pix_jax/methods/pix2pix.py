@@ -1,0 +1,137 @@
+"""pix2pix: conditional adversarial networks with an L1 loss (Isola et al. 2017).
+
+A batch is {"input": [N, H, W, I], "target": [N, H, W, O]}, float32 in [-1, 1].
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from pix2pix_jax import losses, models
+from pix2pix_jax.methods.state import Network, TrainState, apply, create_network, epoch_of
+from pix2pix_jax.optim import Plateau, learning_rate
+
+UPDATE_ORDERS = ("d_then_g", "simultaneous")
+Step = Callable[[TrainState, dict[str, jax.Array]], tuple[TrainState, dict[str, jax.Array]]]
+
+
+def create_state(config: Any, key: jax.Array) -> TrainState:
+    """Freshly initialised networks G and, when its loss has weight, D."""
+    data = config.data
+    g_key, d_key = jax.random.split(key)
+    generator = models.build_generator(config.model, data.output_channels)
+    channels = data.input_channels
+    networks = {"G": create_network(generator, config.optim, g_key, 1, *data.crop_size, channels)}
+    if config.loss.lambda_gan:
+        discriminator = models.build_discriminator(config.model)
+        channels = data.output_channels + (data.input_channels if config.loss.conditional else 0)
+        networks["D"] = create_network(
+            discriminator, config.optim, d_key, 1, *data.crop_size, channels
+        )
+    return TrainState(jnp.zeros((), jnp.int32), networks, Plateau.create())
+
+
+def make_train_step(config: Any, num_examples: int, groups: int = 1) -> Step:
+    """The pure function that trains G and D on one batch.
+
+    Args:
+        config: the whole config.
+        num_examples: examples in an epoch, which the learning rate goes by.
+        groups: runs of images that batch norm normalises apart.
+
+    Returns:
+        (state, batch) -> (state, losses): g_gan and g_l1 with their weights, d_real, d_fake
+        and, for wgangp, d_gp without.
+    """
+    loss = config.loss
+    if loss.update_order not in UPDATE_ORDERS:
+        raise ValueError(
+            f"loss.update_order is {loss.update_order!r}; choose one of {', '.join(UPDATE_ORDERS)}"
+        )
+    generator = models.build_generator(config.model, config.data.output_channels, groups)
+    discriminator = models.build_discriminator(config.model, groups)
+    seed = jax.random.key(config.seed)
+
+    def judge(params, batch_stats, source, image):
+        pair = jnp.concatenate([source, image], axis=-1) if loss.conditional else image
+        return apply(discriminator, {"params": params, "batch_stats": batch_stats}, pair)
+
+    def discriminator_loss(params, batch_stats, key, source, fake, target):
+        """Fake before real, each with statistics of its own, as the baseline does."""
+        fake_logits, batch_stats = judge(params, batch_stats, source, fake)
+        real_logits, batch_stats = judge(params, batch_stats, source, target)
+        terms = {
+            "d_fake": losses.gan_loss(fake_logits, False, loss.gan_mode),
+            "d_real": losses.gan_loss(real_logits, True, loss.gan_mode),
+        }
+        total = loss.d_loss_factor * (terms["d_fake"] + terms["d_real"])
+        if loss.gan_mode == "wgangp":
+
+            def critic(image):
+                return judge(params, batch_stats, source, image)[0]
+
+            terms["d_gp"] = losses.gradient_penalty(critic, key, target, fake)
+            total += loss.lambda_gp * terms["d_gp"]
+        return total, (terms, batch_stats)
+
+    def train_step(state, batch):
+        source, target = batch["input"], batch["target"]
+        dropout_key, penalty_key = jax.random.split(jax.random.fold_in(seed, state.step))
+        epoch = epoch_of(state.step, config.train.batch_size, num_examples)
+        rate = learning_rate(config.optim, epoch) * state.plateau.scale
+        g = state.networks["G"]
+
+        def generate(params):
+            variables = {"params": params, "batch_stats": g.batch_stats}
+            return apply(generator, variables, source, rngs={"dropout": dropout_key})
+
+        fake, pull_back, g_stats = jax.vjp(generate, g.params, has_aux=True)
+        terms, networks = {}, {}
+
+        if loss.lambda_gan:
+            d = critic = state.networks["D"]
+            gradients, (terms, d_stats) = jax.grad(discriminator_loss, has_aux=True)(
+                d.params, d.batch_stats, penalty_key, source, jax.lax.stop_gradient(fake), target
+            )
+            d = d.update(config.optim, rate, gradients).replace(batch_stats=d_stats)
+            if loss.update_order == "d_then_g":
+                critic = d
+
+        def generator_loss(fake):
+            l1 = loss.lambda_l1 * losses.l1(fake, target)
+            if not loss.lambda_gan:
+                return l1, ({"g_l1": l1}, None)
+            logits, stats = judge(critic.params, critic.batch_stats, source, fake)
+            gan = loss.lambda_gan * losses.gan_loss(logits, True, loss.gan_mode)
+            return gan + l1, ({"g_gan": gan, "g_l1": l1}, stats)
+
+        fake_gradient, (g_terms, d_stats) = jax.grad(generator_loss, has_aux=True)(fake)
+        (gradients,) = pull_back(fake_gradient)
+        networks["G"] = g.update(config.optim, rate, gradients).replace(batch_stats=g_stats)
+        if loss.lambda_gan:
+            keeps_stats = loss.update_order == "d_then_g"
+            networks["D"] = d.replace(batch_stats=d_stats) if keeps_stats else d
+        return state.replace(step=state.step + 1, networks=networks), {**g_terms, **terms}
+
+    return train_step
+
+
+def make_translate(config: Any) -> Callable[[Network, jax.Array, jax.Array], jax.Array]:
+    """The pure function that translates images one by one, however many it is given.
+
+    Returns:
+        (variables of G, images [N, H, W, I], keys [N]) -> [N, H, W, O], all in [-1, 1]. Every
+        image has its own dropout key and, with eval.norm_mode "batch", its own statistics.
+    """
+    modes = ("batch", "running")
+    if config.eval.norm_mode not in modes:
+        raise ValueError(f"eval.norm_mode is {config.eval.norm_mode!r}; choose {' or '.join(modes)}")
+    generator = models.build_generator(config.model, config.data.output_channels)
+    settings = {"running": config.eval.norm_mode == "running", "dropout": config.eval.dropout}
+
+    def translate_one(variables, image, key):
+        return apply(generator, variables, image[None], rngs={"dropout": key}, **settings)[0][0]
+
+    return jax.vmap(translate_one, in_axes=(None, 0, 0))

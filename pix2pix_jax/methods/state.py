@@ -1,0 +1,59 @@
+"""The immutable training state that every method shares."""
+
+from typing import Any
+
+import flax.linen as nn
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+from pix2pix_jax import optim as optimizers
+
+
+@flax.struct.dataclass
+class Network:
+    """Variables of one network, and its optimizer's state."""
+
+    params: Any
+    batch_stats: Any  # running statistics of batch norm; empty with other norms
+    opt_state: Any
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """What `module.apply` takes."""
+        return {"params": self.params, "batch_stats": self.batch_stats}
+
+    def update(self, optim: Any, learning_rate: jax.Array, gradients: Any) -> "Network":
+        """One step of Adam."""
+        updates, opt_state = optimizers.adam(optim).update(gradients, self.opt_state)
+        params = jax.tree.map(lambda p, u: p - learning_rate * u, self.params, updates)
+        return self.replace(params=params, opt_state=opt_state)
+
+
+@flax.struct.dataclass
+class TrainState:
+    """All that training carries from step to step; nothing random is stored."""
+
+    step: jax.Array  # int32, steps done
+    networks: dict[str, Network]  # by the baseline's names: G, D; G_A, G_B, D_A, D_B
+    plateau: optimizers.Plateau
+
+
+def create_network(module: nn.Module, optim: Any, key: jax.Array, *shape: int) -> Network:
+    """Initialises `module` for inputs of `shape` [N, H, W, C]."""
+    keys = dict(zip(("params", "dropout"), jax.random.split(key), strict=True))
+    variables = module.init(keys, jnp.zeros(shape))
+    params = variables["params"]
+    opt_state = optimizers.adam(optim).init(params)
+    return Network(params, variables.get("batch_stats", {}), opt_state)
+
+
+def apply(module: nn.Module, variables: Any, x: jax.Array, **settings: Any) -> tuple[Any, Any]:
+    """Applies a network; returns its output and the batch statistics after it."""
+    y, updated = module.apply(variables, x, mutable=["batch_stats"], **settings)
+    return y, updated.get("batch_stats", {})
+
+
+def epoch_of(step: jax.Array, batch_size: int, num_examples: int) -> jax.Array:
+    """0-based epoch in which the batch at `step` begins; examples stream without gaps."""
+    return step * batch_size // num_examples

@@ -1,0 +1,154 @@
+"""Layers as PyTorch defines them: convolutions, batch and instance normalisation. NHWC."""
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from pix2pix_jax.models.convolution import convolve, convolve_transpose
+
+Initializer = Callable[..., jax.Array]
+
+
+def kernel_init(kind: str = "normal", gain: float = 0.02) -> Initializer:
+    """Initialiser of convolution kernels: the baseline's `init_type` and `init_gain`.
+
+    PyTorch's fans come out for both kinds of kernel: [K, K, I, O] of a convolution, and
+    [K, K, O, I] of a transposed one, whose fan-in torch counts as O * K * K.
+    """
+    makers = {
+        "normal": lambda: nn.initializers.normal(gain),
+        "xavier": lambda: nn.initializers.variance_scaling(gain**2, "fan_avg", "normal"),
+        "kaiming": lambda: nn.initializers.variance_scaling(2.0, "fan_in", "normal"),
+        "orthogonal": lambda: nn.initializers.orthogonal(gain),
+    }
+    if kind not in makers:
+        raise ValueError(f"model.init_type is {kind!r}; choose one of {', '.join(makers)}")
+    return makers[kind]()
+
+
+def scale_init(key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
+    """N(1, 0.02): the scale of a normalisation."""
+    return 1.0 + 0.02 * jax.random.normal(key, shape, dtype)
+
+
+class Conv(nn.Module):
+    """Convolution with torch's symmetric zero padding."""
+
+    features: int
+    kernel: int = 4
+    stride: int = 2
+    padding: int = 1
+    use_bias: bool = False
+    dtype: Any = jnp.float32  # of the computation; parameters are float32
+    init: Initializer = kernel_init()
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """x [N, H, W, I] -> [N, h, w, features]."""
+        shape = (self.kernel, self.kernel, x.shape[-1], self.features)
+        w = self.param("kernel", self.init, shape)
+        y = convolve(x.astype(self.dtype), w.astype(self.dtype), self.stride, self.padding)
+        return _add_bias(self, y)
+
+
+class ConvTranspose(nn.Module):
+    """Transposed convolution (torch.nn.ConvTranspose2d). Its kernel is [K, K, features, I]."""
+
+    features: int
+    kernel: int = 4
+    stride: int = 2
+    padding: int = 1
+    output_padding: int = 0
+    use_bias: bool = False
+    dtype: Any = jnp.float32
+    init: Initializer = kernel_init()
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """x [N, h, w, I] -> [N, H, W, features]."""
+        shape = (self.kernel, self.kernel, self.features, x.shape[-1])
+        w = self.param("kernel", self.init, shape).astype(self.dtype)
+        x = x.astype(self.dtype)
+        y = convolve_transpose(x, w, self.stride, self.padding, self.output_padding)
+        return _add_bias(self, y)
+
+
+def _add_bias(module: Conv | ConvTranspose, y: jax.Array) -> jax.Array:
+    if not module.use_bias:
+        return y
+    bias = module.param("bias", nn.initializers.zeros, (module.features,))
+    return y + bias.astype(module.dtype)
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation over groups of images (torch.nn.BatchNorm2d).
+
+    `groups` splits the batch into equal runs of images that are normalised apart, as each
+    device does in data-parallel training, whatever devices hold them. The running variance
+    takes the unbiased batch variance, as torch does and Flax's own module does not.
+    """
+
+    eps: float = 1e-5
+    momentum: float = 0.1  # weight of the new batch
+    groups: int = 1
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, running: bool = False) -> jax.Array:
+        """x [N, H, W, C]; `running` takes the stored statistics and leaves them as they are."""
+        channels = x.shape[-1]
+        scale = self.param("scale", scale_init, (channels,))
+        bias = self.param("bias", nn.initializers.zeros, (channels,))
+        mean = self.variable("batch_stats", "mean", jnp.zeros, (channels,))
+        var = self.variable("batch_stats", "var", jnp.ones, (channels,))
+        if running:
+            factor = scale * jax.lax.rsqrt(var.value + self.eps)
+            return (x * factor + (bias - mean.value * factor)).astype(self.dtype)
+        n, height, width, _ = x.shape
+        grouped = x.astype(jnp.float32).reshape(self.groups, n // self.groups, height, width, -1)
+        batch_mean, batch_var = moments(grouped, (1, 2, 3))
+        count = grouped[0, ..., 0].size
+        if not self.is_initializing():
+            unbiased = batch_var.mean((0, 1, 2, 3)) * (count / max(count - 1, 1))
+            keep = 1.0 - self.momentum
+            mean.value = keep * mean.value + self.momentum * batch_mean.mean((0, 1, 2, 3))
+            var.value = keep * var.value + self.momentum * unbiased
+        factor = scale * jax.lax.rsqrt(batch_var + self.eps)
+        y = (grouped - batch_mean) * factor + bias
+        return y.reshape(x.shape).astype(self.dtype)
+
+
+class InstanceNorm(nn.Module):
+    """Instance normalisation (torch.nn.InstanceNorm2d); `affine` adds a scale N(1, 0.02)."""
+
+    eps: float = 1e-5
+    affine: bool = False
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, running: bool = False) -> jax.Array:
+        """x [N, H, W, C]; has no running statistics, so `running` changes nothing."""
+        x = x.astype(jnp.float32)
+        mean, var = moments(x, (1, 2))
+        x = (x - mean) * jax.lax.rsqrt(var + self.eps)
+        if self.affine:
+            scale = self.param("scale", scale_init, x.shape[-1:])
+            x = x * scale + self.param("bias", nn.initializers.zeros, x.shape[-1:])
+        return x.astype(self.dtype)
+
+
+class Identity(nn.Module):
+    """No normalisation (torch.nn.Identity)."""
+
+    def __call__(self, x: jax.Array, running: bool = False) -> jax.Array:
+        """Returns x."""
+        return x
+
+
+def moments(x: jax.Array, axes: tuple[int, ...]) -> tuple[jax.Array, jax.Array]:
+    """Mean and biased variance over `axes`, kept as axes of length 1; two passes, no cancelling."""
+    mean = x.mean(axes, keepdims=True)
+    return mean, jnp.square(x - mean).mean(axes, keepdims=True)

@@ -1,0 +1,65 @@
+"""Discriminators that judge patches (Isola et al. 2017, section 3.2.2 and appendix 6.1.2)."""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+
+from pix2pix_jax.models.layers import Conv, Identity
+
+
+class PatchGAN(nn.Module):
+    """Logits, one a patch; `n_layers` 1..6 see patches of 16, 34, 70, 142, 286 and 574 pixels."""
+
+    n_layers: int = 3
+    ndf: int = 64  # filters of the first layer; doubled at each layer up to 8 * ndf
+    norm: Callable[..., nn.Module] = Identity  # normalisation, with its settings bound
+    bias: bool = False  # of the convolutions before a norm; torch: with instance norm
+    first_bias: bool = True
+    last_bias: bool = True
+    leaky_slope: float = 0.2
+    conv: Callable[..., nn.Module] = Conv  # convolutions, with initialiser and dtype bound
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, running: bool = False) -> jax.Array:
+        """x [N, H, W, C] in [-1, 1] -> logits [N, h, w, 1]; 256x256 gives 30x30."""
+        smallest = 4 * 2**self.n_layers
+        if min(x.shape[1:3]) < smallest:
+            raise ValueError(
+                f"a PatchGAN with model.n_layers={self.n_layers} takes images of at least "
+                f"{smallest}x{smallest}, not {x.shape[1]}x{x.shape[2]}"
+            )
+        x = nn.leaky_relu(
+            self.conv(self.ndf, use_bias=self.first_bias, name="conv_0")(x), self.leaky_slope
+        )
+        for i in range(1, self.n_layers + 1):
+            stride = 2 if i < self.n_layers else 1
+            features = self.ndf * min(2**i, 8)
+            x = self.conv(features, stride=stride, use_bias=self.bias, name=f"conv_{i}")(x)
+            x = nn.leaky_relu(self.norm(name=f"norm_{i}")(x, running), self.leaky_slope)
+        last = f"conv_{self.n_layers + 1}"
+        return self.conv(1, stride=1, use_bias=self.last_bias, name=last)(x).astype("float32")
+
+
+class PixelDiscriminator(nn.Module):
+    """The 1x1 "PixelGAN": judges every pixel alone."""
+
+    ndf: int = 64
+    norm: Callable[..., nn.Module] = Identity
+    bias: bool = False  # of the convolutions after the first; torch: with instance norm
+    first_bias: bool = True
+    leaky_slope: float = 0.2
+    conv: Callable[..., nn.Module] = Conv
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, running: bool = False) -> jax.Array:
+        """x [N, H, W, C] in [-1, 1] -> logits [N, H, W, 1]."""
+
+        def conv(x, features, use_bias, name):
+            layer = self.conv(features, kernel=1, stride=1, padding=0, use_bias=use_bias, name=name)
+            return layer(x)
+
+        x = nn.leaky_relu(conv(x, self.ndf, self.first_bias, "conv_0"), self.leaky_slope)
+        x = self.norm(name="norm_1")(conv(x, 2 * self.ndf, self.bias, "conv_1"), running)
+        x = nn.leaky_relu(x, self.leaky_slope)
+        return conv(x, 1, self.bias, "conv_2").astype("float32")

@@ -1,0 +1,98 @@
+"""ResNet generator of CycleGAN (Johnson et al. 2016; Zhu et al. 2017, appendix 7.2)."""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from pix2pix_jax.models.layers import Conv, ConvTranspose, Identity
+
+PAD_MODES = {"reflect": "reflect", "replicate": "edge", "zero": "constant"}
+
+
+class ResNet(nn.Module):
+    """Two downsamplings, residual blocks at a quarter of the size, two upsamplings.
+
+    Images in [-1, 1] to images in [-1, 1].
+    """
+
+    out_channels: int = 3
+    num_blocks: int = 9
+    ngf: int = 64  # filters at full size; 4 * ngf in the blocks
+    norm: Callable[..., nn.Module] = Identity  # normalisation, with its settings bound
+    bias: bool = True  # of the convolutions before a norm; torch: with instance norm
+    last_bias: bool = True
+    dropout: float = 0.0  # inside the blocks
+    padding: str = "reflect"  # or replicate, zero
+    conv: Callable[..., nn.Module] = Conv  # convolutions, with initialiser and dtype bound
+    conv_transpose: Callable[..., nn.Module] = ConvTranspose
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, running: bool = False, dropout: bool = True) -> jax.Array:
+        """Translates x [N, H, W, C] to [N, H, W, out_channels].
+
+        `running` normalises with the running statistics, `dropout` keeps dropout on (it needs
+        the "dropout" rng). Height and width must be multiples of 4.
+        """
+        if x.shape[1] % 4 or x.shape[2] % 4:
+            raise ValueError(
+                "the ResNet generator takes heights and widths that are multiples of 4, not "
+                f"{x.shape[1]}x{x.shape[2]}: change data.crop_size"
+            )
+
+        def norm_relu(x, name):
+            return nn.relu(self.norm(name=name)(x, running))
+
+        wide = {"kernel": 7, "stride": 1, "padding": 0}
+        x = self.conv(self.ngf, use_bias=self.bias, name="conv_in", **wide)(pad(x, 3, "reflect"))
+        x = norm_relu(x, "norm_in")
+        for i in (1, 2):
+            down = self.conv(self.ngf * 2**i, kernel=3, use_bias=self.bias, name=f"down_{i}")
+            x = norm_relu(down(x), f"down_norm_{i}")
+        for i in range(1, self.num_blocks + 1):
+            block = ResNetBlock(
+                self.norm, self.bias, self.dropout, self.padding, self.conv, name=f"block_{i}"
+            )
+            x = block(x, running, dropout)
+        for i in (1, 2):
+            up = self.conv_transpose(
+                self.ngf * 2 ** (2 - i),
+                kernel=3,
+                output_padding=1,
+                use_bias=self.bias,
+                name=f"up_{i}",
+            )
+            x = norm_relu(up(x), f"up_norm_{i}")
+        last = self.conv(self.out_channels, use_bias=self.last_bias, name="conv_out", **wide)
+        return jnp.tanh(last(pad(x, 3, "reflect")).astype(jnp.float32))
+
+
+class ResNetBlock(nn.Module):
+    """x + norm(conv(relu(norm(conv(x))))), with 3x3 convolutions that keep size and width."""
+
+    norm: Callable[..., nn.Module]
+    bias: bool
+    dropout: float
+    padding: str
+    conv: Callable[..., nn.Module]
+
+    @nn.compact
+    def __call__(self, x: jax.Array, running: bool = False, dropout: bool = True) -> jax.Array:
+        """x [N, H, W, C] -> [N, H, W, C]."""
+
+        def conv(x, name):
+            settings = {"kernel": 3, "stride": 1, "padding": 0, "use_bias": self.bias}
+            return self.conv(x.shape[-1], name=name, **settings)(pad(x, 1, self.padding))
+
+        y = nn.relu(self.norm(name="norm_1")(conv(x, "conv_1"), running))
+        if self.dropout > 0:
+            y = nn.Dropout(self.dropout, deterministic=not dropout)(y)
+        return x + self.norm(name="norm_2")(conv(y, "conv_2"), running)
+
+
+def pad(x: jax.Array, width: int, kind: str) -> jax.Array:
+    """Pads rows and columns of x [N, H, W, C] by `width`: reflect, replicate or zero."""
+    if kind not in PAD_MODES:
+        raise ValueError(f"model.padding is {kind!r}; choose one of {', '.join(PAD_MODES)}")
+    return jnp.pad(x, ((0, 0), (width, width), (width, width), (0, 0)), mode=PAD_MODES[kind])

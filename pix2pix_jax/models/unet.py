@@ -1,0 +1,80 @@
+"""U-Net generator of pix2pix (Isola et al. 2017, section 3.2.1 and appendix 6.1)."""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from pix2pix_jax.models.layers import Conv, ConvTranspose, Identity
+
+
+class UNet(nn.Module):
+    """Encoder-decoder with skips: images in [-1, 1] to images in [-1, 1].
+
+    Level 1 is the outermost, level `num_downs` the innermost: `down_k` halves the image,
+    `up_k` doubles it again, and both live on the images of that level's size.
+    """
+
+    out_channels: int = 3
+    num_downs: int = 8  # unet_256 has 8, unet_128 has 7
+    ngf: int = 64  # filters of level 1; doubled at each level up to 8 * ngf
+    norm: Callable[..., nn.Module] = Identity  # normalisation, with its settings bound
+    norm_innermost: bool = False  # TF tutorial; torch leaves it out (1x1 has no variance)
+    bias: bool = False  # of the convolutions before a norm; torch: with instance norm
+    last_bias: bool = True  # of the last layer
+    dropout: float = 0.5
+    dropout_blocks: tuple[int, ...] = (2, 3, 4)  # 1 = innermost; those 8 * ngf wide count
+    leaky_slope: float = 0.2
+    skip_first: bool = True  # [skip, up], else [up, skip]
+    upsample: str = "transposed"  # or resize
+    conv: Callable[..., nn.Module] = Conv  # convolutions, with initialiser and dtype bound
+    conv_transpose: Callable[..., nn.Module] = ConvTranspose
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, running: bool = False, dropout: bool = True) -> jax.Array:
+        """Translates x [N, H, W, C] to [N, H, W, out_channels].
+
+        `running` normalises with the running statistics, `dropout` keeps dropout on (it needs
+        the "dropout" rng). Height and width must be multiples of 2 ** num_downs.
+        """
+        n = self.num_downs
+        divisor = 2**n
+        if x.shape[1] % divisor or x.shape[2] % divisor:
+            raise ValueError(
+                f"the U-Net with {n} downsamplings takes heights and widths that are multiples of "
+                f"{divisor}, not {x.shape[1]}x{x.shape[2]}: change data.crop_size or model.generator"
+            )
+        width = [self.ngf * min(2 ** (k - 1), 8) for k in range(1, n + 1)]
+
+        skips = []
+        for k in range(1, n + 1):
+            if k > 1:
+                x = nn.leaky_relu(x, self.leaky_slope)
+            x = self.conv(width[k - 1], use_bias=self.bias, name=f"down_{k}")(x)
+            if 1 < k < n or (k == n and self.norm_innermost):
+                x = self.norm(name=f"down_norm_{k}")(x, running)
+            skips.append(x)
+
+        for k in range(n, 0, -1):
+            if k < n:
+                pair = (skips[k - 1], x) if self.skip_first else (x, skips[k - 1])
+                x = jnp.concatenate(pair, axis=-1)
+            x = nn.relu(x)
+            if k == 1:
+                x = self._up(x, self.out_channels, self.last_bias, "up_1")
+                break
+            x = self._up(x, width[k - 2], self.bias, f"up_{k}")
+            x = self.norm(name=f"up_norm_{k}")(x, running)
+            block = n - k + 1
+            if block in self.dropout_blocks and block <= n - 4 and self.dropout > 0:
+                x = nn.Dropout(self.dropout, deterministic=not dropout)(x)
+        return jnp.tanh(x.astype(jnp.float32))
+
+    def _up(self, x, features, use_bias, name):
+        """Doubles the image: a transposed convolution, or x2 nearest, reflect pad 1, conv 3x3."""
+        if self.upsample == "transposed":
+            return self.conv_transpose(features, use_bias=use_bias, name=name)(x)
+        x = jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)
+        x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect")
+        return self.conv(features, kernel=3, stride=1, padding=0, use_bias=use_bias, name=name)(x)

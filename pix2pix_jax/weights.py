@@ -1,0 +1,107 @@
+"""Where weights come from: a run's checkpoints, or `init_from` (a run of ours or a .pth)."""
+
+import pathlib
+import re
+from typing import Any
+
+import jax
+
+from pix2pix_jax import checkpoints, pth_file, torch_weights
+from pix2pix_jax.methods import METHODS
+from pix2pix_jax.methods.state import TrainState
+
+
+def load_generators(config: Any, workdir: str) -> tuple[dict[str, Any], str]:
+    """Variables of the networks that translating needs, and a line saying where they are from.
+
+    They are those of `config.init_from` when that is set, else of the checkpoint
+    `config.eval.checkpoint` of `workdir`.
+
+    Raises:
+        FileNotFoundError: there is no such checkpoint or file.
+        ValueError: it is of another network, or damaged.
+    """
+    target = _targets(config, METHODS[config.method].GENERATORS)
+    if config.init_from:
+        return _load(config, target), config.init_from
+    return _from_run(config, workdir, target)
+
+
+def initialize(config: Any, state: TrainState) -> TrainState:
+    """`state` with the weights of `config.init_from`, for fine-tuning; optimizers start anew.
+
+    Discriminators are taken too where the run, or a file beside the .pth, has them.
+    """
+    generators = METHODS[config.method].GENERATORS
+    loaded = _load(config, _targets(config, generators))
+    others = [name for name in state.networks if name not in generators]
+    try:
+        loaded |= _load(config, _targets(config, others))
+    except FileNotFoundError:
+        print(f"{', '.join(others)}: none beside {config.init_from}, freshly initialised")
+    networks = {
+        name: network.replace(**jax.device_get(loaded[name])) if name in loaded else network
+        for name, network in state.networks.items()
+    }
+    return state.replace(networks=networks)
+
+
+def _targets(config, names):
+    """Abstract variables of the networks called `names`."""
+    create = lambda key: METHODS[config.method].create_state(config, key)
+    state = jax.eval_shape(create, jax.random.key(0))
+    sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    variables = {name: state.networks[name].variables for name in names if name in state.networks}
+    place = lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
+    return jax.tree.map(place, variables)
+
+
+def _load(config, target):
+    path = pathlib.Path(config.init_from)
+    if path.is_dir():
+        return _from_run(config, path, target)[0]
+    return {name: _from_pth(config, _beside(path, name), name, target[name]) for name in target}
+
+
+def _from_run(config, workdir, target):
+    checkpoints.check_same_network(workdir, config)
+    with checkpoints.Checkpoints(
+        workdir, best_metric=config.train.best_metric, create=False
+    ) as saver:
+        step = saver.find(config.eval.checkpoint)
+    return checkpoints.restore_variables(workdir, step, target), f"step {step} of {workdir}"
+
+
+def _beside(path, name):
+    """The baseline's file of network `name` beside `path`: latest_net_G.pth, latest_net_D.pth."""
+    if match := re.fullmatch(r"(.*_net_)(G|D)(_[AB])?(.*)\.pth", path.name):
+        return path.with_name(f"{match[1]}{name}{match[4]}.pth")
+    return path
+
+
+def _from_pth(config, path, name, target):
+    state = pth_file.read_pth(path)
+    try:
+        torch_weights.check_fields(torch_weights.describe(state), config)
+        is_generator = name in METHODS[config.method].GENERATORS
+        make_keys = torch_weights.generator_keys if is_generator else torch_weights.discriminator_keys
+        variables = torch_weights.to_flax(state, make_keys(config.model))
+        _check_tree(variables, target)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    return variables
+
+
+def _check_tree(variables, target):
+    """Raises ValueError unless both trees have the same leaves with the same shapes."""
+    found, wanted = (
+        {jax.tree_util.keystr(path): leaf.shape for path, leaf in jax.tree.leaves_with_path(tree)}
+        for tree in (variables, target)
+    )
+    wrong = sorted(k for k in found.keys() | wanted.keys() if found.get(k) != wanted.get(k))
+    if wrong:
+        key = wrong[0]
+        raise ValueError(
+            f"{len(wrong)} of its arrays do not fit the network of the config; {key} is "
+            f"{found.get(key)}, the config's {wanted.get(key)}"
+        )
