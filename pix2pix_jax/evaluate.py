@@ -11,6 +11,7 @@ import numpy as np
 
 from pix2pix_jax import config_checks, data, metrics, visualize, weights
 from pix2pix_jax.data.augment import to_float, to_uint8
+from pix2pix_jax.html_page import html_page
 from pix2pix_jax.methods import METHODS
 
 
@@ -162,7 +163,7 @@ def evaluate(config: Any, workdir: str) -> dict[str, float]:
     report = json.dumps({**summary, "mean": means, "images": rows}, indent=2)
     (folder / "metrics.json").write_text(report + "\n")
     title = f"{config.name}: {config.data.eval_split}"
-    visualize.html_page(folder / "index.html", title, pages, {**means, **summary}, str(config))
+    html_page(folder / "index.html", title, pages, {**means, **summary}, str(config))
     _write_grid(folder, pages[: config.train.num_samples])
     line = "  ".join(f"{name} {value:.4f}" for name, value in means.items())
     print(f"{len(rows)} images of {config.data.eval_split}, {origin}: {line}", flush=True)

@@ -10,7 +10,6 @@ from typing import Any
 import jax
 import numpy as np
 from absl import logging
-from clu import parameter_overview
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from pix2pix_jax import checkpoints, config_checks, data, evaluate, visualize, weights
@@ -91,9 +90,9 @@ def train(config: Any, workdir: str) -> dict[str, float]:
                     saver.save(state, metrics if evaluated else None)
         if step > start:
             logging.info("trained %d steps in %s", step - start, duration(time.perf_counter() - began))
-        saver.close()
-        if history.rows():
-            visualize.loss_curves(folder / "losses.png", history.curves(), title=config.name)
+        saver.wait()
+        if curves := history.curves():
+            visualize.loss_curves(folder / "losses.png", curves, title=config.name)
     if step < total_steps:
         print(f"stopped and saved at step {step}; run the same command to go on", flush=True)
     return metrics
@@ -237,9 +236,6 @@ def _start(config, saver, sharding) -> TrainState:
     """The newest checkpoint, or fresh networks (with the weights of `init_from`)."""
     create_state = functools.partial(METHODS[config.method].create_state, config)
     target = jax.eval_shape(create_state, jax.random.key(config.seed))
-    parameter_overview.log_parameter_overview(
-        {name: network.params for name, network in target.networks.items()}
-    )
     if saver.latest is not None:
         place = lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
         state = saver.restore(jax.tree.map(place, target), saver.latest)

@@ -10,10 +10,11 @@ import jax
 import jax.numpy as jnp
 
 from pix2pix_jax import losses, models
-from pix2pix_jax.methods.state import Network, TrainState, apply, create_network, epoch_of
+from pix2pix_jax.methods.state import TrainState, apply, create_network, epoch_of
 from pix2pix_jax.optim import Plateau, learning_rate
 
 UPDATE_ORDERS = ("d_then_g", "simultaneous")
+GENERATORS = ("G",)  # networks that translating needs
 Step = Callable[[TrainState, dict[str, jax.Array]], tuple[TrainState, dict[str, jax.Array]]]
 
 
@@ -118,11 +119,11 @@ def make_train_step(config: Any, num_examples: int, groups: int = 1) -> Step:
     return train_step
 
 
-def make_translate(config: Any) -> Callable[[Network, jax.Array, jax.Array], jax.Array]:
+def make_translate(config: Any) -> Callable[[dict[str, Any], jax.Array, jax.Array], jax.Array]:
     """The pure function that translates images one by one, however many it is given.
 
     Returns:
-        (variables of G, images [N, H, W, I], keys [N]) -> [N, H, W, O], all in [-1, 1]. Every
+        ({"G": variables}, images [N, H, W, I], keys [N]) -> [N, H, W, O], all in [-1, 1]. Every
         image has its own dropout key and, with eval.norm_mode "batch", its own statistics.
     """
     modes = ("batch", "running")
@@ -132,6 +133,6 @@ def make_translate(config: Any) -> Callable[[Network, jax.Array, jax.Array], jax
     settings = {"running": config.eval.norm_mode == "running", "dropout": config.eval.dropout}
 
     def translate_one(variables, image, key):
-        return apply(generator, variables, image[None], rngs={"dropout": key}, **settings)[0][0]
+        return apply(generator, variables["G"], image[None], rngs={"dropout": key}, **settings)[0][0]
 
     return jax.vmap(translate_one, in_axes=(None, 0, 0))

@@ -1,0 +1,28 @@
+"""pix2pix on synthetic facades: the whole method in minutes, with nothing to download.
+
+    python launch.py --config=configs/quickstart.py
+
+A U-Net and a PatchGAN of reduced size learn to turn 64x64 label maps into photographs. Look at
+runs/quickstart/samples while it trains.
+"""
+
+from configs import default
+
+
+def get_config():
+    config = default.get_config()
+    config.name = "quickstart"
+    config.data.direction = "BtoA"
+    config.data.load_size = (72, 72)
+    config.data.crop_size = (64, 64)
+    config.model.generator = "unet_64"
+    config.model.ngf = 24
+    config.model.ndf = 24
+    config.model.n_layers = 2  # patches of 34 pixels: half of the image, as 70 are of facades
+    config.train.batch_size = 4
+    config.train.num_steps = 1500
+    config.train.log_every = 100
+    config.train.sample_every = 500
+    config.train.eval_every = 500
+    config.train.checkpoint_every = 500
+    return config

@@ -1,0 +1,64 @@
+"""The scalars of a run as lines of JSON, in step with its checkpoints."""
+
+import json
+import os
+import pathlib
+from typing import Any
+
+import numpy as np
+
+
+class History:
+    """Appends to a file of {"step": N, name: value, ...} lines.
+
+    Opening it for a run resumed at step N drops the lines after N, and a line torn by a kill:
+    the resumed run writes them again.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], resume_step: int = 0):
+        self._path = pathlib.Path(path)
+        self._rows = [row for row in read_rows(self._path) if row["step"] <= resume_step]
+        temporary = self._path.with_suffix(".tmp")
+        temporary.write_text("".join(json.dumps(row) + "\n" for row in self._rows))
+        temporary.replace(self._path)
+        self._file = self._path.open("a")
+
+    def __enter__(self) -> "History":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def append(self, step: int, scalars: dict[str, float]) -> None:
+        """Adds a line."""
+        row = {"step": step, **scalars}
+        self._rows.append(row)
+        self._file.write(json.dumps(row) + "\n")
+        self._file.flush()
+
+    def curves(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """{name: (steps, values)} over the whole run."""
+        return curves(self._rows)
+
+
+def read_rows(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    """The whole lines of a history file; none when there is no file."""
+    path = pathlib.Path(path)
+    rows = []
+    for line in path.read_text().splitlines() if path.exists() else ():
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            break  # torn by a kill; nothing after it counts
+    return rows
+
+
+def curves(rows: list[dict[str, Any]]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """{name: (steps, values)} of history lines."""
+    points: dict[str, list[tuple[int, float]]] = {}
+    for row in rows:
+        for name, value in row.items():
+            if name != "step":
+                points.setdefault(name, []).append((row["step"], value))
+    return {name: tuple(np.array(column) for column in zip(*p, strict=True))
+            for name, p in points.items()}
