@@ -3,6 +3,8 @@
 python launch.py --config=configs/facades.py                      train (resumes by itself)
 python launch.py --config=configs/facades.py --mode=eval          metrics and pages of a split
 python launch.py --config=configs/facades.py --mode=translate --input=photos --output=results
+python launch.py --config=configs/facades.py --mode=import --config.init_from=latest_net_G.pth
+python launch.py --config=configs/facades.py --mode=export --output=weights
 """
 
 import difflib
@@ -15,10 +17,14 @@ from ml_collections import config_flags
 CONFIG = config_flags.DEFINE_config_file(
     "config", None, "The experiment, a file of configs/ (configs/quickstart.py is a good first)."
 )
-WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; runs/<config.name> if not given.")
-MODE = flags.DEFINE_enum("mode", "train", ["train", "eval", "translate"], "What to do.")
+WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Folder of the run; runs/<config.name> if not given."
+)
+MODE = flags.DEFINE_enum(
+    "mode", "train", ["train", "eval", "translate", "import", "export"], "What to do."
+)
 INPUT = flags.DEFINE_string("input", None, "translate: an image, or a folder of images.")
-OUTPUT = flags.DEFINE_string("output", None, "translate: the folder that results go to.")
+OUTPUT = flags.DEFINE_string("output", None, "translate, export: the folder that results go to.")
 
 
 def main(argv: list[str]) -> None:
@@ -29,6 +35,8 @@ def main(argv: list[str]) -> None:
         sys.exit("error: give an experiment, for example --config=configs/quickstart.py")
     if MODE.value == "translate" and not (INPUT.value and OUTPUT.value):
         sys.exit("error: --mode=translate takes --input=FILE_OR_FOLDER and --output=FOLDER")
+    if MODE.value == "export" and not OUTPUT.value:
+        sys.exit("error: --mode=export takes --output=FOLDER")
     config = CONFIG.value
     workdir = WORKDIR.value or f"runs/{config.name}"
     try:
@@ -41,6 +49,14 @@ def main(argv: list[str]) -> None:
             from pix2pix_jax.evaluate import evaluate
 
             evaluate(config, workdir)
+        elif MODE.value == "import":
+            from pix2pix_jax.convert import import_pth
+
+            import_pth(config, workdir)
+        elif MODE.value == "export":
+            from pix2pix_jax.convert import export_pth
+
+            export_pth(config, workdir, OUTPUT.value)
         else:
             from pix2pix_jax.translate import translate
 

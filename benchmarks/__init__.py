@@ -1,0 +1,1 @@
+"""Timings beside PyTorch; README.md has the results."""

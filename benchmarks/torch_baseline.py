@@ -61,7 +61,7 @@ class UnetGenerator(nn.Module):
         self.model = UnetBlock(output_nc, ngf, block, norm, input_nc=input_nc, outermost=True)
 
     def forward(self, x):
-        """x [N, C, H, W] -> [N, output_nc, H, W]."""
+        """X [N, C, H, W] -> [N, output_nc, H, W]."""
         return self.model(x)
 
 
@@ -75,30 +75,48 @@ class ResnetBlock(nn.Module):
 
         def conv():
             pad = [pads[padding](1)] if padding in pads else []
-            return [*pad, nn.Conv2d(width, width, 3, padding=int(padding == "zero"), bias=bias),
-                    norm_layer(norm)(width)]
+            return [
+                *pad,
+                nn.Conv2d(width, width, 3, padding=int(padding == "zero"), bias=bias),
+                norm_layer(norm)(width),
+            ]
 
         middle = [nn.ReLU(True)] + [nn.Dropout(0.5)] * dropout
         self.conv_block = nn.Sequential(*conv(), *middle, *conv())
 
     def forward(self, x):
-        """x [N, C, H, W] -> the same shape."""
+        """X [N, C, H, W] -> the same shape."""
         return x + self.conv_block(x)
 
 
 class ResnetGenerator(nn.Module):
     """resnet_9blocks and resnet_6blocks."""
 
-    def __init__(self, input_nc=3, output_nc=3, ngf=64, norm="instance", dropout=False,
-                 num_blocks=9, padding="reflect"):
+    def __init__(
+        self,
+        input_nc=3,
+        output_nc=3,
+        ngf=64,
+        norm="instance",
+        dropout=False,
+        num_blocks=9,
+        padding="reflect",
+    ):
         super().__init__()
         bias = norm == "instance"
         make_norm = norm_layer(norm)
-        layers = [nn.ReflectionPad2d(3), nn.Conv2d(input_nc, ngf, 7, bias=bias), make_norm(ngf),
-                  nn.ReLU(True)]
+        layers = [
+            nn.ReflectionPad2d(3),
+            nn.Conv2d(input_nc, ngf, 7, bias=bias),
+            make_norm(ngf),
+            nn.ReLU(True),
+        ]
         for width in (ngf, 2 * ngf):
-            layers += [nn.Conv2d(width, 2 * width, 3, 2, 1, bias=bias), make_norm(2 * width),
-                       nn.ReLU(True)]
+            layers += [
+                nn.Conv2d(width, 2 * width, 3, 2, 1, bias=bias),
+                make_norm(2 * width),
+                nn.ReLU(True),
+            ]
         layers += [ResnetBlock(4 * ngf, norm, padding, dropout) for _ in range(num_blocks)]
         for width in (4 * ngf, 2 * ngf):
             up = nn.ConvTranspose2d(width, width // 2, 3, 2, 1, output_padding=1, bias=bias)
@@ -107,7 +125,7 @@ class ResnetGenerator(nn.Module):
         self.model = nn.Sequential(*layers)
 
     def forward(self, x):
-        """x [N, C, H, W] -> [N, output_nc, H, W]."""
+        """X [N, C, H, W] -> [N, output_nc, H, W]."""
         return self.model(x)
 
 
@@ -121,13 +139,16 @@ class NLayerDiscriminator(nn.Module):
         for n in range(1, n_layers + 1):
             wider = ndf * min(2**n, 8)
             stride = 2 if n < n_layers else 1
-            layers += [nn.Conv2d(width, wider, 4, stride, 1, bias=norm == "instance"),
-                       norm_layer(norm)(wider), nn.LeakyReLU(0.2, True)]
+            layers += [
+                nn.Conv2d(width, wider, 4, stride, 1, bias=norm == "instance"),
+                norm_layer(norm)(wider),
+                nn.LeakyReLU(0.2, True),
+            ]
             width = wider
         self.model = nn.Sequential(*layers, nn.Conv2d(width, 1, 4, 1, 1))
 
     def forward(self, x):
-        """x [N, C, H, W] -> logits [N, 1, h, w]."""
+        """X [N, C, H, W] -> logits [N, 1, h, w]."""
         return self.model(x)
 
 
@@ -138,13 +159,16 @@ class PixelDiscriminator(nn.Module):
         super().__init__()
         bias = norm == "instance"
         self.net = nn.Sequential(
-            nn.Conv2d(input_nc, ndf, 1), nn.LeakyReLU(0.2, True),
-            nn.Conv2d(ndf, 2 * ndf, 1, bias=bias), norm_layer(norm)(2 * ndf),
-            nn.LeakyReLU(0.2, True), nn.Conv2d(2 * ndf, 1, 1, bias=bias),
+            nn.Conv2d(input_nc, ndf, 1),
+            nn.LeakyReLU(0.2, True),
+            nn.Conv2d(ndf, 2 * ndf, 1, bias=bias),
+            norm_layer(norm)(2 * ndf),
+            nn.LeakyReLU(0.2, True),
+            nn.Conv2d(2 * ndf, 1, 1, bias=bias),
         )
 
     def forward(self, x):
-        """x [N, C, H, W] -> logits [N, 1, H, W]."""
+        """X [N, C, H, W] -> logits [N, 1, H, W]."""
         return self.net(x)
 
 
@@ -193,8 +217,15 @@ def set_requires_grad(value, *nets):
 class Pix2Pix:
     """D on fake then real, then G against the updated D."""
 
-    def __init__(self, generator, discriminator, lambda_l1=100.0, lambda_gan=1.0, conditional=True,
-                 gan_mode="vanilla"):
+    def __init__(
+        self,
+        generator,
+        discriminator,
+        lambda_l1=100.0,
+        lambda_gan=1.0,
+        conditional=True,
+        gan_mode="vanilla",
+    ):
         self.g, self.d = generator, discriminator
         self.lambda_l1, self.lambda_gan, self.conditional = lambda_l1, lambda_gan, conditional
         self.loss = functools.partial(gan_loss, mode=gan_mode)
@@ -238,7 +269,7 @@ class ImagePool:
         self.draw = draw or (lambda: (random.random() > 0.5, random.randrange(size)))
 
     def query(self, images):
-        """images [N, C, H, W] -> images of the same shape, some of them older."""
+        """Images [N, C, H, W] -> images of the same shape, some of them older."""
         if self.size == 0:
             return images
         chosen = []
@@ -259,8 +290,19 @@ class ImagePool:
 class CycleGAN:
     """Both generators in one update, then both discriminators."""
 
-    def __init__(self, g_a, g_b, d_a, d_b, lambda_a=10.0, lambda_b=10.0, lambda_identity=0.5,
-                 gan_mode="lsgan", pool_a=None, pool_b=None):
+    def __init__(
+        self,
+        g_a,
+        g_b,
+        d_a,
+        d_b,
+        lambda_a=10.0,
+        lambda_b=10.0,
+        lambda_identity=0.5,
+        gan_mode="lsgan",
+        pool_a=None,
+        pool_b=None,
+    ):
         self.g_a, self.g_b, self.d_a, self.d_b = g_a, g_b, d_a, d_b
         self.lambda_a, self.lambda_b, self.identity = lambda_a, lambda_b, lambda_identity
         self.loss = functools.partial(gan_loss, mode=gan_mode)

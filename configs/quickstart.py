@@ -16,13 +16,13 @@ def get_config():
     config.data.load_size = (72, 72)
     config.data.crop_size = (64, 64)
     config.model.generator = "unet_64"
-    config.model.ngf = 24
-    config.model.ndf = 24
+    config.model.ngf = 32
+    config.model.ndf = 32
     config.model.n_layers = 2  # patches of 34 pixels: half of the image, as 70 are of facades
-    config.train.batch_size = 4
-    config.train.num_steps = 1500
-    config.train.log_every = 100
-    config.train.sample_every = 500
-    config.train.eval_every = 500
-    config.train.checkpoint_every = 500
+    config.train.batch_size = 1
+    config.train.num_steps = 4000
+    config.train.log_every = 200
+    config.train.sample_every = 1000
+    config.train.eval_every = 1000
+    config.train.checkpoint_every = 1000
     return config

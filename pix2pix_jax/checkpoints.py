@@ -91,7 +91,7 @@ class Checkpoints:
             free = shutil.disk_usage(self.folder).free / 2**20
             kept = self.latest
             raise OSError(
-                f"a checkpoint could not be written to {self.folder} ({free:.0f} MiB free): {error}. "
+                f"no checkpoint could be written to {self.folder} ({free:.0f} MiB free): {error}. "
                 + (f"The one at step {kept} is whole" if kept else "None was saved before")
                 + "; make room and run the same command to go on"
             ) from error

@@ -167,7 +167,9 @@ def evaluate(config: Any, workdir: str) -> dict[str, float]:
     _write_grid(folder, pages[: config.train.num_samples])
     line = "  ".join(f"{name} {value:.4f}" for name, value in means.items())
     print(f"{len(rows)} images of {config.data.eval_split}, {origin}: {line}", flush=True)
-    print(f"see {folder / 'index.html'}, {folder / 'grid.png'}, {folder / 'metrics.json'}", flush=True)
+    print(
+        f"see {folder / 'index.html'}, {folder / 'grid.png'}, {folder / 'metrics.json'}", flush=True
+    )
     return means
 
 

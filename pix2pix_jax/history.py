@@ -60,5 +60,7 @@ def curves(rows: list[dict[str, Any]]) -> dict[str, tuple[np.ndarray, np.ndarray
         for name, value in row.items():
             if name != "step":
                 points.setdefault(name, []).append((row["step"], value))
-    return {name: tuple(np.array(column) for column in zip(*p, strict=True))
-            for name, p in points.items()}
+    return {
+        name: tuple(np.array(column) for column in zip(*p, strict=True))
+        for name, p in points.items()
+    }

@@ -62,7 +62,9 @@ def html_page(
     buttons = "".join(
         f'<button data-key="{_text(name)}">{_text(name)}</button>' for name in ["order", *names]
     )
-    facts = "".join(f"<div><dt>{_text(k)}</dt><dd>{_text(v)}</dd></div>" for k, v in summary.items())
+    facts = "".join(
+        f"<div><dt>{_text(k)}</dt><dd>{_text(v)}</dd></div>" for k, v in summary.items()
+    )
     articles = "\n".join(_article(i, row) for i, row in enumerate(rows))
     page = f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
@@ -93,7 +95,9 @@ def _article(number, row):
         for label, path in row["images"]
     )
     heading = f"<h2>{_text(row['name'])} <small>{_text(values)}</small></h2>"
-    return f'<article data-order="{number}"{data}>{heading}<div class="row">{figures}</div></article>'
+    return (
+        f'<article data-order="{number}"{data}>{heading}<div class="row">{figures}</div></article>'
+    )
 
 
 def _text(value):

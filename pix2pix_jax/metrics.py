@@ -86,7 +86,9 @@ def _checked(output: jax.Array, target: jax.Array) -> tuple[jax.Array, jax.Array
             "metrics compare two batches of one shape [B, H, W, C], not "
             f"{output.shape} with {target.shape}"
         )
-    if not (jnp.issubdtype(output.dtype, jnp.floating) and jnp.issubdtype(target.dtype, jnp.floating)):
+    if not (
+        jnp.issubdtype(output.dtype, jnp.floating) and jnp.issubdtype(target.dtype, jnp.floating)
+    ):
         raise ValueError(f"metrics take float images in [-1, 1], not {output.dtype}")
     return output.astype(jnp.float32), target.astype(jnp.float32)
 

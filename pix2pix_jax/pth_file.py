@@ -116,8 +116,19 @@ def read_pth(path: Path) -> dict[str, np.ndarray]:
         state = {name: tensor.array() for name, tensor in _tensors(tree)}
     except pickle.UnpicklingError as error:
         raise ValueError(f"refused to load {path}: {error}") from error
-    except (EOFError, KeyError, IndexError, TypeError, AttributeError, ValueError, OSError,
-            ImportError, MemoryError, struct.error, zipfile.BadZipFile) as error:
+    except (
+        EOFError,
+        KeyError,
+        IndexError,
+        TypeError,
+        AttributeError,
+        ValueError,
+        OSError,
+        ImportError,
+        MemoryError,
+        struct.error,
+        zipfile.BadZipFile,
+    ) as error:
         raise ValueError(
             f"{path} is no whole PyTorch state_dict ({error or type(error).__name__}): "
             "copy or download it again"
@@ -192,10 +203,14 @@ def write_pth(path: Path, state: dict[str, np.ndarray]) -> None:
     """
     path = pathlib.Path(path)
     temporary = path.with_name(path.name + ".tmp")
-    arrays = {name: np.ascontiguousarray(array).reshape(np.shape(array)) for name, array in state.items()}
+    arrays = {
+        name: np.ascontiguousarray(array).reshape(np.shape(array)) for name, array in state.items()
+    }
     for name, array in arrays.items():
         if array.dtype.name not in WRITTEN:
-            raise ValueError(f"{name} is {array.dtype}; a .pth file is written of float32 and int64")
+            raise ValueError(
+                f"{name} is {array.dtype}; a .pth file is written of float32 and int64"
+            )
     with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr("archive/data.pkl", _pickle(arrays))
         archive.writestr("archive/byteorder", "little")

@@ -1,10 +1,4 @@
-"""Names and shapes of the PyTorch baseline's state_dicts, and their way to Flax and back.
-
-A command does either:
-
-python -m pix2pix_jax.torch_weights export --workdir=runs/facades --output=weights
-python -m pix2pix_jax.torch_weights show latest_net_G.pth
-"""
+"""Names and shapes of the PyTorch baseline's state_dicts, and their way to Flax and back."""
 
 import re
 from typing import Any
@@ -158,8 +152,12 @@ def describe(state: State) -> dict[str, Any]:
         elif state["model.0.weight"].shape[2:] == (4, 4):
             last = max(int(name.split(".")[1]) for name in state)
             ndf, channels = state["model.0.weight"].shape[:2]
-            fields = {"model.discriminator": "patchgan", "model.n_layers": (last - 2) // 3,
-                      "model.ndf": ndf, "channels": channels}
+            fields = {
+                "model.discriminator": "patchgan",
+                "model.n_layers": (last - 2) // 3,
+                "model.ndf": ndf,
+                "channels": channels,
+            }
         else:
             raise KeyError
     except (KeyError, ValueError) as error:
@@ -183,9 +181,11 @@ def _describe_unet(state):
 
 def _describe_resnet(state):
     blocks = {name.split(".")[1] for name in state if ".conv_block." in name}
-    inside = {int(n.split(".")[3]) for n in state if n.startswith("model.10.conv_block.")}
-    convs = [i for i in sorted(inside) if state.get(f"model.10.conv_block.{i}.weight", inside)
-             is not inside and state[f"model.10.conv_block.{i}.weight"].ndim == 4]
+    convs = sorted(
+        int(name.split(".")[3])
+        for name, array in state.items()
+        if name.startswith("model.10.conv_block.") and array.ndim == 4
+    )
     ngf, channels = state["model.1.weight"].shape[:2]
     zero = convs[0] == 0
     return {

@@ -89,7 +89,9 @@ def train(config: Any, workdir: str) -> dict[str, float]:
                     evaluated = last or _due(step, config.train.eval_every)
                     saver.save(state, metrics if evaluated else None)
         if step > start:
-            logging.info("trained %d steps in %s", step - start, duration(time.perf_counter() - began))
+            logging.info(
+                "trained %d steps in %s", step - start, duration(time.perf_counter() - began)
+            )
         saver.wait()
         if curves := history.curves():
             visualize.loss_curves(folder / "losses.png", curves, title=config.name)
@@ -227,8 +229,9 @@ def _make_workdir(workdir: str) -> pathlib.Path:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise OSError(f"cannot write to the workdir {folder} ({error.strerror}): "
-                      "give another with --workdir") from error
+        raise OSError(
+            f"cannot write to the workdir {folder} ({error.strerror}): give another with --workdir"
+        ) from error
     return folder
 
 
@@ -255,4 +258,6 @@ def _after_validation(config, state, metrics, sharding) -> TrainState:
         return state
     name = config.train.best_metric
     metric = -metrics[name] if METRICS[name][1] else metrics[name]
-    return state.replace(plateau=jax.device_put(state.plateau.update(config.optim, metric), sharding))
+    return state.replace(
+        plateau=jax.device_put(state.plateau.update(config.optim, metric), sharding)
+    )

@@ -78,8 +78,9 @@ def loss_curves(
     figure = Figure(figsize=(4.2 * len(panels), 3.4), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(title)
-    for axes, (kind, names) in zip(figure.subplots(1, len(panels), squeeze=False)[0],
-                                   panels.items(), strict=True):
+    for axes, (kind, names) in zip(
+        figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
+    ):
         for color, name in zip(COLORS * len(names), names, strict=False):
             steps, values = curves[name]
             marker = "o" if len(steps) < 20 else ""

@@ -2,6 +2,7 @@
 
 import pathlib
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -21,7 +22,7 @@ def load_generators(config: Any, workdir: str) -> tuple[dict[str, Any], str]:
         FileNotFoundError: there is no such checkpoint or file.
         ValueError: it is of another network, or damaged.
     """
-    target = _targets(config, METHODS[config.method].GENERATORS)
+    target = abstract_variables(config, METHODS[config.method].GENERATORS)
     if config.init_from:
         return _load(config, target), config.init_from
     return _from_run(config, workdir, target)
@@ -33,10 +34,10 @@ def initialize(config: Any, state: TrainState) -> TrainState:
     Discriminators are taken too where the run, or a file beside the .pth, has them.
     """
     generators = METHODS[config.method].GENERATORS
-    loaded = _load(config, _targets(config, generators))
+    loaded = _load(config, abstract_variables(config, generators))
     others = [name for name in state.networks if name not in generators]
     try:
-        loaded |= _load(config, _targets(config, others))
+        loaded |= _load(config, abstract_variables(config, others))
     except FileNotFoundError:
         print(f"{', '.join(others)}: none beside {config.init_from}, freshly initialised")
     networks = {
@@ -46,11 +47,12 @@ def initialize(config: Any, state: TrainState) -> TrainState:
     return state.replace(networks=networks)
 
 
-def _targets(config, names):
-    """Abstract variables of the networks called `names`."""
+def abstract_variables(config: Any, names: Sequence[str] | None = None) -> dict[str, Any]:
+    """Shapes and dtypes of the networks called `names` (all, if not given), on one device."""
     create = lambda key: METHODS[config.method].create_state(config, key)
     state = jax.eval_shape(create, jax.random.key(0))
     sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    names = state.networks if names is None else names
     variables = {name: state.networks[name].variables for name in names if name in state.networks}
     place = lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
     return jax.tree.map(place, variables)
@@ -83,13 +85,18 @@ def _from_pth(config, path, name, target):
     state = pth_file.read_pth(path)
     try:
         torch_weights.check_fields(torch_weights.describe(state), config)
-        is_generator = name in METHODS[config.method].GENERATORS
-        make_keys = torch_weights.generator_keys if is_generator else torch_weights.discriminator_keys
-        variables = torch_weights.to_flax(state, make_keys(config.model))
+        variables = torch_weights.to_flax(state, torch_keys(config, name))
         _check_tree(variables, target)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     return variables
+
+
+def torch_keys(config: Any, name: str) -> torch_weights.Keys:
+    """PyTorch's names of the layers of the network called `name`."""
+    if name in METHODS[config.method].GENERATORS:
+        return torch_weights.generator_keys(config.model)
+    return torch_weights.discriminator_keys(config.model)
 
 
 def _check_tree(variables, target):

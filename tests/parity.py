@@ -42,5 +42,7 @@ def images(*shape: int, seed: int = 0) -> np.ndarray:
 
 def worst(ours: dict, theirs: dict) -> float:
     """Largest absolute difference of two trees with the same keys."""
-    pairs = jax.tree.map(lambda a, b: float(np.abs(np.asarray(a) - np.asarray(b)).max()), ours, theirs)
+    pairs = jax.tree.map(
+        lambda a, b: float(np.abs(np.asarray(a) - np.asarray(b)).max()), ours, theirs
+    )
     return max(jax.tree.leaves(pairs))

@@ -55,7 +55,9 @@ def compare(net, module, keys, x, **settings):
 def test_unet(norm, batch):
     net = baseline.UnetGenerator(3, 2, num_downs=6, ngf=8, norm=norm, dropout=False)
     perturb_statistics(baseline.init_weights(net, 1))
-    module = models.build_generator(model_config(generator="unet_64", ngf=8, norm=norm, dropout=0.0), 2)
+    module = models.build_generator(
+        model_config(generator="unet_64", ngf=8, norm=norm, dropout=0.0), 2
+    )
     compare(net, module, torch_weights.unet_keys(6), parity.images(batch, 64, 128, 3))
 
 
@@ -70,7 +72,9 @@ def test_unet_256_with_default_widths():
 def test_resnet(norm, padding):
     net = baseline.ResnetGenerator(3, 3, 8, norm, num_blocks=3, padding=padding)
     perturb_statistics(baseline.init_weights(net, 3))
-    config = model_config(generator="resnet_3blocks", ngf=8, norm=norm, padding=padding, dropout=0.0)
+    config = model_config(
+        generator="resnet_3blocks", ngf=8, norm=norm, padding=padding, dropout=0.0
+    )
     keys = torch_weights.resnet_keys(3, False, padding)
     compare(net, models.build_generator(config, 3), keys, parity.images(2, 32, 48, 3))
 
@@ -156,7 +160,10 @@ def test_dropout_acts_on_the_levels_of_the_baseline():
     keys = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
     variables = module.init(keys, x)
     _, state = module.apply(
-        variables, x, rngs={"dropout": jax.random.key(2)}, capture_intermediates=True,
+        variables,
+        x,
+        rngs={"dropout": jax.random.key(2)},
+        capture_intermediates=True,
         mutable=["intermediates"],
     )
     found = state["intermediates"]
@@ -204,10 +211,17 @@ def test_wrong_sizes_name_the_divisor(size, fields, words):
 
 @pytest.mark.parametrize(
     "fields",
-    [{"generator": "unet_100"}, {"norm": "layer"}, {"bias": "all"}, {"dtype": "float16"},
-     {"upsample": "shuffle"}, {"init_type": "uniform"}, {"generator": "vit"}],
+    [
+        {"generator": "unet_100"},
+        {"norm": "layer"},
+        {"bias": "all"},
+        {"dtype": "float16"},
+        {"upsample": "shuffle"},
+        {"init_type": "uniform"},
+        {"generator": "vit"},
+    ],
 )
 def test_unknown_values_are_named(fields):
-    (name, value), = fields.items()
+    ((name, value),) = fields.items()
     with pytest.raises(ValueError, match=f"model.{name} is '{value}'"):
         models.build_generator(model_config(**fields), 3)

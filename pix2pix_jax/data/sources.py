@@ -46,8 +46,11 @@ def find_images(path: Path) -> list[pathlib.Path]:
 
 def natural(name: str) -> list[tuple[bool, int | str]]:
     """Sorting key that puts 2.jpg before 10.jpg."""
-    return [(part.isdigit(), int(part) if part.isdigit() else part)
-            for part in re.split(r"(\d+)", name) if part]
+    return [
+        (part.isdigit(), int(part) if part.isdigit() else part)
+        for part in re.split(r"(\d+)", name)
+        if part
+    ]
 
 
 def _neighbours(path):
@@ -84,7 +87,9 @@ def read_image(path: Path, channels: int) -> np.ndarray:
     try:
         return open_image(path, channels)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path} cannot be read as an image ({error}): mend or remove it") from error
+        raise ValueError(
+            f"{path} cannot be read as an image ({error}): mend or remove it"
+        ) from error
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -93,7 +98,9 @@ def image_size(path: Path) -> tuple[int, int]:
         with Image.open(path) as image:
             return image.size[::-1]
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path} cannot be read as an image ({error}): mend or remove it") from error
+        raise ValueError(
+            f"{path} cannot be read as an image ({error}): mend or remove it"
+        ) from error
 
 
 class SingleFolder:
@@ -143,7 +150,10 @@ class SideBySide:
 def split_pair(image: np.ndarray, channels: tuple[int, int]) -> Record:
     """The halves of uint8 [H, 2 * W, 3], as {"A", "B"}."""
     half = image.shape[1] // 2
-    return {"A": _channels(image[:, :half], channels[0]), "B": _channels(image[:, half:], channels[1])}
+    return {
+        "A": _channels(image[:, :half], channels[0]),
+        "B": _channels(image[:, half:], channels[1]),
+    }
 
 
 def _channels(image, channels):
@@ -195,7 +205,10 @@ def paired_folder(
     root = pathlib.Path(root)
     if not root.is_dir():
         raise FileNotFoundError(f"data.dir is {root}, and there is no such folder")
-    for pair in ((root / split / "A", root / split / "B"), (root / "A" / split, root / "B" / split)):
+    for pair in (
+        (root / split / "A", root / split / "B"),
+        (root / "A" / split, root / "B" / split),
+    ):
         if all(folder.is_dir() for folder in pair):
             return TwoFolders(*pair, channels)
     if not (root / split).is_dir():

@@ -184,7 +184,9 @@ def _wall(generator, labels, height, width, unit):
         joints = joints * shades[row, (x + (row % 2) * (brick // 2)) // brick]
     elif color == (176, 174, 168):
         block = max(12, round(24 * unit))
-        joints = np.where((y % block < 2) | ((x + (y // block % 2) * block) % (2 * block) < 2), 0.8, 1)
+        joints = np.where(
+            (y % block < 2) | ((x + (y // block % 2) * block) % (2 * block) < 2), 0.8, 1
+        )
     wall = (np.array(color) + tint) * joints[..., None]
     wall = wall + generator.normal(0, grain, (height, width, 1))
     return np.clip(wall, 0, 255).astype(np.uint8)
@@ -221,8 +223,13 @@ def _paint_part(pen, part, unit):
         box(x0 + line, y0 + line, x1 - line, y0 + (bottom - y0) // 4, (196, 202, 190))
         middle = (left + right) // 2
         box(middle, y0 + (bottom - y0) // 4, middle + line, bottom, (64, 38, 24))
-        box(middle + 2 * line, (top + bottom * 2) // 3, middle + 3 * line,
-            (top + bottom * 2) // 3 + 2 * line, (226, 190, 90))
+        box(
+            middle + 2 * line,
+            (top + bottom * 2) // 3,
+            middle + 3 * line,
+            (top + bottom * 2) // 3 + 2 * line,
+            (226, 190, 90),
+        )
     elif part.label == "shop":
         box(left, top, right, bottom, (46, 62, 58))
         box(left, top, right, top + (bottom - top) // 3, (150, 36, 40))
@@ -231,7 +238,13 @@ def _paint_part(pen, part, unit):
             if i % 2:
                 box(x, top, min(x + stripe, right), top + (bottom - top) // 3, (238, 228, 214))
         box(left + line, top + (bottom - top) // 3, right - line, bottom - 2 * line, (74, 96, 100))
-        box(left + line, bottom - (bottom - top) // 4, right - line, bottom - 2 * line, (198, 166, 96))
+        box(
+            left + line,
+            bottom - (bottom - top) // 4,
+            right - line,
+            bottom - 2 * line,
+            (198, 166, 96),
+        )
     elif part.label == "balcony":
         shadow(7, 110)
         box(left, bottom - 2 * line, right, bottom, (150, 146, 140))

@@ -128,11 +128,15 @@ def make_translate(config: Any) -> Callable[[dict[str, Any], jax.Array, jax.Arra
     """
     modes = ("batch", "running")
     if config.eval.norm_mode not in modes:
-        raise ValueError(f"eval.norm_mode is {config.eval.norm_mode!r}; choose {' or '.join(modes)}")
+        raise ValueError(
+            f"eval.norm_mode is {config.eval.norm_mode!r}; choose {' or '.join(modes)}"
+        )
     generator = models.build_generator(config.model, config.data.output_channels)
     settings = {"running": config.eval.norm_mode == "running", "dropout": config.eval.dropout}
 
     def translate_one(variables, image, key):
-        return apply(generator, variables["G"], image[None], rngs={"dropout": key}, **settings)[0][0]
+        return apply(generator, variables["G"], image[None], rngs={"dropout": key}, **settings)[0][
+            0
+        ]
 
     return jax.vmap(translate_one, in_axes=(None, 0, 0))

@@ -33,10 +33,12 @@ class Geometry(NamedTuple):
 
     @property
     def out_height(self) -> int:
+        """Rows of y."""
         return (self.height + 2 * self.padding - self.kernel) // self.stride + 1
 
     @property
     def out_width(self) -> int:
+        """Columns of y."""
         return (self.width + 2 * self.padding - self.kernel) // self.stride + 1
 
 
@@ -69,7 +71,7 @@ def convolve_transpose(
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _conv(x, w, geometry):
-    """x [N, H, W, I], w [K, K, I, O] -> y [N, h, w, O]."""
+    """X [N, H, W, I], w [K, K, I, O] -> y [N, h, w, O]."""
     if _prefer_matmul(x.shape[0], geometry, *w.shape[2:]):
         return lax.dot_general(_patches(x, geometry), _matrix(w), (((3,), (0,)), ((), ())))
     return _native(x, w, geometry)
@@ -77,7 +79,7 @@ def _conv(x, w, geometry):
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _conv_adjoint(y, w, geometry):
-    """y [N, h, w, O], w [K, K, I, O] -> x [N, H, W, I]."""
+    """Y [N, h, w, O], w [K, K, I, O] -> x [N, H, W, I]."""
     if _on_cpu() and (geometry.stride, geometry.kernel, geometry.padding) == (2, 4, 1):
         columns = lax.dot_general(y, _matrix(w), (((3,), (1,)), ((), ())))
         return _fold(columns, geometry, w.shape[2])
@@ -87,7 +89,7 @@ def _conv_adjoint(y, w, geometry):
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _conv_weight_gradient(x, y, geometry):
-    """x [N, H, W, I], y [N, h, w, O] -> w [K, K, I, O]."""
+    """X [N, H, W, I], y [N, h, w, O] -> w [K, K, I, O]."""
     k, channels, features = geometry.kernel, x.shape[3], y.shape[3]
     pixels = (((0, 1, 2), (0, 1, 2)), ((), ()))
     if _prefer_matmul(x.shape[0], geometry, channels, features):
@@ -168,7 +170,9 @@ def _fold(columns, geometry, channels):
     n, h, w, _ = columns.shape
     columns = columns.reshape(n, h, w, 4, 4, channels)
     rows = _fold_axis(columns, axis=1, tap_axis=3).reshape(n, 2 * h, w, 4, channels)
-    return _fold_axis(rows, axis=2, tap_axis=3).reshape(n, geometry.height, geometry.width, channels)
+    return _fold_axis(rows, axis=2, tap_axis=3).reshape(
+        n, geometry.height, geometry.width, channels
+    )
 
 
 def _fold_axis(columns, axis, tap_axis):

@@ -42,8 +42,9 @@ class UNet(nn.Module):
         divisor = 2**n
         if x.shape[1] % divisor or x.shape[2] % divisor:
             raise ValueError(
-                f"the U-Net with {n} downsamplings takes heights and widths that are multiples of "
-                f"{divisor}, not {x.shape[1]}x{x.shape[2]}: change data.crop_size or model.generator"
+                f"the U-Net with {n} downsamplings takes heights and widths that are multiples "
+                f"of {divisor}, not {x.shape[1]}x{x.shape[2]}: change data.crop_size or "
+                "model.generator"
             )
         width = [self.ngf * min(2 ** (k - 1), 8) for k in range(1, n + 1)]
 

@@ -1,0 +1,42 @@
+"""pix2pix on CMP facades, label map -> photograph (Isola et al. 2017, appendix 6.2).
+
+    python launch.py --config=configs/facades.py
+    python launch.py --config=configs/facades.py:l1 --config.data.dir=FOLDER
+
+The paper's recipe as the PyTorch baseline runs it: U-Net 256, 70x70 PatchGAN, cross entropy +
+100 L1, Adam 2e-4 (0.5, 0.999), 100 + 100 epochs of 400 pairs in batches of 1: 80,000 steps.
+Variants are the paper's ablations and those that its reproductions report:
+
+    l1, cgan, l1_cgan     the terms of the objective (table 1); l1_cgan is the default
+    gan, l1_gan           the discriminator does not see the input
+    lambda10, lambda125   weight of L1
+    no_jitter             neither resize and crop nor mirroring
+"""
+
+from configs import default
+
+
+def get_config(variant: str = "l1_cgan"):
+    config = default.get_config()
+    config.name = "facades" if variant == "l1_cgan" else f"facades_{variant}"
+    config.data.name = "facades"
+    config.data.direction = "BtoA"
+    return apply_variant(config, variant)
+
+
+def apply_variant(config, variant):
+    """Changes `config` to one of the variants; the other data sets' files use them too."""
+    fields = {
+        "l1_cgan": {},
+        "l1": {"loss.lambda_gan": 0.0},
+        "cgan": {"loss.lambda_l1": 0.0},
+        "gan": {"loss.lambda_l1": 0.0, "loss.conditional": False},
+        "l1_gan": {"loss.conditional": False},
+        "lambda10": {"loss.lambda_l1": 10.0},
+        "lambda125": {"loss.lambda_l1": 125.0},
+        "no_jitter": {"data.load_size": config.data.crop_size, "data.flip": False},
+    }
+    if variant not in fields:
+        raise ValueError(f"there is no variant {variant!r}; choose one of {', '.join(fields)}")
+    config.update_from_flattened_dict(fields[variant])
+    return config

@@ -1,0 +1,57 @@
+"""--mode=import and --mode=export: PyTorch's .pth files to a run of ours, and back."""
+
+import pathlib
+from typing import Any
+
+import jax
+
+from pix2pix_jax import checkpoints, config_checks, pth_file, torch_weights, weights
+from pix2pix_jax.methods import METHODS
+
+
+def import_pth(config: Any, workdir: str) -> None:
+    """Writes the weights of `config.init_from` as the checkpoint at step 0 of a new run.
+
+    Networks without a .pth beside the generator's are freshly initialised.
+
+    Raises:
+        ValueError, OSError: no or a wrong .pth, or `workdir` holds checkpoints already.
+    """
+    if not config.init_from:
+        raise ValueError("--mode=import takes --config.init_from=FILE.pth")
+    config_checks.check(config, 1)
+    with checkpoints.Checkpoints(
+        workdir, config.train.keep_last, config.train.best_metric
+    ) as saver:
+        if saver.latest is not None:
+            raise ValueError(f"{saver.folder} holds checkpoints already: give another --workdir")
+        state = METHODS[config.method].create_state(config, jax.random.key(config.seed))
+        saver.save(weights.initialize(config, jax.device_get(state)))
+        saver.wait()
+        checkpoints.write_config(workdir, config)
+        print(f"{config.init_from} is now step 0 of {workdir}", flush=True)
+
+
+def export_pth(config: Any, workdir: str, output: str) -> list[pathlib.Path]:
+    """Writes every network of a run's checkpoint as <step>_net_<name>.pth for PyTorch.
+
+    Raises:
+        ValueError, OSError: no checkpoint, or a network that the PyTorch baseline does not have.
+    """
+    config_checks.check(config, 1)
+    with checkpoints.Checkpoints(
+        workdir, best_metric=config.train.best_metric, create=False
+    ) as saver:
+        step = saver.find(config.eval.checkpoint)
+    checkpoints.check_same_network(workdir, config)
+    target = weights.abstract_variables(config)
+    variables = jax.device_get(checkpoints.restore_variables(workdir, step, target))
+    folder = pathlib.Path(output)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for name, tree in variables.items():
+        state = torch_weights.to_torch(tree, weights.torch_keys(config, name), step)
+        paths.append(folder / f"{step}_net_{name}.pth")
+        pth_file.write_pth(paths[-1], state)
+        print(f"wrote {paths[-1]}", flush=True)
+    return paths

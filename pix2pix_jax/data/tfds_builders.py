@@ -1,0 +1,108 @@
+"""TFDS builders for the archives of the pix2pix authors, without TensorFlow.
+
+The first use downloads and prepares a data set below data.tfds_dir (array_record files); the
+JPEGs are stored as published and decoded by PIL, so every machine sees the same pixels.
+"""
+
+import io
+import os
+import pathlib
+import tarfile
+from collections.abc import Iterator
+from typing import Any
+
+import tensorflow_datasets as tfds
+
+from pix2pix_jax.data.sources import Record, natural, open_image, split_pair
+
+PIX2PIX_URL = "http://efrosgans.eecs.berkeley.edu/pix2pix/datasets/{name}.tar.gz"
+PIX2PIX_SPLITS = {
+    "facades": ("train", "val", "test"),
+    "cityscapes": ("train", "val"),
+    "maps": ("train", "val"),
+    "edges2shoes": ("train", "val"),
+    "edges2handbags": ("train", "val"),
+    "night2day": ("train", "val", "test"),
+}
+
+
+class Pix2pix(tfds.core.GeneratorBasedBuilder):
+    """Pairs A|B side by side in one JPEG."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    BUILDER_CONFIGS = [tfds.core.BuilderConfig(name=name) for name in PIX2PIX_SPLITS]  # noqa: RUF012
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        features = {"image": tfds.features.Image(), "name": tfds.features.Text()}
+        return self.dataset_info_from_configs(
+            features=tfds.features.FeaturesDict(features),
+            homepage="https://phillipi.github.io/pix2pix/",
+            disable_shuffling=True,  # keeps the order of the file names
+        )
+
+    def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[int, Any]]]:
+        name = self.builder_config.name
+        archive = dl_manager.download(PIX2PIX_URL.format(name=name))
+        return {
+            split: self._generate_examples(os.fspath(archive), f"{name}/{split}/")
+            for split in PIX2PIX_SPLITS[name]
+        }
+
+    def _generate_examples(self, archive: str, folder: str) -> Iterator[tuple[int, Any]]:
+        with tarfile.open(archive) as tar:
+            members = [m for m in tar.getmembers() if m.isfile() and folder in f"/{m.name}"]
+            members.sort(key=lambda member: natural(member.name))
+            for i, member in enumerate(members):
+                content = io.BytesIO(tar.extractfile(member).read())
+                yield i, {"image": content, "name": pathlib.PurePosixPath(member.name).stem}
+
+
+class TfdsPairs:
+    """The pairs of a prepared (or now downloaded) data set: {"A", "B", "name"}."""
+
+    def __init__(self, name: str, split: str, tfds_dir: str, channels: tuple[int, int]):
+        """Downloads and prepares the data set if need be.
+
+        Raises:
+            ValueError: no such data set or split.
+            FileNotFoundError: it could not be downloaded.
+        """
+        if name not in PIX2PIX_SPLITS:
+            names = ", ".join(["synthetic", *PIX2PIX_SPLITS])
+            raise ValueError(
+                f"data.name is {name!r}; choose one of {names}, or give a folder as data.dir"
+            )
+        if split not in PIX2PIX_SPLITS[name]:
+            splits = ", ".join(PIX2PIX_SPLITS[name])
+            raise ValueError(
+                f"{name} has no split {split!r} but {splits}: set data.train_split or "
+                "data.eval_split"
+            )
+        builder = Pix2pix(
+            config=name, data_dir=os.path.expanduser(tfds_dir) or None, file_format="array_record"
+        )
+        _prepare(builder, PIX2PIX_URL.format(name=name))
+        decoders = {"image": tfds.decode.SkipDecoding()}
+        self._records = builder.as_data_source(split, decoders=decoders)
+        self._channels = channels
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __getitem__(self, index: int) -> Record:
+        record = self._records[index]
+        image = open_image(io.BytesIO(record["image"]), 3)
+        return {**split_pair(image, self._channels), "name": record["name"].decode()}
+
+
+def _prepare(builder, url):
+    config = tfds.download.DownloadConfig(register_checksums=False, verify_ssl=True)
+    try:
+        builder.download_and_prepare(download_config=config)
+    except ImportError:
+        raise
+    except Exception as error:  # whatever the network or the archive brings
+        raise FileNotFoundError(
+            f"{url} could not be downloaded and prepared ({type(error).__name__}: {error}). Fetch "
+            "and unpack it by hand, and give the folder with train/ as --config.data.dir=FOLDER"
+        ) from error
