@@ -34,12 +34,13 @@ def train(config: Any, workdir: str) -> dict[str, float]:
         ValueError, OSError: bad config or data; one sentence saying what to mend.
         FloatingPointError: a loss stopped being finite; the checkpoints before it stay.
     """
-    config_checks.check(config, jax.device_count())
+    devices = jax.devices()[: config.train.num_devices or None]
+    config_checks.check(config, len(devices))
     folder = _make_workdir(workdir)
     checkpoints.check_same_network(folder, config)
     examples = data.load(config, config.data.train_split, train=True)
     validation = data.load(config, config.data.eval_split, train=False)
-    mesh = jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
+    mesh = jax.make_mesh((len(devices),), ("data",), axis_types=(AxisType.Auto,), devices=devices)
     replicated = NamedSharding(mesh, PartitionSpec())
     total_steps = num_steps(config, len(examples))
     steps_per_call = fused_steps(config, total_steps)
@@ -52,7 +53,7 @@ def train(config: Any, workdir: str) -> dict[str, float]:
     start = int(state.step)
     print(
         f"{config.name}: {len(examples)} training and {len(validation)} validation examples, "
-        f"steps {start} to {total_steps}, {jax.device_count()} {jax.default_backend()} device(s), "
+        f"steps {start} to {total_steps}, {len(devices)} {jax.default_backend()} device(s), "
         f"in {folder}",
         flush=True,
     )

@@ -47,7 +47,7 @@ def find_images(path: Path) -> list[pathlib.Path]:
 def natural(name: str) -> list[tuple[bool, int | str]]:
     """Sorting key that puts 2.jpg before 10.jpg."""
     return [
-        (part.isdigit(), int(part) if part.isdigit() else part)
+        (not part.isdigit(), int(part) if part.isdigit() else part)
         for part in re.split(r"(\d+)", name)
         if part
     ]

@@ -1,0 +1,69 @@
+"""Shared fixtures: two cores, one small run that several tests look at."""
+
+import os
+
+os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=4")
+os.environ["JAX_PLATFORMS"] = "cpu"
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from configs.default import get_config
+
+torch.set_num_threads(2)
+
+
+def small_config(**fields):
+    """A tiny pix2pix on tiny synthetic facades; `fields` are dotted."""
+    config = get_config()
+    config.name = "small"
+    config.update_from_flattened_dict(
+        {
+            "data.direction": "BtoA",
+            "data.load_size": (36, 36),
+            "data.crop_size": (32, 32),
+            "data.synthetic_size": 32,
+            "data.synthetic_train": 6,
+            "data.synthetic_eval": 3,
+            "model.generator": "unet_32",
+            "model.ngf": 4,
+            "model.ndf": 4,
+            "model.n_layers": 2,
+            "train.batch_size": 1,
+            "train.num_devices": 1,
+            "train.num_steps": 8,
+            "train.log_every": 2,
+            "train.sample_every": 4,
+            "train.eval_every": 4,
+            "train.checkpoint_every": 4,
+            "train.num_samples": 2,
+            "eval.batch_size": 2,
+            **fields,
+        }
+    )
+    return config
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory):
+    """(config, workdir) of a small run that has been trained."""
+    from pix2pix_jax.train import train
+
+    config = small_config()
+    workdir = tmp_path_factory.mktemp("finished")
+    train(config, str(workdir))
+    return config, workdir
+
+
+@pytest.fixture
+def pairs_folder(tmp_path):
+    """root/{train,val}/ of side-by-side pairs 64x32 and the arrays they were made of."""
+    generator = np.random.default_rng(0)
+    for split, count in (("train", 4), ("val", 2)):
+        (tmp_path / split).mkdir()
+        for i in range(count):
+            array = generator.integers(0, 256, (32, 64, 3), np.uint8)
+            Image.fromarray(array).save(tmp_path / split / f"{i + 1}.png")
+    return tmp_path

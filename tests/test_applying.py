@@ -1,0 +1,173 @@
+"""Evaluation and translation of a trained run, and weights that come from PyTorch."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from skimage import metrics as skimage_metrics
+
+from benchmarks import torch_baseline as baseline
+from pix2pix_jax import convert, evaluate, train, translate, weights
+from pix2pix_jax.pth_file import read_pth
+from tests import parity
+from tests.conftest import small_config
+
+
+def noise(*shape, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+
+
+@pytest.mark.parametrize("fields", [{}, {"eval.dropout": False}, {"eval.norm_mode": "running"}])
+def test_batches_give_the_images_of_one_by_one(finished_run, fields):
+    _, workdir = finished_run
+    config = small_config(**{"eval.batch_size": 3, "model.dropout_blocks": (1,), **fields})
+    config.model.dropout_blocks = small_config().model.dropout_blocks
+    variables, _ = weights.load_generators(config, str(workdir))
+    images, indices = noise(7, 32, 32, 3), np.arange(7)
+    translator = evaluate.make_translator(config)
+    together = translator(variables, images, indices)
+    for i in indices:
+        alone = translator(variables, images[i : i + 1], indices[i : i + 1])
+        assert np.abs(alone[0].astype(int) - together[i]).max() <= 1  # a rounding of float32
+
+
+def test_noise_differs_between_images_and_samples():
+    """Dropout is the noise: on the same image, other masks for another index or sample."""
+    config = small_config(**{"model.generator": "unet_64", "model.dropout_blocks": (1, 2)})
+    config.data.crop_size = (64, 64)
+    from pix2pix_jax.methods import pix2pix
+
+    state = pix2pix.create_state(config, jax.random.key(0))
+    variables = {"G": state.networks["G"].variables}
+    image = np.repeat(noise(1, 64, 64, 3), 3, axis=0)
+    translator = evaluate.make_translator(config)
+    a = translator(variables, image, np.array([0, 1, 0]))
+    b = translator(variables, image, np.array([0, 1, 0]), sample=1)
+    assert (a[0] == a[2]).all() and (a[0] != a[1]).any() and (a[0] != b[0]).any()
+
+
+def test_evaluation_writes_metrics_of_the_pictures_it_writes(finished_run):
+    config, workdir = finished_run
+    config.eval.noise_samples = 2
+    means = evaluate.evaluate(config, str(workdir))
+    config.eval.noise_samples = 1
+    report = json.loads((workdir / "eval" / "metrics.json").read_text())
+    assert report["mean"] == means and report["num_images"] == 3
+    for row in report["images"]:
+        read = lambda kind, row=row: np.asarray(
+            Image.open(workdir / "eval" / "images" / f"{row['name']}_{kind}.png")
+        )
+        target = read("target") / 255
+        scores = []
+        for kind in ("output", "output_2"):
+            output = read(kind) / 255
+            scores.append(
+                (
+                    2 * np.abs(output - target).mean(),
+                    skimage_metrics.peak_signal_noise_ratio(target, output, data_range=1),
+                    skimage_metrics.structural_similarity(
+                        target,
+                        output,
+                        gaussian_weights=True,
+                        sigma=1.5,
+                        data_range=1,
+                        use_sample_covariance=False,
+                        channel_axis=-1,
+                    ),
+                )
+            )
+        expected = np.mean(scores, axis=0)
+        np.testing.assert_allclose([row[k] for k in ("l1", "psnr", "ssim")], expected, rtol=1e-4)
+    assert (workdir / "eval" / "index.html").exists() and (workdir / "eval" / "grid.png").exists()
+
+
+@pytest.mark.parametrize("fit", ["resize", "pad"])
+def test_translate_keeps_sizes_and_names(finished_run, tmp_path, capsys, fit):
+    config, workdir = finished_run
+    config = small_config(**{"eval.fit": fit})
+    source = tmp_path / "in"
+    (source / "more").mkdir(parents=True)
+    sizes = {"square.png": (32, 32, 3), "wide.jpg": (20, 50, 3), "more/tall.png": (70, 33, 3)}
+    for name, shape in sizes.items():
+        Image.fromarray(noise(*shape)).save(source / name)
+    Image.fromarray(noise(30, 30, 4)).save(source / "clear.png")
+    Image.fromarray(noise(30, 30)).save(source / "gray.png")
+    (source / "bad.jpg").write_bytes(b"nothing")
+    failed = translate.translate(config, str(workdir), str(source), str(tmp_path / "out"))
+    assert failed == [str(source / "bad.jpg")]
+    assert "skipped" in capsys.readouterr().out
+    for name, shape in {**sizes, "clear.png": (30, 30), "gray.png": (30, 30)}.items():
+        result = Image.open((tmp_path / "out" / name).with_suffix(".png"))
+        assert result.size == shape[1::-1] and result.mode == "RGB"
+
+
+def test_padding_leaves_the_middle_of_an_image_as_it_is():
+    config = small_config(**{"eval.fit": "pad"})
+    image = noise(40, 70, 3)
+    fitted, restore = translate.fit(image, config)
+    assert fitted.shape == (64, 96, 3)
+    np.testing.assert_array_equal(restore(fitted), image)
+    np.testing.assert_array_equal(fitted[40:64], fitted[16:40][::-1])
+    same, _ = translate.fit(noise(32, 64, 3), config)
+    np.testing.assert_array_equal(same, noise(32, 64, 3))
+
+
+def pth_files(folder):
+    """latest_net_{G,D}.pth of PyTorch networks that fit `small_config`."""
+    g = baseline.init_weights(baseline.UnetGenerator(3, 3, 5, 4), 1)
+    d = baseline.init_weights(baseline.NLayerDiscriminator(6, 4, 2), 2)
+    torch.save(g.state_dict(), folder / "latest_net_G.pth")
+    torch.save(d.state_dict(), folder / "latest_net_D.pth")
+    return g, d
+
+
+def test_translating_with_a_pytorch_generator(tmp_path):
+    """The picture that PyTorch makes of the same file, to a level."""
+    g, _ = pth_files(tmp_path)
+    image = noise(32, 32, 3)
+    Image.fromarray(image).save(tmp_path / "a.png")
+    config = small_config(
+        **{"init_from": str(tmp_path / "latest_net_G.pth"), "eval.dropout": False}
+    )
+    translate.translate(config, "", str(tmp_path / "a.png"), str(tmp_path / "out"))
+    g.train()
+    for module in g.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.eval()
+    with torch.no_grad():
+        output = parity.nhwc(g(parity.nchw(image[None] / np.float32(127.5) - 1)))[0]
+    found = np.asarray(Image.open(tmp_path / "out" / "a.png"))
+    assert np.abs(found - (output + 1) * 127.5).max() <= 0.51
+
+
+def test_import_fine_tune_and_export(tmp_path):
+    """.pth -> a run -> .pth gives the same numbers; training goes on from them."""
+    g, d = pth_files(tmp_path)
+    config = small_config(**{"init_from": str(tmp_path / "latest_net_G.pth")})
+    workdir = tmp_path / "run"
+    convert.import_pth(config, str(workdir))
+    paths = convert.export_pth(config, str(workdir), str(tmp_path / "weights"))
+    assert [p.name for p in paths] == ["0_net_D.pth", "0_net_G.pth"]
+    for path, net in zip(paths, (d, g), strict=True):
+        state = torch.load(path, weights_only=True)
+        for name, tensor in net.state_dict().items():
+            assert torch.equal(state[name], tensor), name
+        net.load_state_dict(state, strict=True)
+    with pytest.raises(ValueError, match="holds checkpoints already"):
+        convert.import_pth(config, str(workdir))
+
+    config.train.num_steps = 4
+    train.train(config, str(workdir))
+    tuned = convert.export_pth(config, str(workdir), str(tmp_path / "tuned"))
+    moved = (
+        read_pth(tuned[1])["model.model.0.weight"] - parity.state_dict(g)["model.model.0.weight"]
+    )
+    assert 0 < np.abs(moved).max() <= 4.1 * 2e-4
+
+
+def test_checkpoints_that_are_not_there(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no checkpoint in .*train first"):
+        weights.load_generators(small_config(), str(tmp_path))

@@ -1,0 +1,105 @@
+"""launch.py as a user calls it, and the configs that it takes."""
+
+import ast
+import importlib
+import pathlib
+import subprocess
+import sys
+
+import jax
+import pytest
+
+from pix2pix_jax import config_checks
+from pix2pix_jax.methods import METHODS
+from tests.conftest import small_config
+
+ROOT = pathlib.Path(__file__).parent.parent
+VARIANTS = {
+    "facades": ["l1", "cgan", "l1_cgan", "gan", "l1_gan", "lambda10", "lambda125", "no_jitter"],
+    "maps": ["aerial2map", "map2aerial"],
+    "cityscapes": ["l1_cgan", "l1", "cgan", "photo2label"],
+    "night2day": ["day2night", "night2day", "lambda50"],
+}
+
+
+def launch(*arguments):
+    command = [sys.executable, "launch.py", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        ([], "give an experiment"),
+        (["--config=configs/none.py"], "none.py"),
+        (["--config=configs/quickstart.py", "--config.loss.lamda_l1=1"], "loss.lambda_l1?"),
+        (["--config=configs/quickstart.py", "--config.lambda_l1=1"], "config.loss.lambda_l1?"),
+        (["--config=configs/quickstart.py", "--config.seed=one"], "seed"),
+        (["--config=configs/facades.py:l2"], "choose one of l1_cgan, l1"),
+        (["--config=configs/quickstart.py", "--mode=translate"], "--input"),
+        (["--config=configs/quickstart.py", "seed=1"], "unexpected argument"),
+        (["--config=configs/facades.py", "--config.data.dir=nowhere"], "no such folder"),
+        (["--config=configs/quickstart.py", "--mode=eval", "--workdir=none"], "train first"),
+    ],
+)
+def test_mistakes_get_one_line(arguments, words):
+    result = launch(*arguments)
+    assert result.returncode == 1
+    assert words in result.stderr and "Traceback" not in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1, result.stderr
+
+
+@pytest.mark.parametrize(
+    "field, value, words",
+    [
+        ("train.batch_size", 3, "which 2 devices cannot share evenly"),
+        ("optim.policy", "liner", "did you mean linear"),
+        ("data.load_size", (30, 40), "smaller than config.data.crop_size"),
+        ("data.input_channels", 4, "1 or 3 channels"),
+        ("eval.noise_samples", 0, "at least 1"),
+    ],
+)
+def test_fields_no_run_could_work_with(field, value, words):
+    config = small_config(**{"train.batch_size": 2, field: value})
+    with pytest.raises(ValueError, match=words):
+        config_checks.check(config, num_devices=2)
+
+
+def config_files():
+    names = sorted(p.stem for p in (ROOT / "configs").glob("*.py") if p.stem != "__init__")
+    return [(name, variant) for name in names for variant in VARIANTS.get(name, [None])]
+
+
+@pytest.mark.parametrize("name, variant", config_files())
+def test_every_config_describes_networks_that_can_be_built(name, variant):
+    module = importlib.import_module(f"configs.{name}")
+    config = module.get_config(variant) if variant else module.get_config()
+    config_checks.check(config, 1)
+    create = lambda key: METHODS[config.method].create_state(config, key)
+    state = jax.eval_shape(create, jax.random.key(0))
+    assert ("D" in state.networks) == (config.loss.lambda_gan > 0)
+    if name != "default":
+        assert f"--config=configs/{name}.py" in module.__doc__
+
+
+def test_every_field_has_a_comment():
+    source = (ROOT / "configs" / "default.py").read_text()
+    lines = source.splitlines()
+    fields = [
+        node.lineno
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Assign)
+        and isinstance(node.targets[0], ast.Attribute)
+        and not isinstance(node.value, ast.Call)
+    ]
+    assert len(fields) > 60
+    bare = [lines[n - 1] for n in fields if "  # " not in lines[n - 1]]
+    assert not bare
+
+
+def test_tensorflow_is_never_imported():
+    code = (
+        "import launch, sys; from pix2pix_jax import train, translate, convert;"
+        "from pix2pix_jax.data import tfds_builders; assert 'tensorflow' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=300)

@@ -1,0 +1,107 @@
+"""Convolutions and all their derivatives against PyTorch, on every path of the CPU code."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from pix2pix_jax.models.convolution import convolve, convolve_transpose
+
+# (size, kernel, stride, padding, in, out): image-sized, few channels, and few pixels
+SHAPES = [
+    (32, 4, 2, 1, 8, 16),
+    (32, 4, 2, 1, 3, 8),
+    (4, 4, 2, 1, 64, 72),
+    (2, 4, 2, 1, 64, 64),
+    (9, 4, 1, 1, 16, 1),
+    (12, 3, 1, 0, 8, 8),
+    (12, 3, 2, 1, 8, 8),
+    (14, 7, 1, 0, 3, 8),
+    (6, 1, 1, 0, 4, 4),
+]
+
+
+def random(*shape, seed):
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+def agree(found, expected):
+    np.testing.assert_allclose(found, expected, atol=2e-6 * max(1, np.abs(expected).max()) * 10)
+
+
+@pytest.mark.parametrize("size, kernel, stride, padding, channels, features", SHAPES)
+def test_convolution(size, kernel, stride, padding, channels, features):
+    x = random(2, size, size + 2, channels, seed=0)
+    w = random(kernel, kernel, channels, features, seed=1)
+    x_t = torch.tensor(x.transpose(0, 3, 1, 2)).requires_grad_()
+    w_t = torch.tensor(w.transpose(3, 2, 0, 1)).requires_grad_()
+    y_t = F.conv2d(x_t, w_t, stride=stride, padding=padding)
+    y, back = jax.vjp(lambda x, w: convolve(x, w, stride, padding), x, w)
+    agree(y, y_t.detach().permute(0, 2, 3, 1).numpy())
+    g = random(*y.shape, seed=2)
+    y_t.backward(torch.tensor(g.transpose(0, 3, 1, 2)))
+    dx, dw = back(g)
+    agree(dx, x_t.grad.permute(0, 2, 3, 1).numpy())
+    agree(dw, w_t.grad.permute(2, 3, 1, 0).numpy())
+
+
+@pytest.mark.parametrize(
+    "size, kernel, stride, padding, output_padding, channels, features",
+    [
+        (8, 4, 2, 1, 0, 8, 16),
+        (1, 4, 2, 1, 0, 64, 64),
+        (16, 4, 2, 1, 0, 8, 3),
+        (8, 3, 2, 1, 1, 8, 4),
+    ],
+)
+def test_transposed_convolution(size, kernel, stride, padding, output_padding, channels, features):
+    x = random(2, size, size + 1, channels, seed=0)
+    w = random(kernel, kernel, features, channels, seed=1)
+    x_t = torch.tensor(x.transpose(0, 3, 1, 2)).requires_grad_()
+    w_t = torch.tensor(w.transpose(3, 2, 0, 1)).requires_grad_()
+    y_t = F.conv_transpose2d(
+        x_t, w_t, stride=stride, padding=padding, output_padding=output_padding
+    )
+    function = lambda x, w: convolve_transpose(x, w, stride, padding, output_padding)
+    y, back = jax.vjp(function, x, w)
+    agree(y, y_t.detach().permute(0, 2, 3, 1).numpy())
+    g = random(*y.shape, seed=2)
+    y_t.backward(torch.tensor(g.transpose(0, 3, 1, 2)))
+    dx, dw = back(g)
+    agree(dx, x_t.grad.permute(0, 2, 3, 1).numpy())
+    agree(dw, w_t.grad.permute(2, 3, 1, 0).numpy())
+
+
+def test_second_derivative():
+    """Through convolution and transposed convolution, as the gradient penalty takes it."""
+    x = random(1, 8, 8, 3, seed=0)
+    w, v = random(4, 4, 3, 5, seed=1) * 0.2, random(4, 4, 2, 5, seed=2) * 0.2
+
+    def penalty(w, v):
+        forward = lambda x: jnp.sin(
+            convolve_transpose(jnp.tanh(convolve(x, w, 2, 1)), v, 2, 1)
+        ).sum()
+        return jnp.square(jax.grad(forward)(x)).sum()
+
+    found = jax.grad(penalty, argnums=(0, 1))(w, v)
+    x_t = torch.tensor(x.transpose(0, 3, 1, 2)).requires_grad_()
+    weights = [torch.tensor(a.transpose(3, 2, 0, 1)).requires_grad_() for a in (w, v)]
+    hidden = torch.tanh(F.conv2d(x_t, weights[0], stride=2, padding=1))
+    output = torch.sin(F.conv_transpose2d(hidden, weights[1], stride=2, padding=1)).sum()
+    (gradient,) = torch.autograd.grad(output, x_t, create_graph=True)
+    gradient.square().sum().backward()
+    for ours, theirs in zip(found, weights, strict=True):
+        agree(ours, theirs.grad.permute(2, 3, 1, 0).numpy())
+
+
+def test_other_backends_take_the_stock_convolution(monkeypatch):
+    """The matrix products are for CPU; what the GPU runs gives the same numbers."""
+    x, w = random(2, 4, 4, 64, seed=0), random(4, 4, 64, 64, seed=1)
+    y, back = jax.vjp(lambda x, w: convolve(x, w, 2, 1), x, w)
+    ours = (y, *back(jnp.ones_like(y)))
+    monkeypatch.setattr("pix2pix_jax.models.convolution._on_cpu", lambda: False)
+    y, back = jax.vjp(lambda x, w: convolve(x, w, 2, 1), x, w)
+    for a, b in zip(ours, (y, *back(jnp.ones_like(y))), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)

@@ -1,0 +1,303 @@
+"""Sources, order and jitter against PIL, numpy and the rules that the docstrings state."""
+
+import io
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from configs.default import get_config
+from pix2pix_jax import data
+from pix2pix_jax.data import augment, batches, preprocess, sources
+from pix2pix_jax.data.batches import Examples
+from tests.conftest import small_config
+
+
+def picture(height, width, channels=3, seed=0):
+    """Label-map-like: blocks of saturated colours, hard for resampling, and some noise."""
+    generator = np.random.default_rng(seed)
+    blocks = generator.choice([0, 85, 170, 255], (height // 4 + 1, width // 4 + 1, channels))
+    image = np.kron(blocks, np.ones((4, 4, 1)))[:height, :width].astype(np.uint8)
+    image[: height // 2] = generator.integers(0, 256, image[: height // 2].shape)
+    return image
+
+
+# Jitter
+
+
+@pytest.mark.parametrize("method", ["bicubic", "bilinear", "nearest"])
+@pytest.mark.parametrize("size, load", [((40, 40), (45, 45)), ((50, 70), (36, 40))])
+def test_jitter_equals_pil(method, size, load):
+    """Resize, crop at the drawn corner and mirror: the same pixels as PIL's, to the level."""
+    images = np.stack([picture(*size, seed=i) for i in range(8)])
+    crop = (32, 36)
+    resized = np.stack([preprocess.resize(image, load, method) for image in images])
+    sizes = np.tile(np.int32(load), (8, 1))
+    corners, mirrored = augment.draw(jax.random.key(1), sizes, crop, True)
+    found = augment.to_uint8(
+        augment.to_float(augment.crop_and_flip(resized, corners, mirrored, crop))
+    )
+    assert 0 < np.sum(mirrored) < 8
+    for i, (top, left) in enumerate(np.asarray(corners)):
+        expected = Image.fromarray(images[i]).resize(load[::-1], preprocess.METHODS[method])
+        expected = expected.crop((left, top, left + crop[1], top + crop[0]))
+        if mirrored[i]:
+            expected = expected.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        difference = np.abs(np.asarray(expected).astype(int) - np.asarray(found[i]))
+        assert difference.max() == 0
+
+
+def test_corners_are_uniform_and_reach_both_ends():
+    sizes = np.tile(np.int32([8, 6]), (6000, 1))
+    corners, mirrored = augment.draw(jax.random.key(0), sizes, (4, 4), True)
+    for axis, count in ((0, 5), (1, 3)):
+        values, counts = np.unique(np.asarray(corners)[:, axis], return_counts=True)
+        np.testing.assert_array_equal(values, np.arange(count))
+        np.testing.assert_allclose(counts / 6000, 1 / count, rtol=0.12)
+    assert abs(float(mirrored.mean()) - 0.5) < 0.03
+    assert not augment.draw(jax.random.key(0), sizes, (4, 4), False)[1].any()
+
+
+def test_levels_survive_the_way_to_float_and_back():
+    levels = np.arange(256, dtype=np.uint8)
+    floats = augment.to_float(levels)
+    assert float(floats.min()) == -1 and float(floats.max()) == 1
+    np.testing.assert_array_equal(augment.to_uint8(floats), levels)
+    np.testing.assert_array_equal(augment.to_uint8(np.float32([-3, 3])), [0, 255])
+
+
+@pytest.mark.parametrize(
+    "mode, size, expected",
+    [
+        ("resize_and_crop", (300, 500), (286, 280)),
+        ("crop", (300, 500), (300, 500)),
+        ("scale_width", (300, 560), (256, 280)),
+        ("scale_width_and_crop", (600, 560), (300, 280)),
+        ("none", (301, 499), (300, 500)),
+    ],
+)
+def test_sizes_of_every_mode(mode, size, expected):
+    assert preprocess.target_size(*size, mode, (286, 280), (256, 256)) == expected
+
+
+# Order
+
+
+@pytest.mark.parametrize("n, batch_size", [(7, 1), (7, 3), (5, 8)])
+def test_every_epoch_is_a_permutation_and_no_batch_has_a_history(n, batch_size):
+    stream = batches.order(3, n, 0, 4 * n)
+    epochs = stream.reshape(4, n)
+    for epoch in epochs:
+        np.testing.assert_array_equal(np.sort(epoch), np.arange(n))
+    assert len({tuple(epoch) for epoch in epochs}) > 1
+    for step in range(4 * n // batch_size):
+        batch = batches.order(3, n, step * batch_size, batch_size)
+        np.testing.assert_array_equal(batch, stream[step * batch_size :][:batch_size])
+    assert (batches.order(4, n, 0, 4 * n) != stream).any()
+
+
+class Pictures:
+    """A source of pictures of given sizes."""
+
+    def __init__(self, sizes):
+        self._sizes = sizes
+
+    def __len__(self):
+        return len(self._sizes)
+
+    def __getitem__(self, index):
+        a, b = (picture(*self._sizes[index], seed=2 * index + i) for i in (0, 1))
+        return {"A": a, "B": b, "name": f"picture {index}"}
+
+
+def settings(**fields):
+    config = get_config()
+    config.data.update({"load_size": (20, 20), "crop_size": (16, 16), **fields})
+    return config
+
+
+DOMAINS = {"input": "A", "target": "B"}
+
+
+@pytest.mark.parametrize("flip", [True, False])
+def test_streamed_batches_equal_cached_ones(flip):
+    config = settings(flip=flip, cache_mb=1)
+    source = Pictures([(20, 24)] * 5)
+    cached = Examples(source, DOMAINS, config.data, 0, train=True)
+    config.data.cache_mb = 0
+    streamed = Examples(source, DOMAINS, config.data, 0, train=True)
+    assert cached.cache is not None and streamed.cache is None
+    for step, (a, b) in enumerate(
+        zip(cached.prefetched(2, 10, 2, 3), streamed.prefetched(2, 10, 2, 3), strict=True)
+    ):
+        for i in range(2):
+            take = lambda tree, i=i: jax.tree.map(lambda x: x[i], tree)
+            number = np.int32(2 + 2 * step + i)
+            one = data.make_batch(config, number, cached.cache, take(a))
+            two = data.make_batch(config, number, streamed.cache, take(b))
+            for name in DOMAINS:
+                assert one[name].shape == (3, 16, 16, 3)
+                np.testing.assert_array_equal(one[name], two[name])
+
+
+def test_both_images_of_a_pair_get_the_same_jitter():
+    class Twins(Pictures):
+        def __getitem__(self, index):
+            record = super().__getitem__(index)
+            return {**record, "B": record["A"]}
+
+    config = settings()
+    examples = Examples(Twins([(20, 20)] * 4), DOMAINS, config.data, 0, train=True)
+    batch = data.make_batch(config, np.int32(3), examples.cache, examples.chunk(3, 1, 4)[0])
+    np.testing.assert_array_equal(batch["input"], batch["target"])
+
+
+def test_images_of_several_sizes_are_cropped_inside_themselves():
+    """The padding that makes them one array never shows."""
+
+    class White(Pictures):
+        def __getitem__(self, index):
+            white = np.full((*self._sizes[index], 3), 255, np.uint8)
+            return {"A": white, "B": white, "name": str(index)}
+
+    config = settings(preprocess="crop")
+    source = White([(16, 30), (40, 17), (16, 16)])
+    examples = Examples(source, DOMAINS, config.data, 0, train=True)
+    assert examples.cache["input"].shape == (3, 40, 30, 3)
+    for step in range(20):
+        chunk = examples.chunk(step, 1, 3)[0]
+        batch = data.make_batch(config, np.int32(step), examples.cache, chunk)
+        assert (batch["input"] == 1).all()
+
+
+def test_evaluation_resizes_to_the_crop():
+    config = settings()
+    examples = Examples(Pictures([(20, 24)] * 3), DOMAINS, config.data, 0, train=False)
+    images, names = examples.eval_batch(np.array([2, 0]))
+    assert names == ["picture 2", "picture 0"]
+    expected = Image.fromarray(picture(20, 24, seed=4)).resize((16, 16), Image.Resampling.BICUBIC)
+    np.testing.assert_array_equal(images["input"][0], expected)
+
+
+@pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
+def test_direction(direction, pairs_folder):
+    config = small_config(**{"data.dir": str(pairs_folder), "data.direction": direction})
+    images, names = data.load(config, "train", train=False).eval_batch(np.array([0]))
+    pair = np.asarray(Image.open(pairs_folder / "train" / "1.png"))
+    halves = (pair[:, :32], pair[:, 32:])
+    expected = halves if direction == "AtoB" else halves[::-1]
+    np.testing.assert_array_equal(images["input"][0], expected[0])
+    np.testing.assert_array_equal(images["target"][0], expected[1])
+    assert names == ["1"]
+
+
+# Decoding
+
+
+def test_kinds_of_images(tmp_path):
+    array = picture(12, 10)
+    image = Image.fromarray(array)
+    gray = image.convert("L")
+    image.convert("P").save(tmp_path / "palette.png")
+    image.convert("CMYK").save(tmp_path / "cmyk.jpg", quality=100)
+    gray.save(tmp_path / "gray.png")
+    Image.fromarray(np.asarray(gray).astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    clear = image.convert("RGBA")
+    clear.putalpha(Image.fromarray(np.full((12, 10), 0, np.uint8)))
+    clear.save(tmp_path / "clear.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn clockwise
+    image.save(tmp_path / "turned.png", exif=exif)
+    for path in tmp_path.iterdir():
+        assert sources.read_image(path, 3).dtype == np.uint8
+        assert sources.read_image(path, 1).shape[-1] == 1
+    levels = np.asarray(gray)
+    np.testing.assert_array_equal(sources.read_image(tmp_path / "deep.png", 1)[..., 0], levels)
+    np.testing.assert_array_equal(sources.read_image(tmp_path / "gray.png", 3)[..., 2], levels)
+    assert (sources.read_image(tmp_path / "clear.png", 3) == 255).all()
+    np.testing.assert_array_equal(
+        sources.read_image(tmp_path / "turned.png", 3), np.rot90(array, -1)
+    )
+
+
+def test_files_are_found_in_natural_order(tmp_path):
+    for name in ("10.png", "2.PNG", "1.jpeg", "a/3.bmp", "notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        if name.endswith("txt"):
+            (tmp_path / name).write_text("no image")
+        else:
+            Image.fromarray(picture(4, 4)).save(tmp_path / name, name.rsplit(".")[-1].upper())
+    found = [p.relative_to(tmp_path).as_posix() for p in sources.find_images(tmp_path)]
+    assert found == ["1.jpeg", "2.PNG", "10.png", "a/3.bmp"]
+
+
+# Forms of folders, and what is wrong with them
+
+
+@pytest.mark.parametrize("form", ["{split}/{domain}", "{domain}/{split}"])
+def test_two_folders_equal_side_by_side(form, pairs_folder, tmp_path_factory):
+    root = tmp_path_factory.mktemp("two")
+    for path in (pairs_folder / "train").iterdir():
+        pair = np.asarray(Image.open(path))
+        for domain, half in (("A", pair[:, :32]), ("B", pair[:, 32:])):
+            folder = root / form.format(split="train", domain=domain)
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(half).save(folder / path.name)
+    one, two = sources.paired_folder(pairs_folder, "train"), sources.paired_folder(root, "train")
+    assert len(one) == len(two) == 4
+    for i in range(4):
+        for domain in "AB":
+            np.testing.assert_array_equal(one[i][domain], two[i][domain])
+
+
+def test_wrong_folders_are_named(pairs_folder):
+    with pytest.raises(FileNotFoundError, match="no such folder"):
+        sources.paired_folder(pairs_folder / "nowhere", "train")
+    with pytest.raises(FileNotFoundError, match=r"test; .* has train, val.*eval_split"):
+        sources.paired_folder(pairs_folder, "test")
+    (pairs_folder / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match="holds no images"):
+        sources.paired_folder(pairs_folder, "empty")
+    Image.fromarray(picture(32, 50)).save(pairs_folder / "train" / "odd.png")
+    with pytest.raises(ValueError, match=r"odd\.png is 50x32.*twice as wide"):
+        sources.paired_folder(pairs_folder, "train")
+    assert len(sources.paired_folder(pairs_folder, "train", square=False)) == 5
+
+
+def test_wrong_pairs_are_named(tmp_path):
+    for domain in "AB":
+        (tmp_path / "train" / domain).mkdir(parents=True)
+        Image.fromarray(picture(8, 8)).save(tmp_path / "train" / domain / "1.png")
+    Image.fromarray(picture(8, 8)).save(tmp_path / "train" / "A" / "2.png")
+    with pytest.raises(ValueError, match=r"2\.png has no partner"):
+        sources.paired_folder(tmp_path, "train")
+    Image.fromarray(picture(8, 6)).save(tmp_path / "train" / "B" / "2.png")
+    with pytest.raises(ValueError, match=r"2\.png is 8x8, but its partner .* is 6x8"):
+        sources.paired_folder(tmp_path, "train")
+
+
+def test_a_damaged_jpeg_is_named(pairs_folder):
+    file = io.BytesIO()
+    Image.fromarray(picture(32, 64)).save(file, "JPEG")
+    (pairs_folder / "train" / "torn.jpg").write_bytes(file.getvalue()[:-300])
+    config = small_config(**{"data.dir": str(pairs_folder)})
+    with pytest.raises(ValueError, match=r"torn\.jpg cannot be read"):
+        data.load(config, "train", train=True)
+
+
+@pytest.mark.parametrize(
+    "fields, words",
+    [
+        ({"preprocess": "crop"}, r"picture 0 is 12x14, smaller than the crop 16x16"),
+        ({"preprocess": "none", "crop_size": (12, 12)}, "nothing is cropped"),
+    ],
+)
+def test_sizes_that_do_not_fit_are_named(fields, words):
+    with pytest.raises(ValueError, match=words):
+        Examples(Pictures([(14, 12)]), DOMAINS, settings(**fields).data, 0, train=True)
+
+
+def test_max_items(pairs_folder):
+    config = small_config(**{"data.dir": str(pairs_folder), "data.max_items": 3})
+    assert len(data.load(config, "train", train=True)) == 3

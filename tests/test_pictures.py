@@ -1,0 +1,161 @@
+"""Metrics against scikit-image; grids, pages, curves, histories and event files read back."""
+
+import html.parser
+import json
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage import metrics as skimage_metrics
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from pix2pix_jax import metrics, visualize
+from pix2pix_jax.event_writer import EventWriter
+from pix2pix_jax.history import History, read_rows
+from pix2pix_jax.html_page import html_page
+from tests import parity
+
+
+def structured(seed, channels):
+    """A smooth picture and a disturbed copy, in [-1, 1]."""
+    y, x = np.mgrid[:40, :56] / 10.0
+    waves = [np.sin(x * (1 + c) + seed) * np.cos(y) for c in range(channels)]
+    image = np.stack(waves, -1).astype(np.float32)
+    noise = np.random.default_rng(seed).normal(0, 0.1 * (seed + 1), image.shape)
+    return image, np.clip(image * 0.8 + noise, -1, 1).astype(np.float32)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_metrics(channels, seed):
+    x, y = structured(seed, channels)
+    found = {k: float(v[0]) for k, v in metrics.evaluate(y[None], x[None]).items()}
+    a, b = ((image.astype(np.float64) + 1) / 2 for image in (x, y))
+    expected = skimage_metrics.structural_similarity(
+        a,
+        b,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+        data_range=1,
+        channel_axis=-1,
+    )
+    assert found["ssim"] == pytest.approx(expected, abs=1e-5)
+    expected = skimage_metrics.peak_signal_noise_ratio(a, b, data_range=1)
+    assert found["psnr"] == pytest.approx(expected, abs=1e-4)
+    assert found["l1"] == pytest.approx(np.abs(x - y).mean(), abs=1e-6)
+
+
+def test_metrics_of_identical_and_of_small_images():
+    x = parity.images(2, 16, 16, 3)
+    found = metrics.evaluate(x, x)
+    np.testing.assert_allclose(found["ssim"], 1, atol=1e-6)
+    assert (found["l1"] == 0).all() and (found["psnr"] == metrics.PSNR_CAP).all()
+    with pytest.raises(ValueError, match="at least 11x11"):
+        metrics.ssim(x[:, :8], x[:, :8])
+
+
+def test_grid_places_every_image():
+    generator = np.random.default_rng(0)
+    color = [generator.integers(0, 256, (20, 30, 3), np.uint8) for _ in range(2)]
+    gray = [generator.integers(0, 256, (10, 12, 1), np.uint8) for _ in range(2)]
+    page = visualize.grid([("input", color), ("output", gray)])
+    gutter = visualize.GUTTER
+    top = page.shape[0] - 2 * (20 + gutter)
+    for row in range(2):
+        y = top + row * (20 + gutter)
+        np.testing.assert_array_equal(page[y : y + 20, gutter : gutter + 30], color[row])
+        x = 30 + 2 * gutter
+        np.testing.assert_array_equal(page[y : y + 10, x : x + 12], np.repeat(gray[row], 3, -1))
+    assert (page[:top] < 128).any()  # the titles
+
+
+def test_png_round_trip(tmp_path):
+    for channels in (1, 3):
+        image = np.random.default_rng(0).integers(0, 256, (5, 7, channels), np.uint8)
+        visualize.save_png(tmp_path / "a.png", image)
+        found = np.asarray(Image.open(tmp_path / "a.png")).reshape(image.shape)
+        np.testing.assert_array_equal(found, image)
+    assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_smoothing_keeps_lines_and_length():
+    line = np.arange(500.0) * 3
+    np.testing.assert_allclose(visualize.smooth(line), line)
+    noise = np.random.default_rng(0).normal(size=500)
+    assert visualize.smooth(noise).std() < 0.5 * noise.std()
+    assert len(visualize.smooth(noise[:3])) == 3
+
+
+class Page(html.parser.HTMLParser):
+    """Collects images and text, and checks that tags close."""
+
+    def __init__(self):
+        super().__init__()
+        self.images, self.open, self.text = [], [], []
+
+    def handle_starttag(self, tag, attributes):
+        if tag == "img":
+            self.images.append(dict(attributes))
+        elif tag not in ("meta", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, text):
+        self.text.append(text)
+
+
+def test_html_page(tmp_path):
+    name = 'a<b>&"c" #1'
+    row = {"name": name, "images": [("output", f"images/{name}.png")], "metrics": {"l1": 0.25}}
+    html_page(tmp_path / "index.html", name, [row], {"l1": 0.25}, "seed: <1>")
+    page = Page()
+    page.feed((tmp_path / "index.html").read_text())
+    assert not page.open
+    assert page.images[0]["src"] == "images/a%3Cb%3E%26%22c%22%20%231.png"
+    text = "".join(page.text)
+    assert text.count(name) >= 3 and "seed: <1>" in text and "l1 0.2500" in text
+
+
+def test_loss_curves(tmp_path):
+    curves = {"train/g_l1": (np.arange(50), np.geomspace(9, 1, 50)), "val/l1": ([1], [2.0])}
+    visualize.loss_curves(tmp_path / "losses.png", curves, "run")
+    image = np.asarray(Image.open(tmp_path / "losses.png"))
+    blue = np.abs(image[..., :3].astype(int) - [0, 114, 178]).sum(-1) < 30
+    assert blue.sum() > 200  # two panels, each with a curve in the first colour
+    assert blue[:, : image.shape[1] // 2].any() and blue[:, image.shape[1] // 2 :].any()
+
+
+def test_history_drops_what_a_resumed_run_writes_again(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    with History(path) as history:
+        for step in range(1, 6):
+            history.append(step, {"loss": step / 10})
+    with path.open("a") as file:
+        file.write('{"step": 6, "lo')  # killed in the middle of a line
+    with History(path, resume_step=3) as history:
+        history.append(4, {"loss": 9.0, "val": 1.0})
+        steps, values = history.curves()["loss"]
+    np.testing.assert_array_equal(steps, [1, 2, 3, 4])
+    np.testing.assert_allclose(values, [0.1, 0.2, 0.3, 9])
+    assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [1, 2, 3, 4]
+    assert read_rows(tmp_path / "none.jsonl") == []
+
+
+def test_event_files(tmp_path):
+    image = np.random.default_rng(0).integers(0, 256, (8, 6, 3), np.uint8)
+    with EventWriter(tmp_path) as events:
+        events.scalars(3, {"train/loss": 0.5})
+        events.scalars(4, {"train/loss": 0.25})
+        events.image(4, "samples", image)
+        events.text("config", "seed: 0")
+    found = EventAccumulator(str(tmp_path)).Reload()
+    assert [(e.step, e.value) for e in found.Scalars("train/loss")] == [(3, 0.5), (4, 0.25)]
+    content = found.Images("samples")[0].encoded_image_string
+    (tmp_path / "a.png").write_bytes(content)
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "a.png")), image)
+    assert found.Tensors("config")[0].tensor_proto.string_val == [b"seed: 0"]
+    assert "tensorflow" not in sys.modules

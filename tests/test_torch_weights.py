@@ -1,0 +1,181 @@
+"""PyTorch's files read and written, without torch on our side."""
+
+import os
+import pickle
+import zipfile
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import torch_baseline as baseline
+from configs.default import get_config
+from pix2pix_jax import models, torch_weights, weights
+from pix2pix_jax.pth_file import read_pth, write_pth
+from tests import parity
+
+NETWORKS = {
+    "unet": (lambda: baseline.UnetGenerator(3, 2, 5, 4), torch_weights.unet_keys(5)),
+    "unet instance": (
+        lambda: baseline.UnetGenerator(1, 3, 6, 4, "instance"),
+        torch_weights.unet_keys(6),
+    ),
+    "resnet": (lambda: baseline.ResnetGenerator(num_blocks=6), torch_weights.resnet_keys(6, False)),
+    "resnet dropout": (
+        lambda: baseline.ResnetGenerator(norm="batch", dropout=True, num_blocks=2),
+        torch_weights.resnet_keys(2, True),
+    ),
+    "resnet zero": (
+        lambda: baseline.ResnetGenerator(num_blocks=2, padding="zero"),
+        torch_weights.resnet_keys(2, False, "zero"),
+    ),
+    "patchgan": (lambda: baseline.NLayerDiscriminator(6, 4, 3), torch_weights.patchgan_keys(3)),
+    "pixel": (lambda: baseline.PixelDiscriminator(6, 4), torch_weights.pixel_keys()),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_there_and_back(name, tmp_path):
+    """torch -> .pth -> Flax -> .pth -> torch, strictly and exactly."""
+    make, keys = NETWORKS[name]
+    net = make()
+    for legacy in (False, True):
+        torch.save(net.state_dict(), tmp_path / "a.pth", _use_new_zipfile_serialization=not legacy)
+        state = read_pth(tmp_path / "a.pth")
+        assert list(state) == list(net.state_dict())
+    write_pth(tmp_path / "b.pth", torch_weights.to_torch(torch_weights.to_flax(state, keys), keys))
+    other = make()
+    other.load_state_dict(torch.load(tmp_path / "b.pth", weights_only=True), strict=True)
+    for name, tensor in net.state_dict().items():
+        assert torch.equal(tensor, other.state_dict()[name]), name
+
+
+def test_trees_are_those_of_our_modules():
+    config = get_config()
+    module = models.build_generator(config.model, 3)
+    keys = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
+    expected = jax.eval_shape(lambda: module.init(keys, jnp.zeros((1, 256, 256, 3))))
+    with torch.device("meta"):
+        net = baseline.UnetGenerator()
+    state = {k: np.zeros(v.shape, np.float32) for k, v in net.state_dict().items()}
+    found = torch_weights.to_flax(state, torch_weights.unet_keys(8))
+    shapes = lambda tree: jax.tree.map(lambda x: x.shape, tree)
+    assert shapes(found) == shapes(expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64, torch.int64])
+@pytest.mark.parametrize("legacy", [False, True])
+def test_types_and_views(dtype, legacy, tmp_path):
+    base = torch.arange(24, dtype=torch.float32).reshape(4, 6) / 4
+    tensors = {"whole": base, "transposed": base.t(), "row": base[2], "part": base[1:3, ::2]}
+    tensors = {k: v.to(dtype) if k == "whole" else v for k, v in tensors.items()}
+    torch.save(tensors, tmp_path / "a.pth", _use_new_zipfile_serialization=not legacy)
+    for name, array in read_pth(tmp_path / "a.pth").items():
+        np.testing.assert_array_equal(array, tensors[name].to(torch.float64).numpy())
+
+
+def test_prefixes_and_parameters(tmp_path):
+    net = torch.nn.Linear(2, 3)
+    state = {f"_orig_mod.module.{k}": torch.nn.Parameter(v) for k, v in net.state_dict().items()}
+    torch.save(state, tmp_path / "a.pth")
+    assert list(read_pth(tmp_path / "a.pth")) == ["weight", "bias"]
+
+
+class Evil:
+    def __init__(self, path):
+        self._path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self._path),)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_programs_are_refused_and_not_run(legacy, tmp_path):
+    trap = tmp_path / "trap"
+    torch.save({"a": Evil(trap)}, tmp_path / "a.pth", _use_new_zipfile_serialization=not legacy)
+    with pytest.raises(ValueError, match=r"refused to load .*mkdir"):
+        read_pth(tmp_path / "a.pth")
+    (tmp_path / "b.pth").write_bytes(pickle.dumps(Evil(trap)))
+    with pytest.raises(ValueError, match="refused to load"):
+        read_pth(tmp_path / "b.pth")
+    assert not trap.exists()
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_damaged_files(legacy, tmp_path):
+    path = tmp_path / "a.pth"
+    torch.save({"a": torch.ones(1000)}, path, _use_new_zipfile_serialization=not legacy)
+    content = path.read_bytes()
+    for damaged in (content[:-500], content[: len(content) // 2], b"", b"not a file of torch"):
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"a\.pth"):
+            read_pth(path)
+    with pytest.raises(FileNotFoundError, match=r"none\.pth"):
+        read_pth(tmp_path / "none.pth")
+
+
+def test_flipped_bits_are_found(tmp_path):
+    path = tmp_path / "a.pth"
+    write_pth(path, {"a": np.ones(1000, np.float32)})
+    with zipfile.ZipFile(path) as archive:
+        start = archive.getinfo("archive/data/0").header_offset
+    content = bytearray(path.read_bytes())
+    content[start + 200] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="damaged|Bad"):
+        read_pth(path)
+
+
+def test_stale_instance_norm_statistics_are_dropped():
+    net = baseline.UnetGenerator(3, 3, 5, 4, "instance")
+    state = parity.state_dict(net)
+    clean = torch_weights.to_flax(state, torch_weights.unet_keys(5))
+    stale = {"running_mean": 16, "running_var": 16, "num_batches_tracked": ()}
+    for leaf, shape in stale.items():
+        state[f"model.model.1.model.2.{leaf}"] = np.zeros(shape)
+    found = torch_weights.to_flax(state, torch_weights.unet_keys(5))
+    assert jax.tree.structure(found) == jax.tree.structure(clean)
+
+
+@pytest.mark.parametrize(
+    "make, expected",
+    [
+        (
+            lambda: baseline.UnetGenerator(1, 2, 7, 8, "batch"),
+            {"model.generator": "unet_128", "model.norm": "batch", "model.ngf": 8},
+        ),
+        (
+            lambda: baseline.ResnetGenerator(3, 3, 8, "instance", True, 6),
+            {"model.generator": "resnet_6blocks", "model.norm": "instance", "dropout": True},
+        ),
+        (
+            lambda: baseline.ResnetGenerator(3, 3, 8, "batch", False, 9, "zero"),
+            {"model.generator": "resnet_9blocks", "dropout": False, "zero_padding": True},
+        ),
+        (
+            lambda: baseline.NLayerDiscriminator(6, 8, 4, "none"),
+            {"model.n_layers": 4, "model.ndf": 8, "channels": 6, "model.norm": "none"},
+        ),
+        (
+            lambda: baseline.PixelDiscriminator(4, 8, "batch"),
+            {"model.discriminator": "pixel", "channels": 4, "model.norm": "batch"},
+        ),
+    ],
+)
+def test_networks_are_told_from_their_files(make, expected):
+    found = torch_weights.describe(parity.state_dict(make()))
+    assert expected.items() <= found.items()
+
+
+def test_a_file_of_another_network_is_refused_with_the_mend(tmp_path):
+    path = tmp_path / "latest_net_G.pth"
+    torch.save(baseline.ResnetGenerator(num_blocks=9).state_dict(), path)
+    config = get_config()
+    config.init_from = str(path)
+    with pytest.raises(ValueError, match=r"latest_net_G\.pth.*model\.generator=resnet_9blocks"):
+        weights.load_generators(config, "")
+    torch.save({"a.weight": torch.ones(3)}, path)
+    with pytest.raises(ValueError, match="no U-Net, ResNet"):
+        weights.load_generators(config, "")

@@ -1,0 +1,231 @@
+"""The training loop: exact resume whatever stops it, refusals, and what it leaves behind."""
+
+import json
+import pathlib
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from pix2pix_jax import checkpoints, data, train
+from pix2pix_jax.methods import METHODS
+from tests.conftest import small_config
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+
+def final_state(config, workdir, step=8):
+    """The whole state saved at `step`, as numpy arrays."""
+    create = lambda key: METHODS[config.method].create_state(config, key)
+    target = jax.eval_shape(create, jax.random.key(0))
+    place = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), target)
+    with checkpoints.Checkpoints(workdir, create=False) as saver:
+        return jax.device_get(saver.restore(target, step))
+
+
+def assert_same(a, b):
+    for (path, x), (_, y) in zip(
+        jax.tree.leaves_with_path(a), jax.tree.leaves_with_path(b), strict=True
+    ):
+        np.testing.assert_array_equal(x, y, err_msg=jax.tree_util.keystr(path))
+
+
+def run(workdir, *arguments, **settings):
+    command = [sys.executable, "-m", "tests.training_process", str(workdir), *arguments]
+    return subprocess.Popen(
+        command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **settings
+    )
+
+
+def test_stopping_and_resuming_changes_no_bit(finished_run, tmp_path):
+    """Four steps, a new start, four more: the state of eight steps in one go, and its history."""
+    config, workdir = finished_run
+    whole = final_state(config, workdir)
+    again = small_config(**{"train.num_steps": 4})
+    train.train(again, str(tmp_path))
+    train.train(config, str(tmp_path))
+    assert_same(final_state(config, tmp_path), whole)
+    rows = [(w / "metrics.jsonl").read_text() for w in (workdir, tmp_path)]
+    assert rows[0] == rows[1]
+
+
+def test_a_kill_in_the_middle_of_a_save_loses_nothing(finished_run, tmp_path):
+    config, workdir = finished_run
+    process = run(tmp_path, "8", "at_commit")
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == -signal.SIGKILL, output
+    left = sorted(p.name for p in (tmp_path / "checkpoints").iterdir())
+    assert "4" in left and "8" not in left and any(name.startswith("8.") for name in left), left
+    train.train(config, str(tmp_path))
+    assert_same(final_state(config, tmp_path), final_state(config, workdir))
+
+
+def test_sigterm_saves_first(finished_run, tmp_path):
+    config, workdir = finished_run
+    process = run(tmp_path, "1000", "slow")
+    for line in process.stdout:
+        if line.startswith("step 2/"):
+            process.send_signal(signal.SIGTERM)
+            break
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    with checkpoints.Checkpoints(tmp_path, create=False) as saver:
+        step = saver.latest
+    assert f"stopped and saved at step {step}" in output and 2 <= step < 1000
+    if step < 8:
+        train.train(config, str(tmp_path))
+        assert_same(final_state(config, tmp_path), final_state(config, workdir))
+
+
+def test_a_full_disk_keeps_the_checkpoint_before(tmp_path):
+    """Files larger than some limit cannot be written, which is how a full disk looks."""
+    train.train(small_config(**{"train.num_steps": 4}), str(tmp_path))
+    before = final_state(small_config(), tmp_path, 4)
+    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
+    process = run(tmp_path, "8", preexec_fn=limit)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode != 0
+    assert "no checkpoint could be written" in output, output
+    assert "The one at step 4 is whole" in output
+    assert_same(final_state(small_config(), tmp_path, 4), before)
+
+
+def test_what_a_run_leaves(finished_run):
+    config, workdir = finished_run
+    names = {p.name for p in workdir.iterdir()}
+    assert {"config.json", "metrics.jsonl", "losses.png", "samples", "checkpoints"} <= names
+    assert any(name.startswith("events.out.tfevents") for name in names)
+    assert sorted(p.name for p in (workdir / "samples").iterdir()) == [
+        "step_0000004.png",
+        "step_0000008.png",
+    ]
+    stored = json.loads((workdir / "config.json").read_text())
+    assert stored == json.loads(config.to_json())
+    rows = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [2, 4, 4, 6, 8, 8]
+
+
+def test_last_and_best_are_kept(tmp_path):
+    """Of saves with these validation errors, the newest two and the best one stay."""
+    errors = {1: 0.5, 2: 0.1, 3: 0.4, 4: 0.3, 5: 0.6}
+    config = small_config()
+    state = jax.device_get(METHODS["pix2pix"].create_state(config, jax.random.key(0)))
+    with checkpoints.Checkpoints(tmp_path, keep_last=2, best_metric="l1") as saver:
+        for step, error in errors.items():
+            saver.save(state.replace(step=np.int32(step)), {"l1": error, "psnr": 1, "ssim": 0})
+        saver.wait()
+        assert (saver.best, saver.latest) == (2, 5)
+    kept = sorted(p.name for p in (tmp_path / "checkpoints").iterdir())
+    assert kept == ["2", "4", "5"]
+    with checkpoints.Checkpoints(tmp_path, create=False) as saver:
+        assert [saver.find(w) for w in ("best", "latest", "4")] == [2, 5, 4]
+        with pytest.raises(FileNotFoundError, match="no checkpoint '3'.*2, 4, 5"):
+            saver.find("3")
+
+
+def test_another_network_is_refused_by_name(finished_run):
+    _, workdir = finished_run
+    other = small_config(**{"model.ngf": 8, "optim.learning_rate": 1e-3})
+    with pytest.raises(ValueError, match=r"model.ngf is 4 there, 8 here.*another --workdir"):
+        train.train(other, str(workdir))
+
+
+def test_a_loss_that_is_no_number_stops_at_its_step(tmp_path):
+    train.train(small_config(**{"train.num_steps": 4}), str(tmp_path))
+    config = small_config(**{"optim.learning_rate": float("nan")})
+    with pytest.raises(FloatingPointError, match=r"is nan at step [56].*learning_rate"):
+        train.train(config, str(tmp_path))
+    with checkpoints.Checkpoints(tmp_path, create=False) as saver:
+        assert saver.latest == 4
+
+
+def test_workdir_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="cannot write to the workdir .*--workdir"):
+        train.train(small_config(), str(tmp_path / "file" / "run"))
+
+
+def make_run_steps(config, num_devices):
+    devices = jax.devices()[:num_devices]
+    mesh = jax.make_mesh(
+        (num_devices,), ("data",), axis_types=(jax.sharding.AxisType.Auto,), devices=devices
+    )
+    examples = data.load(config, "train", train=True)
+    state = jax.device_get(METHODS["pix2pix"].create_state(config, jax.random.key(0)))
+    run_steps = train.make_run_steps(config, len(examples), mesh)
+    sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+    return run_steps, examples, jax.device_put(state, sharding)
+
+
+def test_the_step_is_compiled_once():
+    config = small_config(**{"train.batch_size": 2})
+    run_steps, examples, state = make_run_steps(config, 1)
+    for step in range(0, 12, 2):
+        state, _ = run_steps(state, examples.cache, examples.chunk(step, 2, 2))
+    assert run_steps._cache_size() == 1
+    assert int(state.step) == 12
+
+
+def test_fused_steps_equal_single_ones():
+    """A dispatch of four steps does what four dispatches do."""
+    config = small_config()
+    run_steps, examples, fused = make_run_steps(config, 1)
+    fused, losses = run_steps(fused, examples.cache, examples.chunk(0, 4, 1))
+    run_steps, _, single = make_run_steps(config, 1)
+    each = []
+    for step in range(4):
+        single, terms = run_steps(single, examples.cache, examples.chunk(step, 1, 1))
+        each.append(terms["g_l1"][0])
+    np.testing.assert_allclose(losses["g_l1"], each, rtol=1e-4)
+
+
+@pytest.mark.parametrize("synchronised", [True, False])
+def test_devices_share_a_batch(synchronised):
+    """Four devices compute what one does: with statistics of the batch, or of four groups."""
+    config = small_config(
+        **{"train.batch_size": 4, "model.sync_batch_norm": synchronised, "optim.eps": 1.0}
+    )
+    results = []
+    for num_devices in (1, 4):
+        run_steps, examples, state = make_run_steps(config, num_devices)
+        if num_devices == 1 and not synchronised:
+            step = METHODS["pix2pix"].make_train_step(config, len(examples), groups=4)
+            batch = data.make_batch(config, state.step, examples.cache, examples.chunk(0, 1, 4)[0])
+            state, losses = jax.jit(step)(state, batch)
+        else:
+            state, losses = run_steps(state, examples.cache, examples.chunk(0, 1, 4))
+        results.append((state.networks, jax.tree.map(np.ravel, losses)))
+    for a, b in zip(jax.tree.leaves(results[0]), jax.tree.leaves(results[1]), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
+def test_fused_steps_divide_every_interval():
+    config = small_config(**{"train.steps_per_call": 20})
+    config.train.update(log_every=100, sample_every=400, eval_every=0, checkpoint_every=1000)
+    assert train.fused_steps(config, 80_000) == 20
+    assert train.fused_steps(config, 75_748) == 4
+    assert train.fused_steps(config, 7) == 1
+
+
+def test_length_of_a_run():
+    config = small_config(**{"train.num_steps": 0})
+    assert train.num_steps(config, 400) == 80_000
+    config.train.batch_size, config.optim.epochs, config.optim.epochs_decay = 4, 17, 0
+    assert train.num_steps(config, 17_823) == 75_748
+
+
+def test_progress_is_printed(tmp_path, capsys):
+    began = time.monotonic()
+    train.train(small_config(**{"train.num_steps": 4}), str(tmp_path))
+    lines = capsys.readouterr().out.splitlines()
+    assert time.monotonic() - began < 120
+    line = next(line for line in lines if line.startswith("step 2/4"))
+    for word in ("epoch 0.3/1", "steps/s", "images/s", "ETA", "d_fake", "d_real", "g_gan", "g_l1"):
+        assert word in line
+    assert any(line.startswith("step 4  validation  l1 ") for line in lines)
