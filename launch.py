@@ -8,6 +8,7 @@ python launch.py --config=configs/facades.py --mode=export --output=weights
 """
 
 import difflib
+import pathlib
 import re
 import sys
 
@@ -69,9 +70,16 @@ def main(argv: list[str]) -> None:
 
 def parse_flags(argv: list[str]) -> list[str]:
     """Parses the flags; turns an unknown config field into a line with the nearest right one."""
+    for argument in argv[1:]:
+        path = pathlib.Path(argument.removeprefix("--config=").split(":")[0])
+        if argument.startswith("--config=") and not path.is_file():
+            names = ", ".join(
+                sorted(p.stem for p in pathlib.Path(__file__).parent.glob("configs/*.py"))
+            )
+            sys.exit(f"error: there is no file {path}; configs/ has {names}")
     try:
-        return app.parse_flags_with_usage(argv)
-    except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
+        return flags.FLAGS(argv)
+    except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
         sys.exit(f"error: {_explain(argv, error)}")
 
 
@@ -91,7 +99,9 @@ def _explain(argv, error):
             ]
             hint = f"did you mean config.{close[0]}?" if close else "configs/default.py lists all"
             return f"there is no config.{name}: {hint}"
-    return " ".join(str(error).split()) or repr(error)
+    # A config file's own error comes as the last line of a traceback in absl's message.
+    last = str(error).strip().splitlines()[-1].strip()
+    return re.sub(r"^\w*Error: ", "", last)
 
 
 def _fields(config, prefix=""):

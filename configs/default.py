@@ -16,9 +16,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.init_from = ""  # generator to start from: a workdir of ours, or a PyTorch .pth file
 
     config.data = data = ml_collections.ConfigDict()
-    data.name = (
-        "synthetic"  # synthetic, or a data set of data/tfds_builders.py (facades, maps, ...)
-    )
+    data.name = "synthetic"  # synthetic, or a set of data/tfds_builders.py (facades, maps, ...)
     data.dir = ""  # folder with a local copy (train/ val/ test/); empty: the named data set
     data.tfds_dir = ""  # where TFDS keeps prepared data; empty: ~/tensorflow_datasets
     data.train_split = "train"  # split (or folder) to train on

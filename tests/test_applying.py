@@ -165,7 +165,7 @@ def test_import_fine_tune_and_export(tmp_path):
     moved = (
         read_pth(tuned[1])["model.model.0.weight"] - parity.state_dict(g)["model.model.0.weight"]
     )
-    assert 0 < np.abs(moved).max() <= 4.1 * 2e-4
+    assert 0 < np.abs(moved).max() <= 4 * 2 * 2e-4  # four steps of Adam
 
 
 def test_checkpoints_that_are_not_there(tmp_path):

@@ -1,9 +1,10 @@
 """A small training run as a process of its own, for tests that kill it.
 
-python -m tests.training_process WORKDIR NUM_STEPS [at_commit | slow]
+python -m tests.training_process WORKDIR NUM_STEPS [full_disk | at_commit | slow]
 """
 
 import os
+import resource
 import signal
 import sys
 import time
@@ -15,6 +16,8 @@ def main(workdir, num_steps, trouble=""):
     config = small_config(**{"train.num_steps": int(num_steps)})
     from pix2pix_jax import progress, train
 
+    if trouble == "full_disk":
+        resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
     if trouble == "at_commit":
         # Dies at the moment at which the checkpoint of step 8 would get its final name.
         rename = os.rename
