@@ -1,0 +1,121 @@
+"""Times our training step and PyTorch's on the same work, interleaved in one run.
+
+    python -m benchmarks.train_step --batch=1
+    python -m benchmarks.train_step --batch=64 --dtype=bfloat16 --compile
+
+Each round runs one step of ours, then one of PyTorch's in each memory layout; the table has
+medians over the rounds and our time over that of PyTorch's better layout. Inputs lie on the
+device; data loading takes no part.
+"""
+
+import argparse
+import platform
+import statistics
+import time
+from collections.abc import Callable
+
+import jax
+import numpy as np
+import torch
+
+from benchmarks import torch_baseline as baseline
+from configs.default import get_config
+from pix2pix_jax.methods import METHODS
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def ours(options: argparse.Namespace, images: list[np.ndarray]) -> Callable[[], None]:
+    """One step of the jitted, donating train step."""
+    config = get_config()
+    config.train.batch_size = options.batch
+    config.data.crop_size = (options.size, options.size)
+    config.model.dtype = options.dtype
+    method = METHODS[config.method]
+    state = jax.jit(lambda key: method.create_state(config, key))(jax.random.key(0))
+    step = jax.jit(method.make_train_step(config, num_examples=400), donate_argnums=0)
+    batch = jax.device_put(dict(zip(("input", "target"), images, strict=True)))
+
+    def run():
+        nonlocal state
+        state, losses = step(state, batch)
+        jax.block_until_ready((state, losses))
+
+    return run
+
+
+def theirs(
+    options: argparse.Namespace, images: list[np.ndarray], memory_format: torch.memory_format
+) -> Callable[[], None]:
+    """One step of the PyTorch baseline."""
+    nets = (baseline.UnetGenerator(), baseline.NLayerDiscriminator())
+    nets = [
+        baseline.init_weights(net, i).to(DEVICE, memory_format=memory_format)
+        for i, net in enumerate(nets)
+    ]
+    if options.compile:
+        nets = [torch.compile(net, mode="reduce-overhead") for net in nets]
+    model = baseline.Pix2Pix(*nets)
+    tensors = [
+        torch.from_numpy(image.transpose(0, 3, 1, 2)).to(DEVICE, memory_format=memory_format)
+        for image in images
+    ]
+    autocast = torch.autocast(DEVICE, torch.bfloat16, enabled=options.dtype == "bfloat16")
+
+    def run():
+        with autocast:
+            model.step(*tensors)
+        if DEVICE == "cuda":
+            torch.cuda.synchronize()
+
+    return run
+
+
+def measure(runs: dict[str, Callable[[], None]], rounds: int, warmup: int) -> dict[str, float]:
+    """Median seconds of each, over rounds in which every one runs once."""
+    seconds = {name: [] for name in runs}
+    for i in range(warmup + rounds):
+        for name, run in runs.items():
+            began = time.perf_counter()
+            run()
+            if i >= warmup:
+                seconds[name].append(time.perf_counter() - began)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def main() -> None:
+    """Prints one Markdown row."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--warmup", type=int, default=3)
+    parser.add_argument("--compile", action="store_true", help="torch.compile the baseline")
+    options = parser.parse_args()
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    torch.backends.cudnn.benchmark = True
+
+    generator = np.random.default_rng(0)
+    shape = (options.batch, options.size, options.size, 3)
+    images = [generator.uniform(-1, 1, shape).astype(np.float32) for _ in range(2)]
+    runs = {
+        "ours": ours(options, images),
+        "PyTorch": theirs(options, images, torch.contiguous_format),
+        "PyTorch channels_last": theirs(options, images, torch.channels_last),
+    }
+    found = measure(runs, options.rounds, options.warmup)
+    best = min(value for name, value in found.items() if name != "ours")
+    print(
+        f"{platform.processor() or platform.machine()}, {DEVICE}, torch {torch.__version__}, "
+        f"jax {jax.__version__}, {torch.get_num_threads()} threads"
+    )
+    print("| batch | size | dtype | " + " | ".join(f"{name}, ms" for name in found) + " | ratio |")
+    print("|" + "---|" * (len(found) + 4))
+    cells = [str(options.batch), str(options.size), options.dtype]
+    cells += [f"{1000 * value:.0f}" for value in found.values()]
+    print(f"| {' | '.join(cells)} | {found['ours'] / best:.2f} |")
+
+
+if __name__ == "__main__":
+    main()
