@@ -33,6 +33,7 @@ def get_config() -> ml_collections.ConfigDict:
     data.cache_mb = 4096  # data sets up to this size (MiB, resized) live on the device as uint8
     data.num_threads = 4  # threads that decode and resize images
     data.prefetch = 4  # dispatches prepared ahead when a data set does not fit the cache
+    data.synthetic_kind = "labels"  # domain B: labels, or night (the facade after dark)
     data.synthetic_train = 400  # training pairs of the synthetic data set
     data.synthetic_eval = 20  # validation and test pairs of the synthetic data set
     data.synthetic_size = 64  # height and width of the synthetic images
@@ -51,8 +52,10 @@ def get_config() -> ml_collections.ConfigDict:
     model.dropout_blocks = (2, 3, 4)  # U-Net ups with dropout, 1 = innermost (ngf*8-wide ones only)
     model.leaky_slope = 0.2  # slope of LeakyReLU below zero
     model.skip_first = True  # U-Net concatenation: [skip, up] (PyTorch), else [up, skip] (paper)
+    model.skip_leaks = False  # U-Net skips pass LeakyReLU (TF tutorial), else ReLU
     model.upsample = "transposed"  # or resize: x2, reflect pad, 3x3 conv (against checkerboards)
     model.padding = "reflect"  # ResNet padding: reflect, replicate or zero
+    model.remat = False  # ResNet: compute blocks again in the backward pass, to save memory
     model.discriminator = "patchgan"  # patchgan, or pixel (1x1 receptive field)
     model.ndf = 64  # filters of the discriminator's first layer
     model.n_layers = 3  # strided layers of the PatchGAN: 3 gives the 70x70 receptive field
@@ -64,10 +67,16 @@ def get_config() -> ml_collections.ConfigDict:
     loss.gan_mode = "vanilla"  # vanilla (cross entropy), lsgan (squares) or wgangp
     loss.lambda_gan = 1.0  # weight of the generator's adversarial loss; 0: no discriminator
     loss.lambda_l1 = 100.0  # weight of the L1 distance to the target; 0: none
+    loss.lambda_a = 10.0  # CycleGAN: weight of the cycle A -> B -> A
+    loss.lambda_b = 10.0  # CycleGAN: weight of the cycle B -> A -> B
+    loss.lambda_identity = 0.5  # CycleGAN: weight of the identity loss, times lambda_a or lambda_b
+    loss.pool_size = 50  # CycleGAN: older translations kept for each discriminator; 0: none
     loss.conditional = True  # the discriminator sees the input beside the output
     loss.d_loss_factor = 0.5  # weight of the discriminator's (real + fake) loss
     loss.lambda_gp = 10.0  # weight of the gradient penalty (wgangp)
-    loss.update_order = "d_then_g"  # G judged by the updated D; or simultaneous (TF tutorial)
+    loss.update_order = (
+        "d_then_g"  # pix2pix: G judged by the updated D; or simultaneous (TF tutorial)
+    )
 
     config.optim = optim = ml_collections.ConfigDict()
     optim.learning_rate = 2e-4  # Adam's step size
@@ -92,7 +101,7 @@ def get_config() -> ml_collections.ConfigDict:
     train.eval_every = 4000  # steps between validations; 0: only at the end
     train.checkpoint_every = 4000  # steps between checkpoints; 0: only at the end
     train.keep_last = 2  # newest checkpoints kept
-    train.best_metric = "l1"  # validation metric of the best checkpoint: l1, psnr or ssim
+    train.best_metric = "l1"  # metric of the best checkpoint: l1, psnr, ssim or cycle_l1
     train.num_samples = 6  # fixed validation images in each sample grid
 
     config.eval = evaluation = ml_collections.ConfigDict()
@@ -101,5 +110,6 @@ def get_config() -> ml_collections.ConfigDict:
     evaluation.noise_samples = 1  # outputs drawn for each image (dropout is the noise)
     evaluation.norm_mode = "batch"  # batch: each image's own statistics (paper); running: averages
     evaluation.dropout = True  # keep dropout on, as in the paper
+    evaluation.direction = "both"  # CycleGAN: A2B, B2A or both
     evaluation.fit = "resize"  # translate, other sizes: resize to crop_size and back, or pad
     return config

@@ -17,7 +17,7 @@ from absl import logging
 from orbax.checkpoint.checkpoint_managers import preservation_policy as preservation
 
 from pix2pix_jax.methods.state import TrainState
-from pix2pix_jax.metrics import METRICS
+from pix2pix_jax.metrics import HIGHER_IS_BETTER
 
 Path = str | os.PathLike[str]
 CONFIG_FILE = "config.json"
@@ -35,7 +35,7 @@ class Checkpoints:
         self, workdir: Path, keep_last: int = 2, best_metric: str = "l1", create: bool = True
     ):
         self.folder = pathlib.Path(workdir).absolute() / "checkpoints"
-        higher_is_better = METRICS[best_metric][1]
+        higher_is_better = HIGHER_IS_BETTER[best_metric]
 
         def best(metrics: dict[str, float]) -> float:
             return metrics[best_metric]

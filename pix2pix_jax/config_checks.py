@@ -5,7 +5,7 @@ from typing import Any
 
 from pix2pix_jax import losses, optim
 from pix2pix_jax.methods import METHODS
-from pix2pix_jax.metrics import METRICS
+from pix2pix_jax.metrics import HIGHER_IS_BETTER
 
 CHOICES = {
     "method": tuple(METHODS),
@@ -20,8 +20,10 @@ CHOICES = {
     "data.resize_method": ("bicubic", "bilinear", "nearest"),
     "loss.gan_mode": losses.GAN_MODES,
     "optim.policy": optim.POLICIES,
-    "train.best_metric": tuple(METRICS),
+    "train.best_metric": tuple(HIGHER_IS_BETTER),
     "eval.norm_mode": ("batch", "running"),
+    "data.synthetic_kind": ("labels", "night"),
+    "eval.direction": ("A2B", "B2A", "both"),
     "eval.fit": ("resize", "pad"),
 }
 POSITIVE = (
@@ -66,6 +68,16 @@ def check(config: Any, num_devices: int) -> None:
     for field in ("input_channels", "output_channels"):
         if data[field] not in (1, 3):
             raise ValueError(f"config.data.{field} is {data[field]}: images have 1 or 3 channels")
+
+    if config.method == "cyclegan":
+        channels = (data.input_channels, data.output_channels)
+        if config.loss.lambda_identity and channels[0] != channels[1]:
+            raise ValueError(
+                f"the identity loss compares images of both domains, which have {channels[0]} and "
+                f"{channels[1]} channels: set config.loss.lambda_identity=0"
+            )
+    elif config.train.best_metric == "cycle_l1":
+        raise ValueError("config.train.best_metric is cycle_l1, which only CycleGAN has")
 
 
 def get(config: Any, field: str) -> Any:

@@ -13,17 +13,20 @@ from pix2pix_jax import config_checks, data, metrics, visualize, weights
 from pix2pix_jax.data.augment import to_float, to_uint8
 from pix2pix_jax.html_page import html_page
 from pix2pix_jax.methods import METHODS
+from pix2pix_jax.methods.translation import Translation, make_translate
+
+Translator = Callable[..., np.ndarray]
 
 
-def make_translator(config: Any) -> Callable[..., np.ndarray]:
+def make_translator(config: Any, out_channels: int) -> Translator:
     """The jitted translation of uint8 images, in batches of one shape.
 
     Returns:
-        (variables, images uint8 [N, H, W, I], indices [N], sample) -> uint8 [N, H, W, O]. The
+        (variables, images uint8 [N, H, W, C], indices [N], sample) -> uint8 [N, H, W, O]. The
         noise of an image depends on the seed, its index and the sample's number alone, so the
         same images come out one by one as in batches of any size.
     """
-    translate = METHODS[config.method].make_translate(config)
+    translate = make_translate(config, out_channels)
     seed = jax.random.key(config.seed)
 
     @jax.jit
@@ -51,72 +54,128 @@ def compare(output: jax.Array, target: jax.Array) -> dict[str, jax.Array]:
     return metrics.evaluate(to_float(output), to_float(target))
 
 
-def evaluate_examples(
-    config: Any, translator: Callable[..., np.ndarray], variables: Any, examples: data.Examples
-) -> Iterator[dict[str, Any]]:
-    """Translates every example, batch by batch, eval.noise_samples times.
+class Evaluator:
+    """Translates examples in every direction of a method, and measures the results."""
 
-    Yields:
-        For each example its "name", "input", "target" (uint8 HWC), "outputs" (one a sample) and
-        "metrics", their means over the samples.
-    """
-    size = config.eval.batch_size
-    for first in range(0, len(examples), size):
-        indices = np.arange(first, min(first + size, len(examples)))
-        images, names = examples.eval_batch(indices)
-        # Whole batches also at the end: the shape stays the same.
-        fill = np.minimum(np.arange(size), len(indices) - 1)
-        inputs, targets = images["input"][fill], images["target"][fill]
-        outputs, scores = [], []
-        for sample in range(config.eval.noise_samples):
-            output = translator(variables, inputs, indices[fill], sample)
-            outputs.append(output)
-            scores.append(jax.device_get(compare(output, targets)))
-        for i, name in enumerate(names):
-            yield {
-                "name": name,
-                "input": inputs[i],
-                "target": targets[i],
-                "outputs": [output[i] for output in outputs],
-                "metrics": {k: float(np.mean([s[k][i] for s in scores])) for k in scores[0]},
-            }
+    def __init__(self, config: Any, examples: Any):
+        self._config, self._examples = config, examples
+        self.translations: list[Translation] = METHODS[config.method].translations(config)
+        channels = {config.data.input_channels, config.data.output_channels}
+        self._translators = {n: make_translator(config, n) for n in channels}
+
+    def count(self, translation: Translation) -> int:
+        """Images that can be translated in this direction."""
+        return len(self._examples.domain(translation.source))
+
+    def translate(
+        self, variables: dict[str, Any], translation: Translation, indices: np.ndarray
+    ) -> tuple[list[str], list[tuple[str, np.ndarray]], dict[str, np.ndarray]]:
+        """Translates some examples, eval.noise_samples times.
+
+        Returns:
+            their names; columns (label, uint8 [N, H, W, C]): input, output, output_2, ..., target
+            where there is one, reconstruction where the method has an inverse; and the metrics
+            {name: [N]}, means over the samples.
+        """
+        images, names = self._examples.domain(translation.source).eval_batch(indices)
+        columns, scores = [("input", images[translation.source])], []
+        target = None
+        if self._examples.paired:
+            images, _ = self._examples.domain(translation.target).eval_batch(indices)
+            target = images[translation.target]
+        for sample in range(self._config.eval.noise_samples):
+            output = self._run(variables, translation, columns[0][1], indices, sample)
+            columns.append((f"output_{sample + 1}" if sample else "output", output))
+            score = {} if target is None else dict(self._compare(output, target))
+            if translation.inverse:
+                back = self._run(variables, translation.inverse, output, indices, sample)
+                score["cycle_l1"] = self._compare(back, columns[0][1])["l1"]
+                if not sample:
+                    columns.append(("reconstructed", back))
+            scores.append(score)
+        if target is not None:
+            columns.append(("target", target))
+        means = {name: np.mean([score[name] for score in scores], axis=0) for name in scores[0]}
+        return names, columns, means
+
+    def _run(self, variables, translation, images, indices, sample):
+        translator = self._translators[translation.out_channels]
+        return translator(variables[translation.generator], images, indices, sample)
+
+    def _compare(self, output, target):
+        """`compare` in batches of one shape."""
+        size, n = self._config.eval.batch_size, len(output)
+        rows = np.minimum(np.arange(-(-n // size) * size), n - 1)
+        found = [
+            jax.device_get(compare(output[rows[i : i + size]], target[rows[i : i + size]]))
+            for i in range(0, len(rows), size)
+        ]
+        return {name: np.concatenate([f[name] for f in found])[:n] for name in found[0]}
+
+    def rows(self, variables: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """Every image in every direction: {"name", "columns": [(label, image)], "metrics"}."""
+        size = self._config.eval.batch_size
+        for translation in self.translations:
+            prefix = f"{translation.name}_" if translation.name else ""
+            count = self.count(translation)
+            for first in range(0, count, size):
+                indices = np.arange(first, min(first + size, count))
+                # Filled up with repeats at the end: the shapes stay the same.
+                fill = np.minimum(np.arange(first, first + size), count - 1)
+                names, columns, scores = self.translate(variables, translation, fill)
+                for i in range(len(indices)):
+                    yield {
+                        "name": prefix + names[i],
+                        "direction": translation.name,
+                        "columns": [(label, images[i]) for label, images in columns],
+                        "metrics": {name: float(values[i]) for name, values in scores.items()},
+                    }
 
 
-def mean_metrics(rows: list[dict[str, float]]) -> dict[str, float]:
-    """Means over images."""
-    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+def mean_metrics(rows: list[dict[str, Any]]) -> dict[str, float]:
+    """Means over all images, and where there are two directions over those of each."""
+    directions = sorted({row["direction"] for row in rows})
+    groups = {"": rows}
+    if len(directions) > 1:
+        groups |= {f"{d}_": [row for row in rows if row["direction"] == d] for d in directions}
+    return {
+        f"{prefix}{name}": float(np.mean([row["metrics"][name] for row in group]))
+        for prefix, group in groups.items()
+        for name in group[0]["metrics"]
+    }
 
 
 class Validator:
-    """Validates a state in training: metrics of the whole split, and a grid of fixed images."""
+    """Validates a state in training: metrics of the whole split, and grids of fixed images."""
 
-    def __init__(self, config: Any, examples: data.Examples, folder: pathlib.Path):
-        self._config, self._examples, self._folder = config, examples, folder
-        self._translator = make_translator(config)
-        self._generators = METHODS[config.method].GENERATORS
-        count = min(config.train.num_samples, len(examples))
-        # Spread over the split, for neighbours are often alike.
-        self._fixed = np.linspace(0, len(examples) - 1, count).astype(int)
+    def __init__(self, config: Any, examples: Any, folder: pathlib.Path):
+        self._evaluator = Evaluator(config, examples)
+        self._count, self._folder = config.train.num_samples, folder
 
     def metrics(self, state: Any) -> dict[str, float]:
         """Mean metrics over the split."""
-        rows = evaluate_examples(
-            self._config, self._translator, self._variables(state), self._examples
-        )
-        return mean_metrics([row["metrics"] for row in rows])
+        rows = [
+            {"direction": row["direction"], "metrics": row["metrics"]}
+            for row in self._evaluator.rows(self._variables(state))
+        ]
+        return mean_metrics(rows)
 
-    def samples(self, state: Any, step: int) -> np.ndarray:
-        """Writes samples/step_<step>.png (input | output | target) and returns it."""
-        images, _ = self._examples.eval_batch(self._fixed)
-        outputs = self._translator(self._variables(state), images["input"], self._fixed)
-        columns = [("input", images["input"]), ("output", outputs), ("target", images["target"])]
-        grid = visualize.grid(columns)
+    def samples(self, state: Any, step: int) -> dict[str, np.ndarray]:
+        """Writes samples/step_<step>.png, or one for each direction, and returns them by name."""
+        grids = {}
         self._folder.mkdir(exist_ok=True)
-        visualize.save_png(self._folder / f"step_{step:07}.png", grid)
-        return grid
+        for translation in self._evaluator.translations:
+            count = self._evaluator.count(translation)
+            # Spread over the split, for neighbours are often alike.
+            fixed = np.linspace(0, count - 1, min(self._count, count)).astype(int)
+            _, columns, _ = self._evaluator.translate(self._variables(state), translation, fixed)
+            suffix = f"_{translation.name}" if translation.name else ""
+            grid = grids[f"samples{suffix}"] = visualize.grid(columns)
+            visualize.save_png(self._folder / f"step_{step:07}{suffix}.png", grid)
+        return grids
 
     def _variables(self, state):
-        return {name: state.networks[name].variables for name in self._generators}
+        return {name: network.variables for name, network in state.networks.items()}
 
 
 def evaluate(config: Any, workdir: str) -> dict[str, float]:
@@ -131,27 +190,23 @@ def evaluate(config: Any, workdir: str) -> dict[str, float]:
         ValueError, OSError: bad config, data or checkpoint; one sentence saying what to mend.
     """
     config_checks.check(config, 1)
-    examples = data.load(config, config.data.eval_split, train=False)
+    paired = METHODS[config.method].PAIRED
+    examples = data.load(config, config.data.eval_split, train=False, paired=paired)
     variables, origin = weights.load_generators(config, workdir)
     folder = pathlib.Path(workdir) / "eval"
     (folder / "images").mkdir(parents=True, exist_ok=True)
 
-    rows, pages = [], []
-    for example in evaluate_examples(config, make_translator(config), variables, examples):
-        labelled = [("input", example["input"])]
-        for i, output in enumerate(example["outputs"]):
-            labelled.append((f"output_{i + 1}" if i else "output", output))
-        labelled.append(("target", example["target"]))
-        stem = example["name"].replace("/", "_")
-        paths = [(label, f"images/{stem}_{label}.png") for label, _ in labelled]
-        for (_, path), (_, image) in zip(paths, labelled, strict=True):
+    rows = []
+    for row in Evaluator(config, examples).rows(variables):
+        stem = row["name"].replace("/", "_")
+        row["images"] = [(label, f"images/{stem}_{label}.png") for label, _ in row["columns"]]
+        for (_, path), (_, image) in zip(row["images"], row.pop("columns"), strict=True):
             visualize.save_png(folder / path, image)
-        rows.append({"name": example["name"], **example["metrics"]})
-        pages.append({"name": example["name"], "images": paths, "metrics": example["metrics"]})
+        rows.append(row)
         if len(rows) == config.train.num_samples:
-            print(f"first of {len(examples)} images written to {folder / 'images'}", flush=True)
+            print(f"the first images are in {folder / 'images'}", flush=True)
 
-    means = mean_metrics([page["metrics"] for page in pages])
+    means = mean_metrics(rows)
     summary = {
         "checkpoint": origin,
         "split": config.data.eval_split,
@@ -160,24 +215,23 @@ def evaluate(config: Any, workdir: str) -> dict[str, float]:
         "noise_samples": config.eval.noise_samples,
         "num_images": len(rows),
     }
-    report = json.dumps({**summary, "mean": means, "images": rows}, indent=2)
+    images = [{"name": row["name"], **row["metrics"]} for row in rows]
+    report = json.dumps({**summary, "mean": means, "images": images}, indent=2)
     (folder / "metrics.json").write_text(report + "\n")
     title = f"{config.name}: {config.data.eval_split}"
-    html_page(folder / "index.html", title, pages, {**means, **summary}, str(config))
-    _write_grid(folder, pages[: config.train.num_samples])
+    html_page(folder / "index.html", title, rows, {**means, **summary}, str(config))
+    _write_grid(folder, rows, config.train.num_samples)
     line = "  ".join(f"{name} {value:.4f}" for name, value in means.items())
     print(f"{len(rows)} images of {config.data.eval_split}, {origin}: {line}", flush=True)
-    print(
-        f"see {folder / 'index.html'}, {folder / 'grid.png'}, {folder / 'metrics.json'}", flush=True
-    )
+    print(f"see {folder / 'index.html'}, {folder / 'grid.png'}, {folder / 'metrics.json'}")
     return means
 
 
-def _write_grid(folder, pages):
-    """eval/grid.png: the first images side by side, read back from what was written."""
-    labels = [label for label, _ in pages[0]["images"]]
+def _write_grid(folder, rows, count):
+    """eval/grid.png: some images side by side, read back from what was written."""
+    chosen = [rows[i] for i in np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int)]
     columns = [
-        (label, [visualize.read_image(folder / page["images"][i][1]) for page in pages])
-        for i, label in enumerate(labels)
+        (label, [visualize.read_image(folder / row["images"][i][1]) for row in chosen])
+        for i, (label, _) in enumerate(chosen[0]["images"])
     ]
     visualize.save_png(folder / "grid.png", visualize.grid(columns))

@@ -73,6 +73,9 @@ METRICS: dict[str, tuple[Callable[[jax.Array, jax.Array], jax.Array], bool]] = {
 }
 
 
+HIGHER_IS_BETTER = {name: better for name, (_, better) in METRICS.items()} | {"cycle_l1": False}
+
+
 def evaluate(output: jax.Array, target: jax.Array) -> dict[str, jax.Array]:
     """All metrics of images [B, H, W, C] in [-1, 1]: {name: [B]}."""
     return {name: function(output, target) for name, (function, _) in METRICS.items()}

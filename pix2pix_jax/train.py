@@ -17,7 +17,7 @@ from pix2pix_jax.event_writer import EventWriter
 from pix2pix_jax.history import History
 from pix2pix_jax.methods import METHODS
 from pix2pix_jax.methods.state import TrainState
-from pix2pix_jax.metrics import METRICS
+from pix2pix_jax.metrics import HIGHER_IS_BETTER
 from pix2pix_jax.progress import Progress, duration
 from pix2pix_jax.stopping import StopRequest
 
@@ -38,8 +38,9 @@ def train(config: Any, workdir: str) -> dict[str, float]:
     config_checks.check(config, len(devices))
     folder = _make_workdir(workdir)
     checkpoints.check_same_network(folder, config)
-    examples = data.load(config, config.data.train_split, train=True)
-    validation = data.load(config, config.data.eval_split, train=False)
+    paired = METHODS[config.method].PAIRED
+    examples = data.load(config, config.data.train_split, train=True, paired=paired)
+    validation = data.load(config, config.data.eval_split, train=False, paired=paired)
     mesh = jax.make_mesh((len(devices),), ("data",), axis_types=(AxisType.Auto,), devices=devices)
     replicated = NamedSharding(mesh, PartitionSpec())
     total_steps = num_steps(config, len(examples))
@@ -52,7 +53,7 @@ def train(config: Any, workdir: str) -> dict[str, float]:
     validate = evaluate.Validator(config, validation, folder / "samples")
     start = int(state.step)
     print(
-        f"{config.name}: {len(examples)} training and {len(validation)} validation examples, "
+        f"{config.name}: {len(examples)} training examples, {len(validation)} for validation, "
         f"steps {start} to {total_steps}, {len(devices)} {jax.default_backend()} device(s), "
         f"in {folder}",
         flush=True,
@@ -66,7 +67,14 @@ def train(config: Any, workdir: str) -> dict[str, float]:
     ):
         events.text("config", f"```\n{config}\n```")
         report = Reporter(config, events, history, total_steps, len(examples), start)
-        chunks = examples.prefetched(start, total_steps, steps_per_call, config.train.batch_size)
+        chunks = data.prefetched(
+            examples,
+            start,
+            total_steps,
+            steps_per_call,
+            config.train.batch_size,
+            config.data.prefetch,
+        )
         step = start
         began = time.perf_counter()
         while step < total_steps and not stop.requested:
@@ -80,7 +88,8 @@ def train(config: Any, workdir: str) -> dict[str, float]:
                 report.write(step)
             with report.pausing():
                 if last or _due(step, config.train.sample_every):
-                    events.image(step, "samples", validate.samples(state, step))
+                    for name, grid in validate.samples(state, step).items():
+                        events.image(step, name, grid)
                 if last or _due(step, config.train.eval_every):
                     metrics = validate.metrics(state)
                     state = _after_validation(config, state, metrics, replicated)
@@ -258,7 +267,7 @@ def _after_validation(config, state, metrics, sharding) -> TrainState:
     if config.optim.policy != "plateau":
         return state
     name = config.train.best_metric
-    metric = -metrics[name] if METRICS[name][1] else metrics[name]
+    metric = -metrics[name] if HIGHER_IS_BETTER[name] else metrics[name]
     return state.replace(
         plateau=jax.device_put(state.plateau.update(config.optim, metric), sharding)
     )

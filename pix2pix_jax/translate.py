@@ -5,17 +5,19 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from pix2pix_jax import config_checks, visualize, weights
 from pix2pix_jax.data import sources
+from pix2pix_jax.data.preprocess import resize
 from pix2pix_jax.evaluate import make_translator
+from pix2pix_jax.methods import METHODS
 
 
 def translate(config: Any, workdir: str, source: str, output: str) -> list[str]:
     """Translates an image, or every image below a folder, into the folder `output`.
 
-    An image keeps its size and its path below `source`, as a .png. Transparency is laid on
+    An image keeps its size and its path below `source`, as a .png; with several directions or
+    noise samples their names and numbers are added. Transparency is laid on
     white. See `fit` for how images of other sizes than data.crop_size pass the network.
 
     Returns:
@@ -29,7 +31,8 @@ def translate(config: Any, workdir: str, source: str, output: str) -> list[str]:
     folder = pathlib.Path(output)
     folder.mkdir(parents=True, exist_ok=True)
     variables, origin = weights.load_generators(config, workdir)
-    translator = make_translator(config)
+    directions = METHODS[config.method].translations(config)
+    translators = [make_translator(config, direction.out_channels) for direction in directions]
     root = pathlib.Path(source)
     root = root if root.is_dir() else root.parent
 
@@ -43,12 +46,15 @@ def translate(config: Any, workdir: str, source: str, output: str) -> list[str]:
             failed.append(str(path))
             continue
         fitted, restore = fit(image, config)
-        for sample in range(config.eval.noise_samples):
-            result = translator(variables, fitted[None], np.array([index]), sample)[0]
-            suffix = f"_{sample + 1}" if config.eval.noise_samples > 1 else ""
-            target = (folder / name).with_stem(name.stem + suffix)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            visualize.save_png(target, restore(result))
+        for direction, translator in zip(directions, translators, strict=True):
+            for sample in range(config.eval.noise_samples):
+                generator = variables[direction.generator]
+                result = translator(generator, fitted[None], np.array([index]), sample)[0]
+                suffix = f"_{direction.name}" if len(directions) > 1 else ""
+                suffix += f"_{sample + 1}" if config.eval.noise_samples > 1 else ""
+                target = (folder / name).with_stem(name.stem + suffix)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                visualize.save_png(target, restore(result))
     done = len(paths) - len(failed)
     print(f"{done} of {len(paths)} images translated with {origin} into {folder}", flush=True)
     return failed
@@ -75,12 +81,3 @@ def fit(image: np.ndarray, config: Any) -> tuple[np.ndarray, Callable[[np.ndarra
     divisor = int(number) if kind == "unet" else 4
     pads = [(0, -height % divisor), (0, -width % divisor), (0, 0)]
     return np.pad(image, pads, mode="symmetric"), lambda y: y[:height, :width]
-
-
-def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """PIL's bicubic resize of uint8 [H, W, C] to (height, width); the same image if it has it."""
-    if image.shape[:2] == size:
-        return image
-    squeezed = image[..., 0] if image.shape[-1] == 1 else image
-    resized = np.asarray(Image.fromarray(squeezed).resize(size[::-1], Image.Resampling.BICUBIC))
-    return resized.reshape(*size, image.shape[-1])

@@ -2,7 +2,7 @@
 
 import pathlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -22,7 +22,7 @@ def load_generators(config: Any, workdir: str) -> tuple[dict[str, Any], str]:
         FileNotFoundError: there is no such checkpoint or file.
         ValueError: it is of another network, or damaged.
     """
-    target = abstract_variables(config, METHODS[config.method].GENERATORS)
+    target = abstract_variables(config, is_generator)
     if config.init_from:
         return _load(config, target), config.init_from
     return _from_run(config, workdir, target)
@@ -33,11 +33,10 @@ def initialize(config: Any, state: TrainState) -> TrainState:
 
     Discriminators are taken too where the run, or a file beside the .pth, has them.
     """
-    generators = METHODS[config.method].GENERATORS
-    loaded = _load(config, abstract_variables(config, generators))
-    others = [name for name in state.networks if name not in generators]
+    loaded = _load(config, abstract_variables(config, is_generator))
+    others = abstract_variables(config, lambda name: not is_generator(name))
     try:
-        loaded |= _load(config, abstract_variables(config, others))
+        loaded |= _load(config, others)
     except FileNotFoundError:
         print(f"{', '.join(others)}: none beside {config.init_from}, freshly initialised")
     networks = {
@@ -47,13 +46,19 @@ def initialize(config: Any, state: TrainState) -> TrainState:
     return state.replace(networks=networks)
 
 
-def abstract_variables(config: Any, names: Sequence[str] | None = None) -> dict[str, Any]:
-    """Shapes and dtypes of the networks called `names` (all, if not given), on one device."""
+def is_generator(name: str) -> bool:
+    """Whether this is the name of a generator: G, G_A or G_B."""
+    return name.startswith("G")
+
+
+def abstract_variables(
+    config: Any, wanted: Callable[[str], bool] = lambda name: True
+) -> dict[str, Any]:
+    """Shapes and dtypes of the networks whose names are `wanted`, on one device."""
     create = lambda key: METHODS[config.method].create_state(config, key)
     state = jax.eval_shape(create, jax.random.key(0))
     sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    names = state.networks if names is None else names
-    variables = {name: state.networks[name].variables for name in names if name in state.networks}
+    variables = {name: net.variables for name, net in state.networks.items() if wanted(name)}
     place = lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
     return jax.tree.map(place, variables)
 
@@ -94,7 +99,7 @@ def _from_pth(config, path, name, target):
 
 def torch_keys(config: Any, name: str) -> torch_weights.Keys:
     """PyTorch's names of the layers of the network called `name`."""
-    if name in METHODS[config.method].GENERATORS:
+    if is_generator(name):
         return torch_weights.generator_keys(config.model)
     return torch_weights.discriminator_keys(config.model)
 

@@ -27,10 +27,10 @@ def test_batches_give_the_images_of_one_by_one(finished_run, fields):
     config.model.dropout_blocks = small_config().model.dropout_blocks
     variables, _ = weights.load_generators(config, str(workdir))
     images, indices = noise(7, 32, 32, 3), np.arange(7)
-    translator = evaluate.make_translator(config)
-    together = translator(variables, images, indices)
+    translator = evaluate.make_translator(config, 3)
+    together = translator(variables["G"], images, indices)
     for i in indices:
-        alone = translator(variables, images[i : i + 1], indices[i : i + 1])
+        alone = translator(variables["G"], images[i : i + 1], indices[i : i + 1])
         assert np.abs(alone[0].astype(int) - together[i]).max() <= 1  # a rounding of float32
 
 
@@ -41,9 +41,9 @@ def test_noise_differs_between_images_and_samples():
     from pix2pix_jax.methods import pix2pix
 
     state = pix2pix.create_state(config, jax.random.key(0))
-    variables = {"G": state.networks["G"].variables}
+    variables = state.networks["G"].variables
     image = np.repeat(noise(1, 64, 64, 3), 3, axis=0)
-    translator = evaluate.make_translator(config)
+    translator = evaluate.make_translator(config, 3)
     a = translator(variables, image, np.array([0, 1, 0]))
     b = translator(variables, image, np.array([0, 1, 0]), sample=1)
     assert (a[0] == a[2]).all() and (a[0] != a[1]).any() and (a[0] != b[0]).any()

@@ -129,7 +129,7 @@ def test_streamed_batches_equal_cached_ones(flip):
     streamed = Examples(source, DOMAINS, config.data, 0, train=True)
     assert cached.cache is not None and streamed.cache is None
     for step, (a, b) in enumerate(
-        zip(cached.prefetched(2, 10, 2, 3), streamed.prefetched(2, 10, 2, 3), strict=True)
+        zip(*(data.prefetched(e, 2, 10, 2, 3, 2) for e in (cached, streamed)), strict=True)
     ):
         for i in range(2):
             take = lambda tree, i=i: jax.tree.map(lambda x: x[i], tree)

@@ -44,7 +44,7 @@ def setup(batch_size, **fields):
     networks = {"G": parity.network(g, UNET, config.optim)}
     if config.loss.lambda_gan:
         networks["D"] = parity.network(d, PATCHGAN, config.optim)
-    return config, theirs, TrainState(np.int32(0), networks, Plateau.create())
+    return config, theirs, TrainState(np.int32(0), networks, Plateau.create(), {})
 
 
 CASES = {

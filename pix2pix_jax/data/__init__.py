@@ -1,75 +1,122 @@
 """Data: from folders, TFDS or a procedural renderer to float32 batches in [-1, 1]."""
 
+import pathlib
 from typing import Any
 
 import jax
 
-from pix2pix_jax.data import augment, preprocess, sources
-from pix2pix_jax.data.batches import Examples
+from pix2pix_jax.data import augment, sources
+from pix2pix_jax.data.batches import Examples, UnpairedExamples, prefetched
 
 JITTER = 2  # number of the jitter's key among the keys of a step
 
 
-def load(config: Any, split: str, train: bool) -> Examples:
+def load(config: Any, split: str, train: bool, paired: bool = True) -> Examples | UnpairedExamples:
     """The examples of a split: of data.dir, else of the data set that data.name names.
+
+    Args:
+        config: the whole config.
+        split: a name like train, val or test.
+        train: whether images are for a random crop, or for evaluation.
+        paired: whether the method takes pairs {"input", "target"}; else it takes images of two
+            domains {"A", "B"} drawn apart, which a data set of pairs has too.
 
     Raises:
         FileNotFoundError: no such folder or data set.
         ValueError: images that do not fit the config; the message names one.
     """
     data = config.data
-    source = _source(config, split, train)
-    if data.max_items:
-        source = sources.First(source, data.max_items)
-    a_to_b = data.direction == "AtoB"
-    domains = {"input": "A" if a_to_b else "B", "target": "B" if a_to_b else "A"}
-    return Examples(source, domains, data, config.seed, train)
+    domains = ("A", "B") if data.direction == "AtoB" else ("B", "A")
+    channels = dict(zip(domains, (data.input_channels, data.output_channels), strict=True))
+    if paired:
+        source = _limited(_pairs(config, split, train, channels), data.max_items)
+        names = dict(zip(("input", "target"), domains, strict=True))
+        return Examples(source, names, data, config.seed, train)
+    by_domain, belong = _two_sets(config, split, train, channels)
+    a, b = (
+        Examples(_limited(by_domain[d], data.max_items), {name: d}, data, config.seed, train)
+        for name, d in zip("AB", domains, strict=True)
+    )
+    return UnpairedExamples(a, b, config.seed, belong)
 
 
-def _source(config, split, train) -> sources.Source:
+def _limited(source, count):
+    return sources.First(source, count) if count else source
+
+
+def _pairs(config, split, train, channels) -> sources.Source:
     data = config.data
-    channels = (data.input_channels, data.output_channels)
-    if data.direction == "BtoA":
-        channels = channels[::-1]
     if data.dir:
-        square = _square(data.load_size) and _square(data.crop_size)
-        return sources.paired_folder(data.dir, split, channels, square)
+        square = all(size[0] == size[1] for size in (data.load_size, data.crop_size))
+        return sources.paired_folder(data.dir, split, (channels["A"], channels["B"]), square)
     if data.name == "synthetic":
         from pix2pix_jax.data.synthetic import SyntheticFacades
 
         count = data.synthetic_train if train else data.synthetic_eval
-        return SyntheticFacades(split, count, data.synthetic_size, config.seed)
+        return SyntheticFacades(split, count, data.synthetic_size, config.seed, data.synthetic_kind)
     from pix2pix_jax.data.tfds_builders import TfdsPairs
 
-    return TfdsPairs(data.name, split, data.tfds_dir, channels)
+    return TfdsPairs(data.name, split, data.tfds_dir, (channels["A"], channels["B"]))
 
 
-def _square(size):
-    return size[0] == size[1]
+def _two_sets(config, split, train, channels) -> tuple[dict[str, sources.Source], bool]:
+    """The sources of both domains, and whether their images belong together one by one."""
+    data = config.data
+    if data.dir:
+        folders = {d: pathlib.Path(data.dir) / f"{split}{d}" for d in "AB"}
+        if any(folder.is_dir() for folder in folders.values()):
+            images = {d: sources.SingleFolder(folders[d], channels[d], d) for d in "AB"}
+            return images, sources.same_names(images["A"], images["B"])
+    elif data.name != "synthetic":
+        from pix2pix_jax.data.tfds_builders import TfdsImages
+
+        names = {d: TfdsImages(data.name, f"{split}{d}", data.tfds_dir, channels[d]) for d in "AB"}
+        return names, data.name in ("facades", "maps", "cityscapes") and split == "test"
+    elif train:  # two streets that share no house
+        streets = {d: _pairs(config, f"{split}{d}", train, channels) for d in "AB"}
+        return streets, False
+    pairs = _pairs(config, split, train, channels)
+    return {"A": pairs, "B": pairs}, True
 
 
 def make_batch(config: Any, step: jax.Array, cache: Any, item: Any) -> dict[str, jax.Array]:
     """The training batch at `step`: gathered, cropped and mirrored, float32 in [-1, 1].
 
-    Both images of a pair get the same crop and mirroring. Can be jitted.
+    Both images of a pair get the same crop and mirroring, images of two sets each their own. Can
+    be jitted.
 
     Args:
         config: the whole config.
         step: int32, which the random draws depend on.
         cache: `Examples.cache`.
         item: one step's part of `Examples.chunk`.
+
+    Returns:
+        {"input", "target"} of pairs, {"A", "B"} of two sets.
     """
-    data = config.data
-    if cache is not None:
-        item = jax.tree.map(lambda images: images[item], cache)
     key = jax.random.fold_in(jax.random.fold_in(jax.random.key(config.seed), step), JITTER)
-    corners, mirrored = augment.draw(key, item["input_size"], data.crop_size, data.flip)
+    if not (isinstance(item, dict) and "A" in item):
+        return _jitter(config.data, key, item if cache is None else _gather(cache, item))
+    batch = {}
+    for i, name in enumerate("AB"):
+        images = item[name] if cache is None else _gather(cache[name], item[name])
+        batch |= _jitter(config.data, jax.random.fold_in(key, i), images)
+    return batch
+
+
+def _gather(cache, indices):
+    return jax.tree.map(lambda images: images[indices], cache)
+
+
+def _jitter(data, key, images):
+    """Crops and mirrors all images of an example alike: {name, name_size} -> {name}."""
+    names = [name for name in images if not name.endswith("_size")]
+    crop = tuple(data.crop_size)
+    corners, mirrored = augment.draw(key, images[f"{names[0]}_size"], crop, data.flip)
     return {
-        name: augment.to_float(
-            augment.crop_and_flip(item[name], corners, mirrored, tuple(data.crop_size))
-        )
-        for name in ("input", "target")
+        name: augment.to_float(augment.crop_and_flip(images[name], corners, mirrored, crop))
+        for name in names
     }
 
 
-__all__ = ["Examples", "load", "make_batch", "preprocess"]
+__all__ = ["Examples", "UnpairedExamples", "load", "make_batch", "prefetched"]

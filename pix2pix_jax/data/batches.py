@@ -170,21 +170,85 @@ class Examples:
         Cached: the numbers of examples, int32. Else: their images and sizes.
         """
         indices = order(self._seed, len(self), step * batch_size, steps * batch_size)
-        if self.cache is not None:
-            return indices.reshape(steps, batch_size)
-        batch = self._stack(list(self._pool.map(self._read, indices)), self._shapes)
-        return {k: v.reshape(steps, batch_size, *v.shape[1:]) for k, v in batch.items()}
+        return self.take(indices.reshape(steps, batch_size))
 
-    def prefetched(
-        self, first_step: int, last_step: int, steps: int, batch_size: int
-    ) -> Iterator[Any]:
-        """The chunks of a run in order, prepared `data.prefetch` ahead when not cached."""
-        firsts = range(first_step, last_step, steps)
-        make = functools.partial(self.chunk, steps=steps, batch_size=batch_size)
+    def take(self, indices: np.ndarray) -> Any:
+        """Examples int32 [steps, batch_size]: these numbers when cached, else images and sizes."""
         if self.cache is not None:
-            yield from map(make, firsts)
-            return
-        yield from _ahead(make, firsts, self._data.prefetch)
+            return indices
+        batch = self._stack(list(self._pool.map(self._read, indices.ravel())), self._shapes)
+        return {k: v.reshape(*indices.shape, *v.shape[1:]) for k, v in batch.items()}
+
+    def domain(self, name: str) -> "Examples":
+        """The examples that have the images called `name`."""
+        return self
+
+    @property
+    def paired(self) -> bool:
+        """Whether examples of the two domains belong together."""
+        return True
+
+
+class UnpairedExamples:
+    """Two sets of images, A and B, that need not belong together or be equally many.
+
+    An epoch goes once through the larger set, in the order of `permutation`; beside each of its
+    images stands a random one of the other. `paired` says that equal numbers belong together
+    after all, which evaluation uses.
+    """
+
+    def __init__(self, a: Examples, b: Examples, seed: int, paired: bool) -> None:
+        self._domains, self._seed, self.paired = {"A": a, "B": b}, seed, paired
+        caches = {name: examples.cache for name, examples in self._domains.items()}
+        whole = all(cache is not None for cache in caches.values())
+        self.cache = caches if whole else None
+        if not whole:  # both stream: a chunk holds images of one kind
+            a.cache = b.cache = None
+
+    def __len__(self) -> int:
+        """Examples in an epoch."""
+        return max(map(len, self._domains.values()))
+
+    def domain(self, name: str) -> Examples:
+        """The images of domain A or B."""
+        return self._domains[name]
+
+    def chunk(self, step: int, steps: int, batch_size: int) -> Any:
+        """`Examples.chunk` of both domains: {"A": ..., "B": ...}."""
+        n, first, count = len(self), step * batch_size, steps * batch_size
+        larger = order(self._seed, n, first, count).reshape(steps, batch_size)
+        chunk = {}
+        for name, examples in self._domains.items():
+            indices = larger
+            if len(examples) < n or (name == "B" and len(self._domains["A"]) == n):
+                drawn = [
+                    random_example(self._seed, len(examples), p)
+                    for p in range(first, first + count)
+                ]
+                indices = np.array(drawn, np.int32).reshape(steps, batch_size)
+            chunk[name] = examples.take(indices)
+        return chunk
+
+
+def random_example(seed: int, n: int, position: int) -> int:
+    """One of n examples, drawn for a position of the stream."""
+    return int(np.random.Generator(np.random.Philox(key=[seed, position])).integers(n))
+
+
+def prefetched(
+    examples: Examples | UnpairedExamples,
+    first_step: int,
+    last_step: int,
+    steps: int,
+    batch_size: int,
+    depth: int,
+) -> Iterator[Any]:
+    """The chunks of a run in order, prepared `depth` ahead when they are not cached."""
+    firsts = range(first_step, last_step, steps)
+    make = functools.partial(examples.chunk, steps=steps, batch_size=batch_size)
+    if examples.cache is not None:
+        return map(make, firsts)
+    return _ahead(make, firsts, depth)
 
 
 def _ahead(make: Callable[[int], Any], items: range, depth: int) -> Iterator[Any]:

@@ -104,18 +104,27 @@ def image_size(path: Path) -> tuple[int, int]:
 
 
 class SingleFolder:
-    """Images of one domain, below a folder: {"A", "name"}."""
+    """Images of one domain, below a folder: {domain, "name"}."""
 
-    def __init__(self, folder: Path, channels: int = 3):
+    def __init__(self, folder: Path, channels: int = 3, domain: str = "A"):
+        """Checks every file's header."""
         self.paths = find_images(folder)
-        self._channels = channels
+        for path in self.paths:
+            image_size(path)
+        self._channels, self._domain = channels, domain
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, index: int) -> Record:
         path = self.paths[index]
-        return {"A": read_image(path, self._channels), "name": path.stem}
+        return {self._domain: read_image(path, self._channels), "name": path.stem}
+
+
+def same_names(a: SingleFolder, b: SingleFolder) -> bool:
+    """Whether the files of two folders pair up by name, but for an ending _A or _B."""
+    names = [[re.sub(r"_[AB]$", "", path.stem) for path in folder.paths] for folder in (a, b)]
+    return names[0] == names[1]
 
 
 class SideBySide:

@@ -42,8 +42,15 @@ class Part(NamedTuple):
 class SyntheticFacades:
     """Pairs {"A": photograph, "B": label map, "name"}, uint8 [size, size, 3]."""
 
-    def __init__(self, split: str, count: int, size: int, seed: int = 0):
+    def __init__(self, split: str, count: int, size: int, seed: int = 0, kind: str = "labels"):
         """A split of `count` facades; splits never share one.
+
+        Args:
+            split: any name.
+            count: number of facades.
+            size: height and width of the images.
+            seed: of all of them.
+            kind: domain B: "labels", or "night", the photograph after dark.
 
         Raises:
             ValueError: `size` is too small for a facade.
@@ -51,6 +58,7 @@ class SyntheticFacades:
         if size < 32:
             raise ValueError(f"data.synthetic_size is {size}: a facade takes at least 32 pixels")
         self._split, self._count, self._size, self._seed = split, count, size, seed
+        self._kind = kind
 
     def __len__(self) -> int:
         return self._count
@@ -62,9 +70,11 @@ class SyntheticFacades:
         key = [self._seed, zlib.crc32(self._split.encode()), index]
         generator = np.random.default_rng(key)
         parts = design(generator, self._size)
+        photo = paint(generator, parts, self._size)
+        night = self._kind == "night"
         return {
-            "A": paint(generator, parts, self._size),
-            "B": draw_labels(parts, self._size),
+            "A": photo,
+            "B": darken(photo, parts) if night else draw_labels(parts, self._size),
             "name": f"{self._split}_{index:05}",
         }
 
@@ -154,6 +164,17 @@ def paint(generator: np.random.Generator, parts: list[Part], size: int) -> np.nd
     light = light * np.linspace(1.03, 0.95, size, dtype=np.float32)[:, None, None]
     noise = generator.standard_normal((size, size, 1), np.float32) * 2.5
     return np.clip(image * light + noise, 0, 255).round().astype(np.uint8)
+
+
+def darken(photo: np.ndarray, parts: list[Part]) -> np.ndarray:
+    """The photograph by night: blue and dark, with light in the windows and shops."""
+    y = np.linspace(0, 1, photo.shape[0], dtype=np.float32)[:, None, None]
+    night = photo * np.float32([0.24, 0.27, 0.42]) * (0.75 + 0.35 * y)
+    labels = draw_labels(parts, photo.shape[0])
+    lit = (labels == PALETTE["window"]).all(-1) | (labels == PALETTE["shop"]).all(-1)
+    lamp = photo.astype(np.float32) * np.float32([0.5, 0.42, 0.2]) + np.float32([128, 92, 24])
+    night = np.where(lit[..., None], lamp, night)
+    return np.clip(night, 0, 255).round().astype(np.uint8)
 
 
 def _sky(big):

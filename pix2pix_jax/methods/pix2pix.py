@@ -11,11 +11,17 @@ import jax.numpy as jnp
 
 from pix2pix_jax import losses, models
 from pix2pix_jax.methods.state import TrainState, apply, create_network, epoch_of
+from pix2pix_jax.methods.translation import Translation
 from pix2pix_jax.optim import Plateau, learning_rate
 
 UPDATE_ORDERS = ("d_then_g", "simultaneous")
-GENERATORS = ("G",)  # networks that translating needs
+PAIRED = True
 Step = Callable[[TrainState, dict[str, jax.Array]], tuple[TrainState, dict[str, jax.Array]]]
+
+
+def translations(config: Any) -> list[Translation]:
+    """The one direction that was trained."""
+    return [Translation("", "input", "target", "G", config.data.output_channels)]
 
 
 def create_state(config: Any, key: jax.Array) -> TrainState:
@@ -31,7 +37,7 @@ def create_state(config: Any, key: jax.Array) -> TrainState:
         networks["D"] = create_network(
             discriminator, config.optim, d_key, 1, *data.crop_size, channels
         )
-    return TrainState(jnp.zeros((), jnp.int32), networks, Plateau.create())
+    return TrainState(jnp.zeros((), jnp.int32), networks, Plateau.create(), {})
 
 
 def make_train_step(config: Any, num_examples: int, groups: int = 1) -> Step:
@@ -117,26 +123,3 @@ def make_train_step(config: Any, num_examples: int, groups: int = 1) -> Step:
         return state.replace(step=state.step + 1, networks=networks), {**g_terms, **terms}
 
     return train_step
-
-
-def make_translate(config: Any) -> Callable[[dict[str, Any], jax.Array, jax.Array], jax.Array]:
-    """The pure function that translates images one by one, however many it is given.
-
-    Returns:
-        ({"G": variables}, images [N, H, W, I], keys [N]) -> [N, H, W, O], all in [-1, 1]. Every
-        image has its own dropout key and, with eval.norm_mode "batch", its own statistics.
-    """
-    modes = ("batch", "running")
-    if config.eval.norm_mode not in modes:
-        raise ValueError(
-            f"eval.norm_mode is {config.eval.norm_mode!r}; choose {' or '.join(modes)}"
-        )
-    generator = models.build_generator(config.model, config.data.output_channels)
-    settings = {"running": config.eval.norm_mode == "running", "dropout": config.eval.dropout}
-
-    def translate_one(variables, image, key):
-        return apply(generator, variables["G"], image[None], rngs={"dropout": key}, **settings)[0][
-            0
-        ]
-
-    return jax.vmap(translate_one, in_axes=(None, 0, 0))

@@ -37,6 +37,7 @@ class TrainState:
     step: jax.Array  # int32, steps done
     networks: dict[str, Network]  # by the baseline's names: G, D; G_A, G_B, D_A, D_B
     plateau: optimizers.Plateau
+    pools: dict[str, Any]  # CycleGAN's image pools, by domain; empty without
 
 
 def create_network(module: nn.Module, optim: Any, key: jax.Array, *shape: int) -> Network:

@@ -47,6 +47,7 @@ def build_generator(model: Any, out_channels: int, groups: int = 1) -> nn.Module
             dropout_blocks=tuple(model.dropout_blocks),
             leaky_slope=model.leaky_slope,
             skip_first=model.skip_first,
+            skip_leaks=model.skip_leaks,
             upsample=model.upsample,
             **shared,
         )
@@ -57,6 +58,7 @@ def build_generator(model: Any, out_channels: int, groups: int = 1) -> nn.Module
             model.ngf,
             dropout=model.dropout,
             padding=model.padding,
+            remat=model.remat,
             **shared,
         )
     raise ValueError(

@@ -25,6 +25,7 @@ class ResNet(nn.Module):
     last_bias: bool = True
     dropout: float = 0.0  # inside the blocks
     padding: str = "reflect"  # or replicate, zero
+    remat: bool = False  # compute the blocks again in the backward pass, to save memory
     conv: Callable[..., nn.Module] = Conv  # convolutions, with initialiser and dtype bound
     conv_transpose: Callable[..., nn.Module] = ConvTranspose
 
@@ -50,8 +51,9 @@ class ResNet(nn.Module):
         for i in (1, 2):
             down = self.conv(self.ngf * 2**i, kernel=3, use_bias=self.bias, name=f"down_{i}")
             x = norm_relu(down(x), f"down_norm_{i}")
+        make_block = nn.remat(ResNetBlock, static_argnums=(2, 3)) if self.remat else ResNetBlock
         for i in range(1, self.num_blocks + 1):
-            block = ResNetBlock(
+            block = make_block(
                 self.norm, self.bias, self.dropout, self.padding, self.conv, name=f"block_{i}"
             )
             x = block(x, running, dropout)

@@ -27,6 +27,7 @@ class UNet(nn.Module):
     dropout_blocks: tuple[int, ...] = (2, 3, 4)  # 1 = innermost; those 8 * ngf wide count
     leaky_slope: float = 0.2
     skip_first: bool = True  # [skip, up], else [up, skip]
+    skip_leaks: bool = False  # skips pass LeakyReLU (TF tutorial) rather than ReLU (torch, paper)
     upsample: str = "transposed"  # or resize
     conv: Callable[..., nn.Module] = Conv  # convolutions, with initialiser and dtype bound
     conv_transpose: Callable[..., nn.Module] = ConvTranspose
@@ -58,10 +59,13 @@ class UNet(nn.Module):
             skips.append(x)
 
         for k in range(n, 0, -1):
-            if k < n:
-                pair = (skips[k - 1], x) if self.skip_first else (x, skips[k - 1])
-                x = jnp.concatenate(pair, axis=-1)
-            x = nn.relu(x)
+            skip = skips[k - 1]
+            skip = nn.leaky_relu(skip, self.leaky_slope) if self.skip_leaks else nn.relu(skip)
+            if k == n:
+                x = skip
+            else:
+                x = nn.relu(x)
+                x = jnp.concatenate((skip, x) if self.skip_first else (x, skip), axis=-1)
             if k == 1:
                 x = self._up(x, self.out_channels, self.last_bias, "up_1")
                 break
