@@ -2,6 +2,7 @@
 
     python -m benchmarks.train_step --batch=1
     python -m benchmarks.train_step --batch=64 --dtype=bfloat16 --compile
+    python -m benchmarks.train_step --config=cyclegan
 
 Each round runs one step of ours, then one of PyTorch's in each memory layout; the table has
 medians over the rounds and our time over that of PyTorch's better layout. Inputs lie on the
@@ -19,22 +20,24 @@ import numpy as np
 import torch
 
 from benchmarks import torch_baseline as baseline
-from configs.default import get_config
+from configs import cyclegan, default
 from pix2pix_jax.methods import METHODS
 
+CONFIGS = {"pix2pix": default.get_config, "cyclegan": cyclegan.base}
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def ours(options: argparse.Namespace, images: list[np.ndarray]) -> Callable[[], None]:
     """One step of the jitted, donating train step."""
-    config = get_config()
+    config = CONFIGS[options.config]()
     config.train.batch_size = options.batch
     config.data.crop_size = (options.size, options.size)
     config.model.dtype = options.dtype
     method = METHODS[config.method]
     state = jax.jit(lambda key: method.create_state(config, key))(jax.random.key(0))
     step = jax.jit(method.make_train_step(config, num_examples=400), donate_argnums=0)
-    batch = jax.device_put(dict(zip(("input", "target"), images, strict=True)))
+    names = ("input", "target") if method.PAIRED else ("A", "B")
+    batch = jax.device_put(dict(zip(names, images, strict=True)))
 
     def run():
         nonlocal state
@@ -48,14 +51,19 @@ def theirs(
     options: argparse.Namespace, images: list[np.ndarray], memory_format: torch.memory_format
 ) -> Callable[[], None]:
     """One step of the PyTorch baseline."""
+    make_model = baseline.Pix2Pix
     nets = (baseline.UnetGenerator(), baseline.NLayerDiscriminator())
+    if options.config == "cyclegan":
+        make_model = baseline.CycleGAN
+        nets = [baseline.ResnetGenerator() for _ in range(2)]
+        nets += [baseline.NLayerDiscriminator(3, norm="instance") for _ in range(2)]
     nets = [
         baseline.init_weights(net, i).to(DEVICE, memory_format=memory_format)
         for i, net in enumerate(nets)
     ]
     if options.compile:
         nets = [torch.compile(net, mode="reduce-overhead") for net in nets]
-    model = baseline.Pix2Pix(*nets)
+    model = make_model(*nets)
     tensors = [
         torch.from_numpy(image.transpose(0, 3, 1, 2)).to(DEVICE, memory_format=memory_format)
         for image in images
@@ -86,6 +94,7 @@ def measure(runs: dict[str, Callable[[], None]], rounds: int, warmup: int) -> di
 def main() -> None:
     """Prints one Markdown row."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--config", choices=CONFIGS, default="pix2pix")
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
@@ -110,9 +119,13 @@ def main() -> None:
         f"{platform.processor() or platform.machine()}, {DEVICE}, torch {torch.__version__}, "
         f"jax {jax.__version__}, {torch.get_num_threads()} threads"
     )
-    print("| batch | size | dtype | " + " | ".join(f"{name}, ms" for name in found) + " | ratio |")
-    print("|" + "---|" * (len(found) + 4))
-    cells = [str(options.batch), str(options.size), options.dtype]
+    print(
+        "| config | batch | size | dtype | "
+        + " | ".join(f"{name}, ms" for name in found)
+        + " | ratio |"
+    )
+    print("|" + "---|" * (len(found) + 5))
+    cells = [options.config, str(options.batch), str(options.size), options.dtype]
     cells += [f"{1000 * value:.0f}" for value in found.values()]
     print(f"| {' | '.join(cells)} | {found['ours'] / best:.2f} |")
 

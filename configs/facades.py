@@ -11,6 +11,9 @@ Variants are the paper's ablations and those that its reproductions report:
     gan, l1_gan           the discriminator does not see the input
     lambda10, lambda125   weight of L1
     no_jitter             neither resize and crop nor mirroring
+    paper                 what the Lua original does otherwise: dropout on the three innermost ups,
+                          [up, skip], no biases, D's loss not halved, G judged by D before its
+                          update, bilinear resize, a constant learning rate
 """
 
 from configs import default
@@ -34,6 +37,15 @@ def apply_variant(config, variant):
         "l1_gan": {"loss.conditional": False},
         "lambda10": {"loss.lambda_l1": 10.0},
         "lambda125": {"loss.lambda_l1": 125.0},
+        "paper": {
+            "model.dropout_blocks": (1, 2, 3),
+            "model.skip_first": False,
+            "model.bias": "none",
+            "loss.d_loss_factor": 1.0,
+            "loss.update_order": "simultaneous",
+            "data.resize_method": "bilinear",
+            "optim.policy": "constant",
+        },
         "no_jitter": {"data.load_size": config.data.crop_size, "data.flip": False},
     }
     if variant not in fields:

@@ -3,6 +3,7 @@
 import io
 import sys
 import tarfile
+import zipfile
 
 import numpy as np
 import pytest
@@ -45,6 +46,30 @@ def test_pairs_have_the_pixels_of_the_published_files(archive, tmp_path):
             np.testing.assert_array_equal(record["A"], pair[:, :16])
             np.testing.assert_array_equal(record["B"], pair[:, 16:])
     assert "tensorflow" not in sys.modules
+
+
+def test_images_of_a_cyclegan_archive(tmp_path, monkeypatch):
+    path, contents = tmp_path / "horse2zebra.zip", {}
+    generator = np.random.default_rng(0)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("horse2zebra/", "")
+        for split, count in (("trainA", 3), ("trainB", 2), ("testA", 1), ("testB", 1)):
+            for i in range(count):
+                file = io.BytesIO()
+                image = generator.integers(0, 256, (16, 20, 3), np.uint8)
+                Image.fromarray(image).save(file, "JPEG")
+                archive.writestr(f"horse2zebra/{split}/n{i}.jpg", file.getvalue())
+                contents[split, f"n{i}"] = file.getvalue()
+    monkeypatch.setattr(tfds.download.DownloadManager, "download", lambda self, url: path)
+    for split, count in (("trainA", 3), ("testB", 1)):
+        source = tfds_builders.TfdsImages("horse2zebra", split, str(tmp_path / "tfds"), 3)
+        assert len(source) == count
+        for i in range(count):
+            record = source[i]
+            expected = np.asarray(Image.open(io.BytesIO(contents[split, record["name"]])))
+            np.testing.assert_array_equal(record[split[-1]], expected)
+    with pytest.raises(ValueError, match="splits train and test, not 'val'"):
+        tfds_builders.TfdsImages("horse2zebra", "valA", "", 3)
 
 
 def test_unknown_names_and_splits():

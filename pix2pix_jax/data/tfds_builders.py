@@ -48,7 +48,9 @@ class Pix2pix(tfds.core.GeneratorBasedBuilder):
     """Pairs A|B side by side in one JPEG."""
 
     VERSION = tfds.core.Version("1.0.0")
-    BUILDER_CONFIGS = [tfds.core.BuilderConfig(name=name) for name in PIX2PIX_SPLITS]  # noqa: RUF012
+    BUILDER_CONFIGS = [  # noqa: RUF012
+        tfds.core.BuilderConfig(name=name) for name in PIX2PIX_SPLITS
+    ]
 
     def _info(self) -> tfds.core.DatasetInfo:
         features = {"image": tfds.features.Image(), "name": tfds.features.Text()}
@@ -79,7 +81,9 @@ class CycleGan(tfds.core.GeneratorBasedBuilder):
     """Two sets of images, in folders trainA, trainB, testA and testB."""
 
     VERSION = tfds.core.Version("1.0.0")
-    BUILDER_CONFIGS = [tfds.core.BuilderConfig(name=name) for name in CYCLEGAN_NAMES]  # noqa: RUF012
+    BUILDER_CONFIGS = [  # noqa: RUF012
+        tfds.core.BuilderConfig(name=name) for name in CYCLEGAN_NAMES
+    ]
 
     def _info(self) -> tfds.core.DatasetInfo:
         features = {"image": tfds.features.Image(), "name": tfds.features.Text()}
@@ -114,8 +118,8 @@ class TfdsImages:
             )
         if split not in CYCLEGAN_SPLITS:
             raise ValueError(
-                f"{name} has the splits train and test, not {split[:-1]!r}: set data.train_split or "
-                "data.eval_split"
+                f"{name} has the splits train and test, not {split[:-1]!r}: set "
+                "data.train_split or data.eval_split"
             )
         self._records = _records(CycleGan, name, split, tfds_dir, CYCLEGAN_URL)
         self._domain, self._channels = split[-1], channels
