@@ -38,6 +38,8 @@ def main(argv: list[str]) -> None:
         sys.exit("error: --mode=translate takes --input=FILE_OR_FOLDER and --output=FOLDER")
     if MODE.value == "export" and not OUTPUT.value:
         sys.exit("error: --mode=export takes --output=FOLDER")
+    if not flags.FLAGS["verbosity"].present:
+        logging.set_verbosity(logging.ERROR)  # the libraries' warnings are not the user's
     config = CONFIG.value
     workdir = WORKDIR.value or f"runs/{config.name}"
     try:
@@ -113,5 +115,4 @@ def _fields(config, prefix=""):
 
 
 if __name__ == "__main__":
-    logging.set_verbosity(logging.WARNING)
     app.run(main, flags_parser=parse_flags)

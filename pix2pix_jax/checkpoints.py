@@ -13,7 +13,6 @@ import jax
 import ml_collections
 import numpy as np
 import orbax.checkpoint as ocp
-from absl import logging
 from orbax.checkpoint.checkpoint_managers import preservation_policy as preservation
 
 from pix2pix_jax.methods.state import TrainState
@@ -64,12 +63,19 @@ class Checkpoints:
 
         Raises:
             OSError: this save or the one before could not be written (a full disk, say).
+            FloatingPointError: a parameter or statistic is not finite.
         """
         step = int(state.step)
         if step in self._manager.all_steps():
             return  # a finished run that was started again
         # A copy of our own: the next step donates, and so overwrites, the device's buffers.
         state = jax.tree.map(lambda x: np.array(x, copy=True), state)
+        for path, array in jax.tree.leaves_with_path(state.networks):
+            if not np.isfinite(array).all():
+                raise FloatingPointError(
+                    f"{jax.tree_util.keystr(path)} is not finite at step {step}; nothing was saved "
+                    "and the checkpoints before it are whole: lower config.optim.learning_rate"
+                )
         self._guard(
             lambda: self._manager.save(step, args=ocp.args.StandardSave(state), metrics=metrics)
         )
@@ -202,7 +208,7 @@ def check_same_network(workdir: Path, config: ml_collections.ConfigDict) -> None
         )
     for key in changed:
         if not key.startswith("eval."):
-            logging.info("config.%s was %s, is now %s", key, old.get(key), new.get(key))
+            print(f"config.{key} was {old.get(key)}, is now {new.get(key)}", flush=True)
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

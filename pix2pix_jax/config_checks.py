@@ -1,7 +1,10 @@
 """Checks of a config before any work starts: one clear error, naming the field and the mend."""
 
 import difflib
+import functools
 from typing import Any
+
+import jax
 
 from pix2pix_jax import losses, optim
 from pix2pix_jax.methods import METHODS
@@ -78,6 +81,9 @@ def check(config: Any, num_devices: int) -> None:
             )
     elif config.train.best_metric == "cycle_l1":
         raise ValueError("config.train.best_metric is cycle_l1, which only CycleGAN has")
+
+    create_state = functools.partial(METHODS[config.method].create_state, config)
+    jax.eval_shape(create_state, jax.random.key(0))  # a network that cannot take the crop raises
 
 
 def get(config: Any, field: str) -> Any:

@@ -47,6 +47,7 @@ def train(config: Any, workdir: str) -> dict[str, float]:
     steps_per_call = fused_steps(config, total_steps)
     run_steps = make_run_steps(config, len(examples), mesh)
 
+    cache = jax.device_put(examples.cache, replicated)
     saver = checkpoints.Checkpoints(folder, config.train.keep_last, config.train.best_metric)
     state = _start(config, saver, replicated)
     checkpoints.write_config(folder, config)
@@ -80,7 +81,7 @@ def train(config: Any, workdir: str) -> dict[str, float]:
         while step < total_steps and not stop.requested:
             with report.waiting():
                 chunk = next(chunks)
-            state, losses = run_steps(state, examples.cache, chunk)
+            state, losses = run_steps(state, cache, chunk)
             report.add(step, losses)
             step += steps_per_call
             last = step == total_steps

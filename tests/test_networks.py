@@ -199,6 +199,21 @@ def test_initialisation_has_torch_spread(kind):
         assert abs(float(ours.mean())) < 0.1 * float(weight.detach().std())
 
 
+def test_bfloat16_computes_roughly_the_same_with_float32_parameters():
+    x = parity.images(1, 64, 64, 3)
+    outputs = []
+    for dtype in ("float32", "bfloat16"):
+        config = model_config(generator="unet_64", ngf=8, dropout=0.0, dtype=dtype)
+        module = models.build_generator(config, 3)
+        variables = module.init(jax.random.key(0), x)
+        assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+        apply = jax.jit(functools.partial(module.apply, mutable=["batch_stats"]))
+        outputs.append(apply(variables, x)[0])
+    assert outputs[1].dtype == jnp.float32
+    difference = np.abs(outputs[0] - outputs[1])
+    assert 0 < difference.mean() < 0.02
+
+
 @pytest.mark.parametrize(
     "size, fields, words",
     [

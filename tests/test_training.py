@@ -143,6 +143,17 @@ def test_a_loss_that_is_no_number_stops_at_its_step(tmp_path):
         assert saver.latest == 4
 
 
+def test_parameters_that_are_no_numbers_are_not_saved(tmp_path):
+    """The losses of a step say nothing of the parameters after it."""
+    config = small_config(
+        **{"train.num_steps": 1, "loss.lambda_gan": 0.0, "optim.learning_rate": float("nan")}
+    )
+    with pytest.raises(FloatingPointError, match="not finite at step 1"):
+        train.train(config, str(tmp_path))
+    with checkpoints.Checkpoints(tmp_path, create=False) as saver:
+        assert saver.latest is None
+
+
 def test_workdir_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="cannot write to the workdir .*--workdir"):

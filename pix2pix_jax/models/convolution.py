@@ -74,7 +74,10 @@ def _conv(x, w, geometry):
     """X [N, H, W, I], w [K, K, I, O] -> y [N, h, w, O]."""
     if _prefer_matmul(x.shape[0], geometry, *w.shape[2:]):
         return lax.dot_general(_patches(x, geometry), _matrix(w), (((3,), (0,)), ((), ())))
-    return _native(x, w, geometry)
+    if _on_cpu() and geometry.padding == 0 and geometry.stride == 1 and geometry.kernel > 1:
+        # XLA's CPU convolution is 3 to 20 times slower without padding: pad, and cut the border.
+        return _stock(x, w, geometry._replace(padding=1))[:, 1:-1, 1:-1]
+    return _stock(x, w, geometry)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -84,7 +87,7 @@ def _conv_adjoint(y, w, geometry):
         columns = lax.dot_general(y, _matrix(w), (((3,), (1,)), ((), ())))
         return _fold(columns, geometry, w.shape[2])
     x = jax.ShapeDtypeStruct((y.shape[0], geometry.height, geometry.width, w.shape[2]), y.dtype)
-    return jax.linear_transpose(lambda x: _native(x, w, geometry), x)(y)[0]
+    return jax.linear_transpose(lambda x: _stock(x, w, geometry), x)(y)[0]
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -94,11 +97,11 @@ def _conv_weight_gradient(x, y, geometry):
     pixels = (((0, 1, 2), (0, 1, 2)), ((), ()))
     if _prefer_matmul(x.shape[0], geometry, channels, features):
         return lax.dot_general(_patches(x, geometry), y, pixels).reshape(k, k, channels, features)
-    if _on_cpu() and min(channels, features) <= 8:
+    if _on_cpu() and channels <= 8 and geometry.stride > 1:
         taps = [lax.dot_general(tap, y, pixels) for tap in _taps(x, geometry)]
         return jnp.stack(taps).reshape(k, k, channels, features)
     w = jax.ShapeDtypeStruct((k, k, channels, features), x.dtype)
-    return jax.linear_transpose(lambda w: _native(x, w, geometry), w)(y)[0]
+    return jax.linear_transpose(lambda w: _stock(x, w, geometry), w)(y)[0]
 
 
 def _save(function, first, second, geometry):
@@ -127,7 +130,7 @@ _conv_weight_gradient.defvjp(
 )
 
 
-def _native(x, w, geometry):
+def _stock(x, w, geometry):
     pads = ((geometry.padding, geometry.padding),) * 2
     strides = (geometry.stride, geometry.stride)
     return lax.conv_general_dilated(x, w, strides, pads, dimension_numbers=DIMENSIONS)
