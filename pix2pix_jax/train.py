@@ -9,7 +9,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from absl import logging
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from pix2pix_jax import checkpoints, config_checks, data, evaluate, visualize, weights
@@ -44,15 +43,14 @@ def train(config: Any, workdir: str) -> dict[str, float]:
     mesh = jax.make_mesh((len(devices),), ("data",), axis_types=(AxisType.Auto,), devices=devices)
     replicated = NamedSharding(mesh, PartitionSpec())
     total_steps = num_steps(config, len(examples))
-    steps_per_call = fused_steps(config, total_steps)
     run_steps = make_run_steps(config, len(examples), mesh)
-
     cache = jax.device_put(examples.cache, replicated)
     saver = checkpoints.Checkpoints(folder, config.train.keep_last, config.train.best_metric)
     state = _start(config, saver, replicated)
     checkpoints.write_config(folder, config)
     validate = evaluate.Validator(config, validation, folder / "samples")
     start = int(state.step)
+    steps_per_call = fused_steps(config, total_steps, start)
     print(
         f"{config.name}: {len(examples)} training examples, {len(validation)} for validation, "
         f"steps {start} to {total_steps}, {len(devices)} {jax.default_backend()} device(s), "
@@ -62,6 +60,7 @@ def train(config: Any, workdir: str) -> dict[str, float]:
 
     metrics: dict[str, float] = {}
     with (
+        saver,
         StopRequest() as stop,
         EventWriter(folder) as events,
         History(folder / "metrics.jsonl", resume_step=start) as history,
@@ -95,14 +94,15 @@ def train(config: Any, workdir: str) -> dict[str, float]:
                     metrics = validate.metrics(state)
                     state = _after_validation(config, state, metrics, replicated)
                     report.validation(step, metrics)
-                if last or stop.requested or _due(step, config.train.checkpoint_every):
+                if last or _due(step, config.train.checkpoint_every):
                     report.check_finite()
                     evaluated = last or _due(step, config.train.eval_every)
                     saver.save(state, metrics if evaluated else None)
         if step > start:
-            logging.info(
-                "trained %d steps in %s", step - start, duration(time.perf_counter() - began)
-            )
+            report.check_finite()
+            saver.save(state)  # where the loop was asked to stop; else it is saved already
+            seconds = time.perf_counter() - began
+            print(f"trained {step - start} steps in {duration(seconds)}", flush=True)
         saver.wait()
         if curves := history.curves():
             visualize.loss_curves(folder / "losses.png", curves, title=config.name)
@@ -147,12 +147,12 @@ def num_steps(config: Any, num_examples: int) -> int:
     return config.train.num_steps or math.ceil(epochs * num_examples / config.train.batch_size)
 
 
-def fused_steps(config: Any, total_steps: int) -> int:
+def fused_steps(config: Any, total_steps: int, start: int = 0) -> int:
     """Steps in one dispatch: the most that divide every interval, so that one function serves."""
     train = config.train
     most = train.steps_per_call or (1 if jax.default_backend() == "cpu" else 20)
     intervals = (train.log_every, train.sample_every, train.eval_every, train.checkpoint_every)
-    common = math.gcd(total_steps, *intervals)
+    common = math.gcd(total_steps, start, *intervals)
     return max(n for n in range(1, most + 1) if common % n == 0)
 
 

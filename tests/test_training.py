@@ -220,6 +220,7 @@ def test_fused_steps_divide_every_interval():
     assert train.fused_steps(config, 80_000) == 20
     assert train.fused_steps(config, 75_748) == 4
     assert train.fused_steps(config, 7) == 1
+    assert train.fused_steps(config, 80_000, start=150) == 10
 
 
 def test_length_of_a_run():
