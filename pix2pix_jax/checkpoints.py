@@ -20,7 +20,10 @@ from pix2pix_jax.metrics import HIGHER_IS_BETTER
 
 Path = str | os.PathLike[str]
 CONFIG_FILE = "config.json"
+# What the generators depend on, and what else the shapes of the whole state do.
 NETWORK_FIELDS = ("method", "model", "data.input_channels", "data.output_channels")
+STATE_FIELDS = (*NETWORK_FIELDS, "loss.lambda_gan", "loss.conditional", "loss.pool_size")
+FREE_FIELDS = ("model.dtype", "model.sync_batch_norm", "model.remat")  # of `model`, but no shapes
 
 
 class Checkpoints:
@@ -187,8 +190,15 @@ def read_config(workdir: Path) -> dict[str, Any] | None:
     return json.loads(path.read_text()) if path.exists() else None
 
 
-def check_same_network(workdir: Path, config: ml_collections.ConfigDict) -> None:
+def check_same_network(
+    workdir: Path, config: ml_collections.ConfigDict, fields: tuple[str, ...]
+) -> None:
     """Compares `config` with the one in `workdir`; says which other fields changed.
+
+    Args:
+        workdir: of a run; it need not have a config.
+        config: what is asked for.
+        fields: those (and those below them) that must agree: NETWORK_FIELDS or STATE_FIELDS.
 
     Raises:
         ValueError: they describe different networks, so the checkpoint cannot be restored.
@@ -198,8 +208,8 @@ def check_same_network(workdir: Path, config: ml_collections.ConfigDict) -> None
         return
     old, new = flatten(stored), flatten(json.loads(config.to_json_best_effort()))
     changed = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
-    wrong = [key for key in changed if key.startswith(NETWORK_FIELDS)]
-    wrong = [key for key in wrong if key not in ("model.dtype", "model.sync_batch_norm")]
+    wrong = [key for key in changed if key.startswith(fields) and key not in FREE_FIELDS]
+    wrong = [k for k in wrong if k != "loss.lambda_gan" or bool(old[k]) != bool(new[k])]
     if wrong:
         raise ValueError(
             f"the checkpoints in {workdir} are of another network: "

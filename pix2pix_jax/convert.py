@@ -43,7 +43,7 @@ def export_pth(config: Any, workdir: str, output: str) -> list[pathlib.Path]:
         workdir, best_metric=config.train.best_metric, create=False
     ) as saver:
         step = saver.find(config.eval.checkpoint)
-    checkpoints.check_same_network(workdir, config)
+    checkpoints.check_same_network(workdir, config, checkpoints.STATE_FIELDS)
     target = weights.abstract_variables(config)
     variables = jax.device_get(checkpoints.restore_variables(workdir, step, target))
     folder = pathlib.Path(output)

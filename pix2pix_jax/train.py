@@ -36,7 +36,7 @@ def train(config: Any, workdir: str) -> dict[str, float]:
     devices = jax.devices()[: config.train.num_devices or None]
     config_checks.check(config, len(devices))
     folder = _make_workdir(workdir)
-    checkpoints.check_same_network(folder, config)
+    checkpoints.check_same_network(folder, config, checkpoints.STATE_FIELDS)
     paired = METHODS[config.method].PAIRED
     examples = data.load(config, config.data.train_split, train=True, paired=paired)
     validation = data.load(config, config.data.eval_split, train=False, paired=paired)

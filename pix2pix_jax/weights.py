@@ -71,7 +71,10 @@ def _load(config, target):
 
 
 def _from_run(config, workdir, target):
-    checkpoints.check_same_network(workdir, config)
+    checkpoints.check_same_network(workdir, config, checkpoints.NETWORK_FIELDS)
+    stored = checkpoints.read_config(workdir)
+    if stored and "D" in target and not stored["loss"]["lambda_gan"]:
+        raise FileNotFoundError(f"{workdir} was trained without a discriminator")
     with checkpoints.Checkpoints(
         workdir, best_metric=config.train.best_metric, create=False
     ) as saver:
@@ -83,7 +86,12 @@ def _beside(path, name):
     """The baseline's file of network `name` beside `path`: latest_net_G.pth, latest_net_D.pth."""
     if match := re.fullmatch(r"(.*_net_)(G|D)(_[AB])?(.*)\.pth", path.name):
         return path.with_name(f"{match[1]}{name}{match[4]}.pth")
-    return path
+    if name == "G":
+        return path
+    raise FileNotFoundError(
+        f"{path.name} does not say which network it is, so there is none for {name}: name files "
+        "as PyTorch does, latest_net_G.pth (or G_A, G_B) and latest_net_D.pth"
+    )
 
 
 def _from_pth(config, path, name, target):

@@ -11,6 +11,7 @@ from skimage import metrics as skimage_metrics
 
 from benchmarks import torch_baseline as baseline
 from pix2pix_jax import convert, evaluate, train, translate, weights
+from pix2pix_jax.methods import METHODS
 from pix2pix_jax.pth_file import read_pth
 from tests import parity
 from tests.conftest import small_config
@@ -166,6 +167,24 @@ def test_import_fine_tune_and_export(tmp_path):
         read_pth(tuned[1])["model.model.0.weight"] - parity.state_dict(g)["model.model.0.weight"]
     )
     assert 0 < np.abs(moved).max() <= 4 * 2 * 2e-4  # four steps of Adam
+
+
+def test_fine_tuning_takes_what_there_is(finished_run, tmp_path, capsys):
+    """From a run: both networks. From a lone .pth: G, and a fresh D."""
+    config, workdir = finished_run
+    trained, _ = weights.load_generators(config, str(workdir))
+    for origin in (workdir, tmp_path / "mine.pth"):
+        if origin.suffix == ".pth":
+            pth_files(tmp_path)
+            (tmp_path / "latest_net_G.pth").rename(origin)
+        fresh = METHODS["pix2pix"].create_state(config, jax.random.key(5))
+        started = weights.initialize(small_config(init_from=str(origin)), jax.device_get(fresh))
+        same = parity.worst(started.networks["D"].params, fresh.networks["D"].params) == 0
+        assert same == (origin.suffix == ".pth")
+        assert parity.worst(started.networks["G"].params, fresh.networks["G"].params) > 0
+        if origin == workdir:
+            assert parity.worst(started.networks["G"].params, trained["G"]["params"]) == 0
+    assert "D: none beside" in capsys.readouterr().out
 
 
 def test_checkpoints_that_are_not_there(tmp_path):

@@ -134,6 +134,19 @@ def test_another_network_is_refused_by_name(finished_run):
         train.train(other, str(workdir))
 
 
+@pytest.mark.parametrize("field, value", [("loss.lambda_gan", 0.0), ("loss.conditional", False)])
+def test_a_state_of_another_shape_is_refused_by_name(finished_run, field, value):
+    with pytest.raises(ValueError, match=f"{field} is .* there, {value} here"):
+        train.train(small_config(**{field: value}), str(finished_run[1]))
+
+
+def test_other_fields_may_change(finished_run, capsys):
+    """A finished run started again with another weight says so and does nothing."""
+    train.train(small_config(**{"loss.lambda_gan": 2.0}), str(finished_run[1]))
+    assert "config.loss.lambda_gan was 1.0, is now 2.0" in capsys.readouterr().out
+    train.train(finished_run[0], str(finished_run[1]))
+
+
 def test_a_loss_that_is_no_number_stops_at_its_step(tmp_path):
     train.train(small_config(**{"train.num_steps": 4}), str(tmp_path))
     config = small_config(**{"optim.learning_rate": float("nan")})
