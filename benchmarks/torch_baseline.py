@@ -61,7 +61,7 @@ class UnetGenerator(nn.Module):
         self.model = UnetBlock(output_nc, ngf, block, norm, input_nc=input_nc, outermost=True)
 
     def forward(self, x):
-        """X [N, C, H, W] -> [N, output_nc, H, W]."""
+        """Takes x [N, C, H, W] -> [N, output_nc, H, W]."""
         return self.model(x)
 
 
@@ -85,7 +85,7 @@ class ResnetBlock(nn.Module):
         self.conv_block = nn.Sequential(*conv(), *middle, *conv())
 
     def forward(self, x):
-        """X [N, C, H, W] -> the same shape."""
+        """Takes x [N, C, H, W] -> the same shape."""
         return x + self.conv_block(x)
 
 
@@ -125,7 +125,7 @@ class ResnetGenerator(nn.Module):
         self.model = nn.Sequential(*layers)
 
     def forward(self, x):
-        """X [N, C, H, W] -> [N, output_nc, H, W]."""
+        """Takes x [N, C, H, W] -> [N, output_nc, H, W]."""
         return self.model(x)
 
 
@@ -148,7 +148,7 @@ class NLayerDiscriminator(nn.Module):
         self.model = nn.Sequential(*layers, nn.Conv2d(width, 1, 4, 1, 1))
 
     def forward(self, x):
-        """X [N, C, H, W] -> logits [N, 1, h, w]."""
+        """Takes x [N, C, H, W] -> logits [N, 1, h, w]."""
         return self.model(x)
 
 
@@ -168,7 +168,7 @@ class PixelDiscriminator(nn.Module):
         )
 
     def forward(self, x):
-        """X [N, C, H, W] -> logits [N, 1, H, W]."""
+        """Takes x [N, C, H, W] -> logits [N, 1, H, W]."""
         return self.net(x)
 
 

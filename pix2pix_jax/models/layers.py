@@ -47,7 +47,7 @@ class Conv(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """X [N, H, W, I] -> [N, h, w, features]."""
+        """Takes x [N, H, W, I] -> [N, h, w, features]."""
         shape = (self.kernel, self.kernel, x.shape[-1], self.features)
         w = self.param("kernel", self.init, shape)
         y = convolve(x.astype(self.dtype), w.astype(self.dtype), self.stride, self.padding)
@@ -68,7 +68,7 @@ class ConvTranspose(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """X [N, h, w, I] -> [N, H, W, features]."""
+        """Takes x [N, h, w, I] -> [N, H, W, features]."""
         shape = (self.kernel, self.kernel, self.features, x.shape[-1])
         w = self.param("kernel", self.init, shape).astype(self.dtype)
         x = x.astype(self.dtype)
@@ -98,7 +98,7 @@ class BatchNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, running: bool = False) -> jax.Array:
-        """X [N, H, W, C]; `running` takes the stored statistics and leaves them as they are."""
+        """Takes x [N, H, W, C]; `running` takes the stored statistics and leaves them as they are."""
         channels = x.shape[-1]
         scale = self.param("scale", scale_init, (channels,))
         bias = self.param("bias", nn.initializers.zeros, (channels,))
@@ -130,7 +130,7 @@ class InstanceNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, running: bool = False) -> jax.Array:
-        """X [N, H, W, C]; has no running statistics, so `running` changes nothing."""
+        """Takes x [N, H, W, C]; has no running statistics, so `running` changes nothing."""
         x = x.astype(jnp.float32)
         mean, var = moments(x, (1, 2))
         x = (x - mean) * jax.lax.rsqrt(var + self.eps)

@@ -22,7 +22,7 @@ class PatchGAN(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, *, running: bool = False) -> jax.Array:
-        """X [N, H, W, C] in [-1, 1] -> logits [N, h, w, 1]; 256x256 gives 30x30."""
+        """Takes x [N, H, W, C] in [-1, 1] -> logits [N, h, w, 1]; 256x256 gives 30x30."""
         smallest = 4 * 2**self.n_layers
         if min(x.shape[1:3]) < smallest:
             raise ValueError(
@@ -53,7 +53,7 @@ class PixelDiscriminator(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, *, running: bool = False) -> jax.Array:
-        """X [N, H, W, C] in [-1, 1] -> logits [N, H, W, 1]."""
+        """Takes x [N, H, W, C] in [-1, 1] -> logits [N, H, W, 1]."""
 
         def conv(x, features, use_bias, name):
             layer = self.conv(features, kernel=1, stride=1, padding=0, use_bias=use_bias, name=name)

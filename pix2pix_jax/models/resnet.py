@@ -81,7 +81,7 @@ class ResNetBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, running: bool = False, dropout: bool = True) -> jax.Array:
-        """X [N, H, W, C] -> [N, H, W, C]."""
+        """Takes x [N, H, W, C] -> [N, H, W, C]."""
 
         def conv(x, name):
             settings = {"kernel": 3, "stride": 1, "padding": 0, "use_bias": self.bias}
