@@ -98,7 +98,7 @@ class BatchNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, running: bool = False) -> jax.Array:
-        """Takes x [N, H, W, C]; `running` takes the stored statistics and leaves them as they are."""
+        """Takes x [N, H, W, C]; `running` applies the stored statistics and keeps them."""
         channels = x.shape[-1]
         scale = self.param("scale", scale_init, (channels,))
         bias = self.param("bias", nn.initializers.zeros, (channels,))
