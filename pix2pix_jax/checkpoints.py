@@ -207,18 +207,19 @@ def check_same_network(
     if stored is None:
         return
     old, new = flatten(stored), flatten(json.loads(config.to_json_best_effort()))
-    changed = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
+    # A field that the run did not know yet has the default that stands for how it was before.
+    changed = [key for key in sorted(old.keys() & new.keys()) if old[key] != new[key]]
     wrong = [key for key in changed if key.startswith(fields) and key not in FREE_FIELDS]
     wrong = [k for k in wrong if k != "loss.lambda_gan" or bool(old[k]) != bool(new[k])]
     if wrong:
         raise ValueError(
             f"the checkpoints in {workdir} are of another network: "
-            + ", ".join(f"{key} is {old.get(key)} there, {new.get(key)} here" for key in wrong)
+            + ", ".join(f"{key} is {old[key]} there, {new[key]} here" for key in wrong)
             + ". Set these fields as they are there, or choose another --workdir"
         )
     for key in changed:
         if not key.startswith("eval."):
-            print(f"config.{key} was {old.get(key)}, is now {new.get(key)}", flush=True)
+            print(f"config.{key} was {old[key]}, is now {new[key]}", flush=True)
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
