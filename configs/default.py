@@ -74,7 +74,7 @@ def get_config() -> ml_collections.ConfigDict:
     loss.conditional = True  # the discriminator sees the input beside the output
     loss.d_loss_factor = 0.5  # weight of the discriminator's (real + fake) loss
     loss.lambda_gp = 10.0  # weight of the gradient penalty (wgangp)
-    loss.update_order = "d_then_g"  # pix2pix: the updated D judges G; or simultaneous (TF)
+    loss.update_order = "torch"  # D then G, CycleGAN G then D; simultaneous (TF); alternating (Lua)
 
     config.optim = optim = ml_collections.ConfigDict()
     optim.learning_rate = 2e-4  # Adam's step size

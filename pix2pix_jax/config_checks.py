@@ -52,6 +52,12 @@ def check(config: Any, num_devices: int) -> None:
             close = difflib.get_close_matches(str(value), choices, 1)
             hint = f"did you mean {close[0]}?" if close else f"choose one of {', '.join(choices)}"
             raise ValueError(f"config.{field} is {value!r}: {hint}")
+    orders = METHODS[config.method].UPDATE_ORDERS
+    if config.loss.update_order not in orders:
+        raise ValueError(
+            f"config.loss.update_order is {config.loss.update_order!r}: {config.method} has "
+            + ", ".join(orders)
+        )
     for field in POSITIVE:
         if get(config, field) < 1:
             raise ValueError(f"config.{field} is {get(config, field)}: it must be at least 1")

@@ -71,6 +71,7 @@ def test_mistakes_get_one_line(arguments, words):
         ("optim.policy", "liner", "did you mean linear"),
         ("data.load_size", (30, 40), "smaller than config.data.crop_size"),
         ("data.input_channels", 4, "1 or 3 channels"),
+        ("loss.update_order", "alternating", "pix2pix has torch, simultaneous"),
         ("data.crop_size", (36, 30), "multiples of 32, not 36x30"),
         ("model.n_layers", 5, "at least 128x128"),
         ("eval.noise_samples", 0, "at least 1"),

@@ -54,7 +54,7 @@ def _pairs(config, split, train, channels) -> sources.Source:
 
         count = data.synthetic_train if train else data.synthetic_eval
         return SyntheticFacades(split, count, data.synthetic_size, config.seed, data.synthetic_kind)
-    from pix2pix_jax.data.tfds_builders import TfdsPairs
+    from pix2pix_jax.data.tfds_sources import TfdsPairs
 
     return TfdsPairs(data.name, split, data.tfds_dir, (channels["A"], channels["B"]))
 
@@ -68,7 +68,7 @@ def _two_sets(config, split, train, channels) -> tuple[dict[str, sources.Source]
             images = {d: sources.SingleFolder(folders[d], channels[d], d) for d in "AB"}
             return images, sources.same_names(images["A"], images["B"])
     elif data.name != "synthetic":
-        from pix2pix_jax.data.tfds_builders import TfdsImages
+        from pix2pix_jax.data.tfds_sources import TfdsImages
 
         names = {d: TfdsImages(data.name, f"{split}{d}", data.tfds_dir, channels[d]) for d in "AB"}
         return names, data.name in ("facades", "maps", "cityscapes") and split == "test"

@@ -1,12 +1,8 @@
-"""From record sources to batches that are pure functions of (seed, step).
-
-Examples form an endless stream: position p belongs to epoch p // n and is the element p % n of
-that epoch's permutation. The batch at step N holds the positions from N * B, so no iterator has
-a state, nothing is left out at the end of an epoch, and a run resumes exactly.
-"""
+"""From record sources to batches that are pure functions of (seed, step); see `stream`."""
 
 import concurrent.futures
 import functools
+import math
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,78 +10,62 @@ from typing import Any
 import numpy as np
 
 from pix2pix_jax.data import preprocess
-from pix2pix_jax.data.sources import Source
+from pix2pix_jax.data.sources import Source, header_of
+from pix2pix_jax.data.stream import WHOLE, Shard, order, random_example, share
 
 Batch = dict[str, np.ndarray]
 
 
-@functools.lru_cache(maxsize=4)
-def permutation(seed: int, epoch: int, n: int) -> np.ndarray:
-    """The order of n examples in an epoch: int32 [n]."""
-    generator = np.random.Generator(np.random.Philox(key=[seed, epoch]))
-    return generator.permutation(n).astype(np.int32)
-
-
-def order(seed: int, n: int, first: int, count: int) -> np.ndarray:
-    """Examples at the positions first .. first + count - 1 of the stream: int32 [count]."""
-    positions = np.arange(first, first + count)
-    epochs = np.unique(positions // n)
-    return np.concatenate(
-        [permutation(seed, int(e), n)[positions[positions // n == e] % n] for e in epochs]
-    )
-
-
 class Domain:
-    """One kind of image (input or target) of a source: resized, uint8, all of one shape.
+    """One kind of image (input or target) of a source, resized as the config says."""
 
-    Images of several sizes are padded at the right and bottom to the largest, their own sizes
-    kept beside them; that takes a crop to follow.
-    """
+    def __init__(self, key: str, data: Any, train: bool):
+        self._key, self._data, self._train = key, data, train
 
-    def __init__(self, source: Source, key: str, data: Any, train: bool):
-        self.source, self._key, self._data, self._train = source, key, data, train
-        self.shape: tuple[int, int, int] | None = None
+    def resized(self, height: int, width: int, name: str) -> tuple[int, int]:
+        """(height, width) that an image of this size is resized to.
+
+        Raises:
+            ValueError: the crop is larger than that, or there is none and it should be that.
+        """
+        data = self._data
+        crop = tuple(data.crop_size)
+        if not self._train:
+            return crop
+        size = preprocess.target_size(height, width, data.preprocess, data.load_size, crop)
+        if min(size[0] - crop[0], size[1] - crop[1]) < 0:
+            raise ValueError(
+                f"{name} is {size[1]}x{size[0]}, smaller than the crop "
+                f"{crop[1]}x{crop[0]}: lower data.crop_size, or resize with "
+                "data.preprocess=resize_and_crop"
+            )
+        if not preprocess.crops(data.preprocess) and size != crop:
+            raise ValueError(
+                f"{name} is {size[1]}x{size[0]} and nothing is cropped: with "
+                f"data.preprocess={data.preprocess} set data.crop_size=({size[0]}, {size[1]}), "
+                "the size of all images, or choose a preprocess with a crop"
+            )
+        return size
 
     def read(self, record: dict[str, Any]) -> np.ndarray:
         """The resized image of a record."""
-        image, data = record[self._key], self._data
-        crop = tuple(data.crop_size)
-        size = crop
-        if self._train:
-            arguments = (data.preprocess, data.load_size, crop)
-            size = preprocess.target_size(*image.shape[:2], *arguments)
-            if min(size[0] - crop[0], size[1] - crop[1]) < 0:
-                raise ValueError(
-                    f"{record['name']} is {size[1]}x{size[0]}, smaller than the crop "
-                    f"{crop[1]}x{crop[0]}: lower data.crop_size, or resize with "
-                    "data.preprocess=resize_and_crop"
-                )
-            if not preprocess.crops(data.preprocess) and size != crop:
-                raise ValueError(
-                    f"{record['name']} is {size[1]}x{size[0]} and nothing is cropped: with "
-                    f"data.preprocess={data.preprocess} set data.crop_size=({size[0]}, {size[1]}), "
-                    "the size of all images, or choose a preprocess with a crop"
-                )
-        return preprocess.resize(image, size, data.resize_method)
-
-
-def pad_to(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Zeros below and right of uint8 [H, W, C] up to [height, width, C]."""
-    missing = ((0, height - image.shape[0]), (0, width - image.shape[1]), (0, 0))
-    return np.pad(image, missing) if any(m[1] for m in missing) else image
+        image = record[self._key]
+        size = self.resized(*image.shape[:2], record["name"])
+        return preprocess.resize(image, size, self._data.resize_method)
 
 
 class Examples:
     """A source's images, ready for batches: in memory when small, else read as they are needed.
 
     The images of a batch are {"input", "target"} for pairs; each comes with "<name>_size",
-    int32 (height, width) of the image without padding.
+    int32 (height, width) of the image. Where sizes differ and a crop follows, images are padded
+    at the right and bottom to the largest; the crop never reaches there.
     """
 
     def __init__(
         self, source: Source, domains: dict[str, str], data: Any, seed: int, train: bool
     ) -> None:
-        """Reads the images if they fit data.cache_mb, else the first one.
+        """Reads the images if they fit data.cache_mb, else their sizes.
 
         Args:
             source: of records.
@@ -99,20 +79,32 @@ class Examples:
         """
         if not len(source):
             raise ValueError("the data set is empty")
-        self._source, self._data, self._seed = source, data, seed
-        self._domains = {name: Domain(source, key, data, train) for name, key in domains.items()}
+        self._source, self._seed = source, seed
+        self._domains = {name: Domain(key, data, train) for name, key in domains.items()}
         self._pool = concurrent.futures.ThreadPoolExecutor(data.num_threads)
-        first = self._read(0)
-        size = sum(first[name].nbytes for name in domains) * len(source)
+        vary = train and data.preprocess != "resize_and_crop"
+        self._shapes = self._largest(vary)
+        size = sum(map(math.prod, self._shapes.values())) * len(source)
         self.cache: Batch | None = None
         self._names: list[str] | None = None
         if size <= data.cache_mb * 2**20:
             self.cache = self._load_all()
-        self._shapes = {name: first[name].shape for name in domains}
 
     def __len__(self) -> int:
         """Examples in an epoch."""
         return len(self._source)
+
+    def _largest(self, vary):
+        """{name: (height, width, channels)} that holds every resized image."""
+        first = self._read(0)
+        shapes = {name: first[name].shape for name in self._domains}
+        if not vary:
+            return shapes
+        headers = list(self._pool.map(lambda i: header_of(self._source, i), range(len(self))))
+        for name, domain in self._domains.items():
+            sizes = [domain.resized(*size, told) for told, size in headers]
+            shapes[name] = (*np.max(sizes, axis=0).tolist(), shapes[name][2])
+        return shapes
 
     def _read(self, index: int) -> dict[str, Any]:
         record = self._source[int(index)]
@@ -122,61 +114,69 @@ class Examples:
         return {**images, "name": record["name"]}
 
     def _load_all(self) -> Batch:
-        began, told = time.monotonic(), time.monotonic()
-        examples = []
-        for example in self._pool.map(self._read, range(len(self))):
-            examples.append(example)
+        began = told = time.monotonic()
+        batch = self._empty(len(self))
+        self._names = []
+        for i, example in enumerate(self._pool.map(self._read, range(len(self)))):
+            self._put(batch, i, example)
+            self._names.append(example["name"])
             if time.monotonic() - told > 10:
                 told = time.monotonic()
-                seconds = told - began
-                print(f"read {len(examples)} of {len(self)} images in {seconds:.0f} s", flush=True)
-        self._names = [example["name"] for example in examples]
-        return self._stack(examples)
-
-    def _stack(self, examples, shapes=None) -> Batch:
-        batch: Batch = {}
-        for name in self._domains:
-            images = [example[name] for example in examples]
-            sizes = np.array([image.shape[:2] for image in images], np.int32)
-            height, width = sizes.max(0)
-            if shapes:
-                if (sizes > shapes[name][:2]).any():
-                    raise ValueError(
-                        "images of several sizes are kept in memory only: raise data.cache_mb, or "
-                        "set data.preprocess=resize_and_crop"
-                    )
-                height, width = shapes[name][:2]
-            batch[name] = np.stack([pad_to(image, height, width) for image in images])
-            batch[f"{name}_size"] = sizes
+                print(f"read {i + 1} of {len(self)} images in {told - began:.0f} s", flush=True)
         return batch
+
+    def _empty(self, n) -> Batch:
+        batch: Batch = {}
+        for name, shape in self._shapes.items():
+            batch[name] = np.zeros((n, *shape), np.uint8)
+            batch[f"{name}_size"] = np.zeros((n, 2), np.int32)
+        return batch
+
+    def _put(self, batch, i, example):
+        for name in self._domains:
+            height, width = example[name].shape[:2]
+            batch[name][i, :height, :width] = example[name]
+            batch[f"{name}_size"][i] = height, width
+
+    def _read_batch(self, indices) -> tuple[Batch, list[str]]:
+        batch, names = self._empty(len(indices)), []
+        for i, example in enumerate(self._pool.map(self._read, indices)):
+            self._put(batch, i, example)
+            names.append(example["name"])
+        return batch, names
 
     def names(self, indices: np.ndarray) -> list[str]:
         """Names of some examples."""
         if self._names is not None:
             return [self._names[i] for i in indices]
-        return [self._source[int(i)]["name"] for i in indices]
+        return [header_of(self._source, int(i))[0] for i in indices]
 
     def eval_batch(self, indices: np.ndarray) -> tuple[Batch, list[str]]:
         """Images uint8 [n, h, w, C] of some examples in order, and their names."""
         if self.cache is not None:
             return {name: self.cache[name][indices] for name in self._domains}, self.names(indices)
-        examples = list(self._pool.map(self._read, indices))
-        batch = self._stack(examples)
-        return {k: batch[k] for k in self._domains}, [example["name"] for example in examples]
+        batch, names = self._read_batch(indices)
+        return {name: batch[name] for name in self._domains}, names
 
-    def chunk(self, step: int, steps: int, batch_size: int) -> Any:
+    def chunk(self, step: int, steps: int, batch_size: int, shard: Shard = WHOLE) -> Any:
         """What a dispatch of several steps takes, with leading axes [steps, batch_size].
 
         Cached: the numbers of examples, int32. Else: their images and sizes.
+
+        Args:
+            step: the first step.
+            steps: their number.
+            batch_size: over all processes.
+            shard: (index, count) of this process: only its rows of every batch are read.
         """
         indices = order(self._seed, len(self), step * batch_size, steps * batch_size)
-        return self.take(indices.reshape(steps, batch_size))
+        return self.take(share(indices.reshape(steps, batch_size), shard))
 
     def take(self, indices: np.ndarray) -> Any:
         """Examples int32 [steps, batch_size]: these numbers when cached, else images and sizes."""
         if self.cache is not None:
             return indices
-        batch = self._stack(list(self._pool.map(self._read, indices.ravel())), self._shapes)
+        batch, _ = self._read_batch(indices.ravel())
         return {k: v.reshape(*indices.shape, *v.shape[1:]) for k, v in batch.items()}
 
     def domain(self, name: str) -> "Examples":
@@ -213,7 +213,7 @@ class UnpairedExamples:
         """The images of domain A or B."""
         return self._domains[name]
 
-    def chunk(self, step: int, steps: int, batch_size: int) -> Any:
+    def chunk(self, step: int, steps: int, batch_size: int, shard: Shard = WHOLE) -> Any:
         """`Examples.chunk` of both domains: {"A": ..., "B": ...}."""
         n, first, count = len(self), step * batch_size, steps * batch_size
         larger = order(self._seed, n, first, count).reshape(steps, batch_size)
@@ -226,13 +226,8 @@ class UnpairedExamples:
                     for p in range(first, first + count)
                 ]
                 indices = np.array(drawn, np.int32).reshape(steps, batch_size)
-            chunk[name] = examples.take(indices)
+            chunk[name] = examples.take(share(indices, shard))
         return chunk
-
-
-def random_example(seed: int, n: int, position: int) -> int:
-    """One of n examples, drawn for a position of the stream."""
-    return int(np.random.Generator(np.random.Philox(key=[seed, position])).integers(n))
 
 
 def prefetched(
@@ -242,10 +237,11 @@ def prefetched(
     steps: int,
     batch_size: int,
     depth: int,
+    shard: Shard = WHOLE,
 ) -> Iterator[Any]:
     """The chunks of a run in order, prepared `depth` ahead when they are not cached."""
     firsts = range(first_step, last_step, steps)
-    make = functools.partial(examples.chunk, steps=steps, batch_size=batch_size)
+    make = functools.partial(examples.chunk, steps=steps, batch_size=batch_size, shard=shard)
     if examples.cache is not None:
         return map(make, firsts)
     return _ahead(make, firsts, depth)

@@ -3,21 +3,36 @@
 A record is {"A": uint8 [H, W, C], "B": ..., "name": str}: the two published domains of a pair.
 """
 
-import os
+import concurrent.futures
 import pathlib
 import re
 from typing import Any, Protocol
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
-Path = str | os.PathLike[str]
+from pix2pix_jax.data.images import (
+    Path,
+    find_images,
+    image_size,
+    naming,
+    natural,
+    neighbours,
+    read_image,
+    unique_names,
+)
+
 Record = dict[str, Any]
-EXTENSIONS = {".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".tif", ".tiff", ".webp"}
+Header = tuple[str, tuple[int, int]]
+HEADER_THREADS = 8  # headers wait for the disk, not for the processor
 
 
 class Source(Protocol):
-    """Random access to records; safe to read from several threads."""
+    """Random access to records; safe to read from several threads.
+
+    A source that can also tell a record's name and (height, width) without decoding it has a
+    method `header(index)`; use `header_of`.
+    """
 
     def __len__(self) -> int:
         """Number of records."""
@@ -26,99 +41,45 @@ class Source(Protocol):
         """The record at `index`."""
 
 
-def find_images(path: Path) -> list[pathlib.Path]:
-    """The image at `path`, or all images below it, sorted by name (2 before 10).
-
-    Raises:
-        FileNotFoundError: there is nothing, or no image.
-    """
-    path = pathlib.Path(path)
-    if path.is_file():
-        return [path]
-    if not path.is_dir():
-        raise FileNotFoundError(f"there is no file or folder {path}{_neighbours(path)}")
-    found = [p for p in path.rglob("*") if p.suffix.lower() in EXTENSIONS and p.is_file()]
-    if not found:
-        kinds = " ".join(sorted(EXTENSIONS))
-        raise FileNotFoundError(f"{path} holds no images ({kinds}): put some there")
-    return sorted(found, key=lambda p: natural(p.relative_to(path).as_posix()))
+def header_of(source: Source, index: int) -> Header:
+    """Name and (height, width) of a record; decodes it only if the source has no `header`."""
+    if hasattr(source, "header"):
+        return source.header(index)
+    record = source[index]
+    image = record["A"] if "A" in record else record["B"]
+    return record["name"], image.shape[:2]
 
 
-def natural(name: str) -> list[tuple[bool, int | str]]:
-    """Sorting key that puts 2.jpg before 10.jpg."""
-    return [
-        (not part.isdigit(), int(part) if part.isdigit() else part)
-        for part in re.split(r"(\d+)", name)
-        if part
-    ]
+def _sizes(paths):
+    """(height, width) of every file, from the headers; the first damaged one raises."""
 
+    def one(path):
+        with naming(path):
+            return image_size(path)
 
-def _neighbours(path):
-    if not path.parent.is_dir():
-        return ""
-    names = sorted(p.name for p in path.parent.iterdir() if p.is_dir())
-    return f"; {path.parent} has {', '.join(names) or 'no folders'}"
-
-
-def open_image(file: Any, channels: int) -> np.ndarray:
-    """Decodes an image to uint8 [H, W, channels]; 1 is luma, 3 RGB.
-
-    Turned upright by its EXIF tag, transparency laid on white, 16 bits scaled to 8.
-    """
-    with Image.open(file) as image:
-        image.load()
-        image = ImageOps.exif_transpose(image)
-        if image.mode.startswith("I") or image.mode == "F":
-            array = np.asarray(image, np.float64)
-            image = Image.fromarray((array / (257 if array.max() > 255 else 1)).astype(np.uint8))
-        if "A" in image.getbands() or "transparency" in image.info:
-            image = image.convert("RGBA")
-            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-        array = np.asarray(image.convert("L" if channels == 1 else "RGB"))
-    return array.reshape(*array.shape[:2], channels)
-
-
-def read_image(path: Path, channels: int) -> np.ndarray:
-    """The image file at `path`, as `open_image` decodes it.
-
-    Raises:
-        ValueError: the file is damaged or no image.
-    """
-    try:
-        return open_image(path, channels)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(
-            f"{path} cannot be read as an image ({error}): mend or remove it"
-        ) from error
-
-
-def image_size(path: Path) -> tuple[int, int]:
-    """(height, width) from the file's header alone. Raises ValueError as `read_image`."""
-    try:
-        with Image.open(path) as image:
-            return image.size[::-1]
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(
-            f"{path} cannot be read as an image ({error}): mend or remove it"
-        ) from error
+    with concurrent.futures.ThreadPoolExecutor(HEADER_THREADS) as pool:
+        return list(pool.map(one, paths))
 
 
 class SingleFolder:
-    """Images of one domain, below a folder: {domain, "name"}."""
+    """Images of one domain, below a folder (or one file): {domain, "name"}."""
 
     def __init__(self, folder: Path, channels: int = 3, domain: str = "A"):
         """Checks every file's header."""
         self.paths = find_images(folder)
-        for path in self.paths:
-            image_size(path)
+        self._headers = list(zip(unique_names(self.paths, folder), _sizes(self.paths), strict=True))
         self._channels, self._domain = channels, domain
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, index: int) -> Record:
-        path = self.paths[index]
-        return {self._domain: read_image(path, self._channels), "name": path.stem}
+        image = read_image(self.paths[index], self._channels)
+        return {self._domain: image, "name": self._headers[index][0]}
+
+    def header(self, index: int) -> Header:
+        """Name and (height, width) of an image."""
+        return self._headers[index]
 
 
 def same_names(a: SingleFolder, b: SingleFolder) -> bool:
@@ -137,23 +98,35 @@ class SideBySide:
             folder: of the images.
             channels: of A and of B.
             square: whether both halves must be square, which tells pairs from single images.
+                Where load and crop size are not square any even width passes.
+
+        Raises:
+            FileNotFoundError: no images.
+            ValueError: a damaged file, or one that is no pair.
         """
         self.paths = find_images(folder)
         self._channels = channels
-        for path in self.paths:
-            height, width = image_size(path)
+        self._headers: list[Header] = []
+        names = unique_names(self.paths, folder)
+        for path, name, (height, width) in zip(self.paths, names, _sizes(self.paths), strict=True):
             if width % 2 or (square and width != 2 * height):
                 raise ValueError(
-                    f"{path} is {width}x{height}, and a pair A|B is twice as wide as high: remove "
+                    f"{path} is {width}x{height}, and a pair A|B is "
+                    f"{'twice as wide as high' if square else 'of even width'}: remove "
                     "it, or put the domains into two folders A/ and B/"
                 )
+            self._headers.append((name, (height, width // 2)))
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, index: int) -> Record:
-        path = self.paths[index]
-        return {**split_pair(read_image(path, 3), self._channels), "name": path.stem}
+        image = read_image(self.paths[index], 3)
+        return {**split_pair(image, self._channels), "name": self._headers[index][0]}
+
+    def header(self, index: int) -> Header:
+        """Name of a pair and (height, width) of each of its images."""
+        return self._headers[index]
 
 
 def split_pair(image: np.ndarray, channels: tuple[int, int]) -> Record:
@@ -175,31 +148,46 @@ class TwoFolders:
     """Pairs in two folders, paired by file name (without its ending)."""
 
     def __init__(self, folder_a: Path, folder_b: Path, channels: tuple[int, int]):
-        """Checks that every file has a partner of its size."""
+        """Checks that every file has one partner, of its size."""
         self._channels = channels
-        by_name = []
-        for folder in (pathlib.Path(folder_a), pathlib.Path(folder_b)):
-            paths = find_images(folder)
-            by_name.append({p.relative_to(folder).with_suffix("").as_posix(): p for p in paths})
-        a, b = by_name
+        a, b = (_by_name(pathlib.Path(folder)) for folder in (folder_a, folder_b))
         if lonely := sorted(a.keys() ^ b.keys()):
             raise ValueError(
                 f"{(a | b)[lonely[0]]} has no partner of that name in "
                 f"{folder_b if lonely[0] in a else folder_a} ({len(lonely)} files are alone)"
             )
-        self.pairs = [(name, a[name], b[name]) for name in sorted(a, key=natural)]
-        for _, path_a, path_b in self.pairs:
-            if image_size(path_a) != image_size(path_b):
-                sizes = ["x".join(map(str, image_size(p)[::-1])) for p in (path_a, path_b)]
-                raise ValueError(f"{path_a} is {sizes[0]}, but its partner {path_b} is {sizes[1]}")
+        names = sorted(a, key=natural)
+        self.pairs = [(a[name], b[name]) for name in names]
+        sizes = [_sizes(paths) for paths in zip(*self.pairs, strict=True)]
+        self._headers = list(zip(names, sizes[0], strict=True))
+        for (path_a, path_b), *pair in zip(self.pairs, *sizes, strict=True):
+            if pair[0] != pair[1]:
+                told = [f"{width}x{height}" for height, width in pair]
+                raise ValueError(f"{path_a} is {told[0]}, but its partner {path_b} is {told[1]}")
 
     def __len__(self) -> int:
         return len(self.pairs)
 
     def __getitem__(self, index: int) -> Record:
-        name, *paths = self.pairs[index]
+        paths = self.pairs[index]
         a, b = (read_image(p, c) for p, c in zip(paths, self._channels, strict=True))
-        return {"A": a, "B": b, "name": name}
+        return {"A": a, "B": b, "name": self._headers[index][0]}
+
+    def header(self, index: int) -> Header:
+        """Name of a pair and (height, width) of each of its images."""
+        return self._headers[index]
+
+
+def _by_name(folder):
+    found: dict[str, pathlib.Path] = {}
+    for path in find_images(folder):
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        if name in found:
+            raise ValueError(
+                f"{found[name]} and {path} have one name, so their partner is unclear: remove one"
+            )
+        found[name] = path
+    return found
 
 
 def paired_folder(
@@ -222,7 +210,7 @@ def paired_folder(
             return TwoFolders(*pair, channels)
     if not (root / split).is_dir():
         raise FileNotFoundError(
-            f"there is no folder {root / split}{_neighbours(root / split)}. Name another with "
+            f"there is no folder {root / split}{neighbours(root / split)}. Name another with "
             "--config.data.train_split or --config.data.eval_split"
         )
     return SideBySide(root / split, channels, square)
@@ -241,3 +229,7 @@ class First:
         if not 0 <= index < self._count:
             raise IndexError(index)
         return self._source[index]
+
+    def header(self, index: int) -> Header:
+        """Name and (height, width) of a record."""
+        return header_of(self._source, index)

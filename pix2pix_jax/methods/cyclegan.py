@@ -18,6 +18,9 @@ from pix2pix_jax.methods.translation import Translation
 from pix2pix_jax.optim import Plateau, learning_rate
 
 PAIRED = False
+# Both generators, then both discriminators on what these made before their update: without pools
+# that is TF's simultaneous update too. Alternating: G_A, D_A, G_B, D_B, as the Lua original.
+UPDATE_ORDERS = ("torch", "simultaneous", "alternating")
 
 
 def channels_of(config: Any) -> dict[str, int]:
@@ -57,10 +60,7 @@ def create_state(config: Any, key: jax.Array) -> TrainState:
 
 
 def make_train_step(config: Any, num_examples: int, groups: int = 1) -> Step:
-    """The pure function that trains both generators, then both discriminators, on one batch.
-
-    The discriminators see the translations that the generators made before their update, so
-    without pools this is also the simultaneous update of the TensorFlow tutorial.
+    """The pure function that trains generators and discriminators on one batch.
 
     Args:
         config: the whole config.
@@ -79,8 +79,12 @@ def make_train_step(config: Any, num_examples: int, groups: int = 1) -> Step:
     discriminator = models.build_discriminator(config.model, groups)
     seed = jax.random.key(config.seed)
 
-    def generator_loss(params, stats, critics, batch, key):
-        """The objective of both generators (equation 3 and section 5.2), and what it made."""
+    def generator_loss(own, params, stats, batch, key):
+        """The objective of both generators (equation 3 and section 5.2), and what it made.
+
+        It is differentiated in the parameters `own`, which go before those in `params`.
+        """
+        params = {**params, **own}
         stats, keys = dict(stats), iter(jax.random.split(key, 6))
 
         def translate(name, image):
@@ -90,7 +94,7 @@ def make_train_step(config: Any, num_examples: int, groups: int = 1) -> Step:
             return image
 
         def judge(name, image):
-            variables = {"params": critics[name], "batch_stats": stats[name]}
+            variables = {"params": params[name], "batch_stats": stats[name]}
             logits, stats[name] = apply(discriminator, variables, image)
             return losses.gan_loss(logits, True, loss.gan_mode)
 
@@ -131,27 +135,30 @@ def make_train_step(config: Any, num_examples: int, groups: int = 1) -> Step:
         keys = jax.random.split(jax.random.fold_in(seed, state.step), 5)
         epoch = epoch_of(state.step, config.train.batch_size, num_examples)
         rate = learning_rate(config.optim, epoch) * state.plateau.scale
-        networks, pools = dict(state.networks), dict(state.pools)
-        params = {name: network.params for name, network in networks.items()}
-        stats = {name: network.batch_stats for name, network in networks.items()}
+        networks, pools, terms = dict(state.networks), dict(state.pools), {}
 
-        gradients, (terms, stats, fakes) = jax.grad(generator_loss, has_aux=True)(
-            {name: params[name] for name in generators}, stats, params, batch, keys[0]
-        )
-        for name in generators:
-            updated = networks[name].update(config.optim, rate, gradients[name])
-            networks[name] = updated.replace(batch_stats=stats[name])
-
-        for i, (name, domain) in enumerate((("D_A", "B"), ("D_B", "A"))):
-            fake = fakes[domain]
-            if pools:
-                pools[domain], fake = pools[domain].query(keys[1 + i], fake)
-            (term, after), gradient = jax.value_and_grad(discriminator_loss, has_aux=True)(
-                params[name], stats[name], keys[3 + i], batch[domain], fake
+        for letters in ("A", "B") if loss.update_order == "alternating" else ("AB",):
+            params = {name: network.params for name, network in networks.items()}
+            stats = {name: network.batch_stats for name, network in networks.items()}
+            own = {f"G_{letter}": params[f"G_{letter}"] for letter in letters}
+            gradients, (g_terms, stats, fakes) = jax.grad(generator_loss, has_aux=True)(
+                own, params, stats, batch, keys[0]
             )
-            terms[name.lower()] = term
-            updated = networks[name].update(config.optim, rate, gradient)
-            networks[name] = updated.replace(batch_stats=after)
+            for name in own:
+                updated = networks[name].update(config.optim, rate, gradients[name])
+                networks[name] = updated.replace(batch_stats=stats[name])
+            terms |= {k: v for k, v in g_terms.items() if k[-1].upper() in letters}
+
+            for letter in letters:
+                name, domain, i = f"D_{letter}", "BA"["AB".index(letter)], "AB".index(letter)
+                fake = fakes[domain]
+                if pools:
+                    pools[domain], fake = pools[domain].query(keys[1 + i], fake)
+                (terms[f"d_{letter.lower()}"], after), gradient = jax.value_and_grad(
+                    discriminator_loss, has_aux=True
+                )(params[name], stats[name], keys[3 + i], batch[domain], fake)
+                updated = networks[name].update(config.optim, rate, gradient)
+                networks[name] = updated.replace(batch_stats=after)
         return state.replace(step=state.step + 1, networks=networks, pools=pools), terms
 
     return train_step

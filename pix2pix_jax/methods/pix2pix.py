@@ -14,7 +14,7 @@ from pix2pix_jax.methods.state import TrainState, apply, create_network, epoch_o
 from pix2pix_jax.methods.translation import Translation
 from pix2pix_jax.optim import Plateau, learning_rate
 
-UPDATE_ORDERS = ("d_then_g", "simultaneous")
+UPDATE_ORDERS = ("torch", "simultaneous")  # G judged by the updated D, or by the old one
 PAIRED = True
 Step = Callable[[TrainState, dict[str, jax.Array]], tuple[TrainState, dict[str, jax.Array]]]
 
@@ -53,10 +53,6 @@ def make_train_step(config: Any, num_examples: int, groups: int = 1) -> Step:
         and, for wgangp, d_gp without.
     """
     loss = config.loss
-    if loss.update_order not in UPDATE_ORDERS:
-        raise ValueError(
-            f"loss.update_order is {loss.update_order!r}; choose one of {', '.join(UPDATE_ORDERS)}"
-        )
     generator = models.build_generator(config.model, config.data.output_channels, groups)
     discriminator = models.build_discriminator(config.model, groups)
     seed = jax.random.key(config.seed)
@@ -103,7 +99,7 @@ def make_train_step(config: Any, num_examples: int, groups: int = 1) -> Step:
                 d.params, d.batch_stats, penalty_key, source, jax.lax.stop_gradient(fake), target
             )
             d = d.update(config.optim, rate, gradients).replace(batch_stats=d_stats)
-            if loss.update_order == "d_then_g":
+            if loss.update_order == "torch":
                 critic = d
 
         def generator_loss(fake):
@@ -118,7 +114,7 @@ def make_train_step(config: Any, num_examples: int, groups: int = 1) -> Step:
         (gradients,) = pull_back(fake_gradient)
         networks["G"] = g.update(config.optim, rate, gradients).replace(batch_stats=g_stats)
         if loss.lambda_gan:
-            keeps_stats = loss.update_order == "d_then_g"
+            keeps_stats = loss.update_order == "torch"
             networks["D"] = d.replace(batch_stats=d_stats) if keeps_stats else d
         return state.replace(step=state.step + 1, networks=networks), {**g_terms, **terms}
 
