@@ -1,4 +1,4 @@
-"""Sources, order and jitter against PIL, numpy and the rules that the docstrings state."""
+"""Sources, order and batches against PIL, numpy and the rules that the docstrings state."""
 
 import io
 
@@ -9,8 +9,9 @@ from PIL import Image
 
 from configs.default import get_config
 from pix2pix_jax import data
-from pix2pix_jax.data import augment, batches, preprocess, sources
+from pix2pix_jax.data import batches, sources
 from pix2pix_jax.data.batches import Examples
+from pix2pix_jax.data.images import find_images, image_size, read_image
 from tests.conftest import small_config
 
 
@@ -21,64 +22,6 @@ def picture(height, width, channels=3, seed=0):
     image = np.kron(blocks, np.ones((4, 4, 1)))[:height, :width].astype(np.uint8)
     image[: height // 2] = generator.integers(0, 256, image[: height // 2].shape)
     return image
-
-
-# Jitter
-
-
-@pytest.mark.parametrize("method", ["bicubic", "bilinear", "nearest"])
-@pytest.mark.parametrize("size, load", [((40, 40), (45, 45)), ((50, 70), (36, 40))])
-def test_jitter_equals_pil(method, size, load):
-    """Resize, crop at the drawn corner and mirror: the same pixels as PIL's, to the level."""
-    images = np.stack([picture(*size, seed=i) for i in range(8)])
-    crop = (32, 36)
-    resized = np.stack([preprocess.resize(image, load, method) for image in images])
-    sizes = np.tile(np.int32(load), (8, 1))
-    corners, mirrored = augment.draw(jax.random.key(1), sizes, crop, True)
-    found = augment.to_uint8(
-        augment.to_float(augment.crop_and_flip(resized, corners, mirrored, crop))
-    )
-    assert 0 < np.sum(mirrored) < 8
-    for i, (top, left) in enumerate(np.asarray(corners)):
-        expected = Image.fromarray(images[i]).resize(load[::-1], preprocess.METHODS[method])
-        expected = expected.crop((left, top, left + crop[1], top + crop[0]))
-        if mirrored[i]:
-            expected = expected.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        difference = np.abs(np.asarray(expected).astype(int) - np.asarray(found[i]))
-        assert difference.max() == 0
-
-
-def test_corners_are_uniform_and_reach_both_ends():
-    sizes = np.tile(np.int32([8, 6]), (6000, 1))
-    corners, mirrored = augment.draw(jax.random.key(0), sizes, (4, 4), True)
-    for axis, count in ((0, 5), (1, 3)):
-        values, counts = np.unique(np.asarray(corners)[:, axis], return_counts=True)
-        np.testing.assert_array_equal(values, np.arange(count))
-        np.testing.assert_allclose(counts / 6000, 1 / count, rtol=0.12)
-    assert abs(float(mirrored.mean()) - 0.5) < 0.03
-    assert not augment.draw(jax.random.key(0), sizes, (4, 4), False)[1].any()
-
-
-def test_levels_survive_the_way_to_float_and_back():
-    levels = np.arange(256, dtype=np.uint8)
-    floats = augment.to_float(levels)
-    assert float(floats.min()) == -1 and float(floats.max()) == 1
-    np.testing.assert_array_equal(augment.to_uint8(floats), levels)
-    np.testing.assert_array_equal(augment.to_uint8(np.float32([-3, 3])), [0, 255])
-
-
-@pytest.mark.parametrize(
-    "mode, size, expected",
-    [
-        ("resize_and_crop", (300, 500), (286, 280)),
-        ("crop", (300, 500), (300, 500)),
-        ("scale_width", (300, 560), (256, 280)),
-        ("scale_width_and_crop", (600, 560), (300, 280)),
-        ("none", (301, 499), (300, 500)),
-    ],
-)
-def test_sizes_of_every_mode(mode, size, expected):
-    assert preprocess.target_size(*size, mode, (286, 280), (256, 256)) == expected
 
 
 # Order
@@ -171,6 +114,43 @@ def test_images_of_several_sizes_are_cropped_inside_themselves():
         assert (batch["input"] == 1).all()
 
 
+def test_streamed_images_of_several_sizes_equal_cached_ones():
+    config = settings(preprocess="crop", cache_mb=1)
+    source = Pictures([(16, 30), (40, 17), (16, 16)])
+    cached = Examples(source, DOMAINS, config.data, 0, train=True)
+    config.data.cache_mb = 0
+    streamed = Examples(source, DOMAINS, config.data, 0, train=True)
+    chunk = streamed.chunk(0, 3, 2)
+    indices = cached.chunk(0, 3, 2)
+    assert streamed.cache is None and chunk["input"].shape == (3, 2, 40, 30, 3)
+    for name, images in cached.cache.items():
+        np.testing.assert_array_equal(chunk[name], images[indices])
+
+
+def test_cache_limit_counts_the_padding():
+    config = settings(preprocess="crop", cache_mb=1)
+    source = Pictures([(16, 16)] * 7 + [(300, 300)])
+    assert Examples(source, DOMAINS, config.data, 0, train=True).cache is None
+
+
+def test_sizes_are_checked_before_training_streams():
+    config = settings(preprocess="crop", cache_mb=0)
+    with pytest.raises(ValueError, match="picture 3 is 12x20, smaller than the crop 16x16"):
+        Examples(Pictures([(20, 20)] * 3 + [(20, 12)]), DOMAINS, config.data, 0, train=True)
+
+
+@pytest.mark.parametrize("cache_mb", [0, 1])
+def test_shards_make_up_the_batch(cache_mb):
+    config = settings(cache_mb=cache_mb)
+    examples = Examples(Pictures([(20, 20)] * 5), DOMAINS, config.data, 0, train=True)
+    whole = examples.chunk(3, 2, 4)
+    parts = [examples.chunk(3, 2, 4, shard=(i, 2)) for i in range(2)]
+    joined = jax.tree.map(lambda *x: np.concatenate(x, axis=1), *parts)
+    jax.tree.map(np.testing.assert_array_equal, whole, joined)
+    with pytest.raises(ValueError, match="3 processes cannot share"):
+        examples.chunk(3, 2, 4, shard=(0, 3))
+
+
 def test_evaluation_resizes_to_the_crop():
     config = settings()
     examples = Examples(Pictures([(20, 24)] * 3), DOMAINS, config.data, 0, train=False)
@@ -202,34 +182,59 @@ def test_kinds_of_images(tmp_path):
     image.convert("P").save(tmp_path / "palette.png")
     image.convert("CMYK").save(tmp_path / "cmyk.jpg", quality=100)
     gray.save(tmp_path / "gray.png")
-    Image.fromarray(np.asarray(gray).astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    for name, factor in (("deep.png", 257), ("deep.tif", 257), ("dark.png", 1)):
+        Image.fromarray(np.asarray(gray).astype(np.uint16) * factor).save(tmp_path / name)
+    Image.fromarray(np.asarray(gray) / np.float32(255)).save(tmp_path / "real.tif")
+    gray.convert("1").save(tmp_path / "bits.png")
     clear = image.convert("RGBA")
     clear.putalpha(Image.fromarray(np.full((12, 10), 0, np.uint8)))
     clear.save(tmp_path / "clear.png")
     exif = Image.Exif()
     exif[0x0112] = 6  # turn clockwise
-    image.save(tmp_path / "turned.png", exif=exif)
+    for ending in ("png", "jpg", "tif", "webp"):
+        image.save(tmp_path / f"turned.{ending}", exif=exif)
     for path in tmp_path.iterdir():
-        assert sources.read_image(path, 3).dtype == np.uint8
-        assert sources.read_image(path, 1).shape[-1] == 1
+        assert (
+            image_size(path)
+            == read_image(path, 3).shape[:2]
+            == ((10, 12), (12, 10))[path.stem != "turned"]
+        )
+        assert read_image(path, 3).dtype == np.uint8
+        assert read_image(path, 1).shape[-1] == 1
     levels = np.asarray(gray)
-    np.testing.assert_array_equal(sources.read_image(tmp_path / "deep.png", 1)[..., 0], levels)
-    np.testing.assert_array_equal(sources.read_image(tmp_path / "gray.png", 3)[..., 2], levels)
-    assert (sources.read_image(tmp_path / "clear.png", 3) == 255).all()
-    np.testing.assert_array_equal(
-        sources.read_image(tmp_path / "turned.png", 3), np.rot90(array, -1)
-    )
+    for name in ("deep.png", "deep.tif", "real.tif"):
+        np.testing.assert_array_equal(read_image(tmp_path / name, 1)[..., 0], levels)
+    assert read_image(tmp_path / "dark.png", 1).max() <= 1  # 255 of 65,535, whatever the others
+    np.testing.assert_array_equal(read_image(tmp_path / "gray.png", 3)[..., 2], levels)
+    assert (read_image(tmp_path / "clear.png", 3) == 255).all()
+    np.testing.assert_array_equal(read_image(tmp_path / "turned.png", 3), np.rot90(array, -1))
+
+
+@pytest.mark.parametrize("array", [np.full((4, 4), 70_000, np.int32), np.full((4, 4), 2.0, "f4")])
+def test_values_beyond_the_range_are_refused(array, tmp_path):
+    Image.fromarray(array).save(tmp_path / "wide.tif")
+    with pytest.raises(ValueError, match=r"wide\.tif .*read from 0 to (1|65535); save it with 8"):
+        read_image(tmp_path / "wide.tif", 1)
 
 
 def test_files_are_found_in_natural_order(tmp_path):
-    for name in ("10.png", "2.PNG", "1.jpeg", "a/3.bmp", "notes.txt"):
+    for name in ("10.png", "2.PNG", "1.jpeg", "a/3.bmp", "notes.txt", "._1.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         if name.endswith("txt"):
             (tmp_path / name).write_text("no image")
         else:
             Image.fromarray(picture(4, 4)).save(tmp_path / name, name.rsplit(".")[-1].upper())
-    found = [p.relative_to(tmp_path).as_posix() for p in sources.find_images(tmp_path)]
+    (tmp_path / "._1.txt").rename(tmp_path / "._1.png")  # as macOS leaves them
+    found = [p.relative_to(tmp_path).as_posix() for p in find_images(tmp_path)]
     assert found == ["1.jpeg", "2.PNG", "10.png", "a/3.bmp"]
+
+
+def test_names_tell_images_apart(tmp_path):
+    for name in ("a/1.png", "b/1.png", "b/1.bmp", "2.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(picture(4, 4)).save(tmp_path / name)
+    folder = sources.SingleFolder(tmp_path)
+    assert [folder[i]["name"] for i in range(4)] == ["2", "a/1", "b/1.bmp", "b/1.png"]
 
 
 # Forms of folders, and what is wrong with them
@@ -275,6 +280,19 @@ def test_wrong_pairs_are_named(tmp_path):
     Image.fromarray(picture(8, 6)).save(tmp_path / "train" / "B" / "2.png")
     with pytest.raises(ValueError, match=r"2\.png is 8x8, but its partner .* is 6x8"):
         sources.paired_folder(tmp_path, "train")
+    Image.fromarray(picture(8, 8)).save(tmp_path / "train" / "A" / "1.bmp")
+    with pytest.raises(ValueError, match=r"1\.bmp and .*1\.png have one name"):
+        sources.paired_folder(tmp_path, "train")
+
+
+def test_partners_are_compared_as_turned_upright(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for domain, size, tag in (("A", (8, 12), {"exif": exif}), ("B", (12, 8), {})):
+        (tmp_path / "train" / domain).mkdir(parents=True)
+        Image.fromarray(picture(*size)).save(tmp_path / "train" / domain / "1.jpg", **tag)
+    pair = sources.paired_folder(tmp_path, "train")[0]
+    assert pair["A"].shape == pair["B"].shape == (12, 8, 3)
 
 
 def test_a_damaged_jpeg_is_named(pairs_folder):

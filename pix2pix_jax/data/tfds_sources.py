@@ -37,7 +37,7 @@ class _Records:
         with naming(f"{name}, {self._label},"):
             return name, open_image(io.BytesIO(record["image"]), channels)
 
-    def header(self, index: int) -> tuple[str, tuple[int, int]]:
+    def header(self, index: int) -> Header:
         """Name and (height, width), without decoding."""
         record = self._records[index]
         name = record["name"].decode()
@@ -51,9 +51,9 @@ class TfdsImages:
     def __init__(self, name: str, split: str, tfds_dir: str, channels: int):
         """`split` is trainA, trainB, testA or testB. Raises as `TfdsPairs`."""
         if name not in tfds_builders.CYCLEGAN_NAMES:
+            names = ", ".join(tfds_builders.CYCLEGAN_NAMES)
             raise ValueError(
-                f"data.name is {name!r}; choose one of {', '.join(tfds_builders.CYCLEGAN_NAMES)}, or give a "
-                "folder as data.dir"
+                f"data.name is {name!r}; choose one of {names}, or give a folder as data.dir"
             )
         if split not in tfds_builders.CYCLEGAN_SPLITS:
             raise ValueError(
