@@ -192,20 +192,23 @@ def read_config(workdir: Path) -> dict[str, Any] | None:
 
 def check_same_network(
     workdir: Path, config: ml_collections.ConfigDict, fields: tuple[str, ...]
-) -> None:
-    """Compares `config` with the one in `workdir`; says which other fields changed.
+) -> list[str]:
+    """Compares `config` with the one in `workdir`.
 
     Args:
         workdir: of a run; it need not have a config.
         config: what is asked for.
         fields: those (and those below them) that must agree: NETWORK_FIELDS or STATE_FIELDS.
 
+    Returns:
+        a line for each other field that has changed.
+
     Raises:
         ValueError: they describe different networks, so the checkpoint cannot be restored.
     """
     stored = read_config(workdir)
     if stored is None:
-        return
+        return []
     old, new = flatten(stored), flatten(json.loads(config.to_json_best_effort()))
     # A field that the run did not know yet has the default that stands for how it was before.
     changed = [key for key in sorted(old.keys() & new.keys()) if old[key] != new[key]]
@@ -217,9 +220,7 @@ def check_same_network(
             + ", ".join(f"{key} is {old[key]} there, {new[key]} here" for key in wrong)
             + ". Set these fields as they are there, or choose another --workdir"
         )
-    for key in changed:
-        if not key.startswith("eval."):
-            print(f"config.{key} was {old[key]}, is now {new[key]}", flush=True)
+    return [f"config.{key} was {old[key]}, is now {new[key]}" for key in changed]
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

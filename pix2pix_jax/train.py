@@ -36,7 +36,8 @@ def train(config: Any, workdir: str) -> dict[str, float]:
     devices = jax.devices()[: config.train.num_devices or None]
     config_checks.check(config, len(devices))
     folder = _make_workdir(workdir)
-    checkpoints.check_same_network(folder, config, checkpoints.STATE_FIELDS)
+    for line in checkpoints.check_same_network(folder, config, checkpoints.STATE_FIELDS):
+        print(line, flush=True)
     paired = METHODS[config.method].PAIRED
     examples = data.load(config, config.data.train_split, train=True, paired=paired)
     validation = data.load(config, config.data.eval_split, train=False, paired=paired)
