@@ -173,3 +173,15 @@ def test_an_archive_without_a_split_is_refused(facades, served, tmp_path):
     write_tar(served / "facades.tar.gz", kept)
     with pytest.raises(FileNotFoundError, match="no images of the split val"):
         tfds_sources.TfdsPairs("facades", "train", str(tmp_path / "tfds"), (3, 3))
+
+
+@pytest.mark.parametrize("damage", [lambda whole: whole[: len(whole) // 2], lambda _: b"<html>"])
+def test_a_damaged_download_is_fetched_anew(facades, served, tmp_path, damage):
+    path = served / "facades.tar.gz"
+    write_tar(path, facades)
+    archive = path.read_bytes()
+    path.write_bytes(damage(archive))
+    with pytest.raises(FileNotFoundError, match=r"facades\.tar\.gz could not be"):
+        tfds_sources.TfdsPairs("facades", "train", str(tmp_path / "tfds"), (3, 3))
+    path.write_bytes(archive)
+    assert len(tfds_sources.TfdsPairs("facades", "train", str(tmp_path / "tfds"), (3, 3))) == 3

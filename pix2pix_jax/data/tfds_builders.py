@@ -4,6 +4,7 @@ A data set is downloaded and prepared once, below data.tfds_dir (array_record fi
 of the file names. The JPEGs are stored as published; `tfds_sources` reads them.
 """
 
+import contextlib
 import gzip
 import io
 import pathlib
@@ -11,6 +12,7 @@ import shutil
 import tarfile
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -116,13 +118,25 @@ class Pix2pix(_InOrder, tfds.core.GeneratorBasedBuilder):
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[int, Any]]]:
         name = self.builder_config.name
         archive = pathlib.Path(dl_manager.download(PIX2PIX_URL.format(name=name)))
-        tar = _unzipped(archive)
+        with _removed_if_damaged(archive):
+            tar = _unzipped(archive)
         members = {member.name: member for member in tar if member.isfile()}
         read = lambda member: tar.extractfile(members[member]).read()
         return {
             split: self._generate_examples(read, members, f"{name}/{split}")
             for split in PIX2PIX_SPLITS[name]
         }
+
+
+@contextlib.contextmanager
+def _removed_if_damaged(archive: pathlib.Path) -> Iterator[None]:
+    """TFDS would take a damaged download again in every later run; without it, it asks anew."""
+    try:
+        yield
+    except (EOFError, gzip.BadGzipFile, tarfile.TarError, zipfile.BadZipFile, zlib.error):
+        for path in (archive, archive.with_name(f"{archive.name}.INFO")):
+            path.unlink(missing_ok=True)
+        raise
 
 
 def _unzipped(archive: pathlib.Path) -> tarfile.TarFile:
@@ -150,7 +164,9 @@ class CycleGan(_InOrder, tfds.core.GeneratorBasedBuilder):
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[int, Any]]]:
         name = self.builder_config.name
-        archive = zipfile.ZipFile(dl_manager.download(CYCLEGAN_URL.format(name=name)))
+        path = pathlib.Path(dl_manager.download(CYCLEGAN_URL.format(name=name)))
+        with _removed_if_damaged(path):
+            archive = zipfile.ZipFile(path)
         return {
             split: self._generate_examples(archive.read, archive.namelist(), f"{name}/{split}")
             for split in CYCLEGAN_SPLITS
