@@ -1,5 +1,6 @@
 """Progress lines of a training run: speed, time left and losses."""
 
+import pathlib
 import time
 
 
@@ -46,6 +47,31 @@ class Progress:
             f"{rates['steps_per_sec']:.2f} steps/s  {rates['images_per_sec']:.2f} images/s  "
             f"ETA {duration(left)}  " + "  ".join(f"{k} {v:.4g}" for k, v in losses.items())
         )
+
+
+class Stopwatch:
+    """Seconds that a run has trained, those before it was stopped and resumed too."""
+
+    def __init__(self, path: pathlib.Path, fresh: bool = False):
+        """`path` keeps the seconds; with `fresh` those of an earlier run there do not count."""
+        self._path, self._began = path, time.perf_counter()
+        self._before = 0.0 if fresh else read_seconds(path)
+
+    @property
+    def seconds(self) -> float:
+        """Since this process began to train."""
+        return time.perf_counter() - self._began
+
+    def write(self) -> None:
+        """Brings the file up to date."""
+        temporary = self._path.with_suffix(".tmp")
+        temporary.write_text(f"{self._before + self.seconds:.1f}\n")
+        temporary.replace(self._path)
+
+
+def read_seconds(path: pathlib.Path) -> float:
+    """What a `Stopwatch` has written; 0 without its file."""
+    return float(path.read_text()) if path.exists() else 0.0
 
 
 def duration(seconds: float) -> str:

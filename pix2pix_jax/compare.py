@@ -1,0 +1,96 @@
+"""Compares finished runs as a Markdown table: python -m pix2pix_jax.compare runs/a runs/b."""
+
+import argparse
+import pathlib
+import sys
+from typing import Any
+
+import jax
+import ml_collections
+
+from pix2pix_jax import checkpoints
+from pix2pix_jax.history import curves, read_rows
+from pix2pix_jax.methods import METHODS
+from pix2pix_jax.progress import duration, read_seconds
+
+COLUMNS = ("run", "steps", "loss", "training", "validation", "SSIM", "PSNR", "parameters", "time")
+
+
+def table(workdirs: list[str]) -> str:
+    """A row for each run, in Markdown.
+
+    Training and validation loss are the same distance at the run's last validation, so that
+    over-fitting is seen; parameters are those of the generators.
+
+    Raises:
+        FileNotFoundError: a folder is no run, or one without a validation so far.
+    """
+    rows = [COLUMNS, ["---"] * len(COLUMNS), *map(_row, workdirs)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _row(workdir):
+    folder = pathlib.Path(workdir)
+    stored = checkpoints.read_config(folder)
+    points = curves(read_rows(folder / "metrics.jsonl"))
+    if stored is None or not any(name.startswith("val/") for name in points):
+        raise FileNotFoundError(
+            f"{workdir} is no run with a validation: give the workdirs of trained runs"
+        )
+    config = ml_collections.ConfigDict(stored)
+    name, training, weight = _losses(config)
+    last = lambda name: points[name][1][-1] if name in points else None
+    steps = max(steps[-1] for steps, _ in points.values())
+    trained = last(f"train/{training}")
+    return [
+        config.name,
+        f"{steps:,}",
+        name.upper(),
+        "" if trained is None else f"{trained / weight:.4f}",
+        _number(last(f"val/{name}"), 4),
+        _number(last("val/ssim"), 3),
+        _number(last("val/psnr"), 2),
+        f"{_parameters(config):,}",
+        duration(read_seconds(folder / "seconds.txt")),
+    ]
+
+
+def _losses(config: Any) -> tuple[str, str, float]:
+    """A distance that is validated, the training loss of the same kind, and that one's weight."""
+    loss = config.loss
+    return {
+        "pix2pix": ("l1", "g_l1", loss.lambda_l1 or 1.0),
+        "cyclegan": ("cycle_l1", "cycle_a", loss.lambda_a),
+        "regression": (loss.get("regression", "l1"),) * 2 + (1.0,),
+        "inpainting": ("hole_l1", "g_hole", loss.get("lambda_hole", 1.0)),
+        "colorization": ("l1", "", 1.0),  # trained on ab, validated in RGB
+    }[config.method]
+
+
+def _number(value, digits):
+    return "" if value is None else f"{value:.{digits}f}"
+
+
+def _parameters(config):
+    create = lambda key: METHODS[config.method].create_state(config, key)
+    networks = jax.eval_shape(create, jax.random.key(0)).networks
+    return sum(
+        leaf.size
+        for name, network in networks.items()
+        if name.startswith("G")
+        for leaf in jax.tree.leaves(network.params)
+    )
+
+
+def main() -> None:
+    """Prints the table of the runs named on the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("workdirs", nargs="+", help="folders of finished runs")
+    try:
+        print(table(parser.parse_args().workdirs))
+    except (OSError, ValueError, KeyError) as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()
