@@ -25,6 +25,7 @@ MODE = flags.DEFINE_enum(
     "mode", "train", ["train", "eval", "translate", "import", "export"], "What to do."
 )
 INPUT = flags.DEFINE_string("input", None, "translate: an image, or a folder of images.")
+MASK = flags.DEFINE_string("mask", None, "translate, inpainting: a mask, or a folder of masks.")
 OUTPUT = flags.DEFINE_string("output", None, "translate, export: the folder that results go to.")
 
 
@@ -63,7 +64,7 @@ def main(argv: list[str]) -> None:
         else:
             from pix2pix_jax.translate import translate
 
-            failed = translate(config, workdir, INPUT.value, OUTPUT.value)
+            failed = translate(config, workdir, INPUT.value, OUTPUT.value, MASK.value)
             sys.exit(1 if failed else 0)
     except (ValueError, OSError, FloatingPointError) as error:
         logging.debug("", exc_info=True)

@@ -36,7 +36,7 @@ def ours(options: argparse.Namespace, images: list[np.ndarray]) -> Callable[[], 
     method = METHODS[config.method]
     state = jax.jit(lambda key: method.create_state(config, key))(jax.random.key(0))
     step = jax.jit(method.make_train_step(config, num_examples=400), donate_argnums=0)
-    names = ("input", "target") if method.PAIRED else ("A", "B")
+    names = ("input", "target") if method.DATA == "pairs" else ("A", "B")
     batch = jax.device_put(dict(zip(names, images, strict=True)))
 
     def run():

@@ -16,15 +16,15 @@ def get_config() -> ml_collections.ConfigDict:
     config.init_from = ""  # generator to start from: a workdir of ours, or a PyTorch .pth file
 
     config.data = data = ml_collections.ConfigDict()
-    data.name = "synthetic"  # synthetic, or a set of data/tfds_builders.py (facades, maps, ...)
+    data.name = "synthetic"  # synthetic, folder, or a set of data/tfds_builders.py (facades, ...)
     data.dir = ""  # folder with a local copy (train/ val/ test/); empty: the named data set
     data.tfds_dir = ""  # where TFDS keeps prepared data; empty: ~/tensorflow_datasets
     data.train_split = "train"  # split (or folder) to train on
     data.eval_split = "val"  # split (or folder) for validation during training and for --mode=eval
     data.max_items = 0  # use only the first so many examples of a split; 0: all
     data.direction = "AtoB"  # AtoB: A is the input and B the target; BtoA: the reverse
-    data.input_channels = 3  # channels of the input image: 1 (grayscale) or 3
-    data.output_channels = 3  # channels of the target image: 1 (grayscale) or 3
+    data.input_channels = 3  # of the input: 1 (grayscale) or 3; inpainting: output_channels + 1
+    data.output_channels = 3  # of the target: 1 (grayscale) or 3; colorization: 2 (a and b)
     data.preprocess = "resize_and_crop"  # or: crop, scale_width, scale_width_and_crop, none
     data.load_size = (286, 286)  # (height, width) that images are resized to before the crop
     data.crop_size = (256, 256)  # (height, width) of the crop: what the networks see
@@ -33,13 +33,16 @@ def get_config() -> ml_collections.ConfigDict:
     data.cache_mb = 4096  # data sets up to this size (MiB, resized) live on the device as uint8
     data.num_threads = 4  # threads that decode and resize images
     data.prefetch = 4  # dispatches prepared ahead when a data set does not fit the cache
+    data.mask_dir = ""  # inpainting: folder of masks (white: hole); empty: they are drawn
+    data.mask_kind = "both"  # drawn masks: rectangle, strokes or both
+    data.mask_share = (0.1, 0.4)  # drawn masks: smallest and largest share of the image
     data.synthetic_kind = "labels"  # domain B: labels, or night (the facade after dark)
     data.synthetic_train = 400  # training pairs of the synthetic data set
     data.synthetic_eval = 20  # validation and test pairs of the synthetic data set
     data.synthetic_size = 64  # height and width of the synthetic images
 
     config.model = model = ml_collections.ConfigDict()
-    model.generator = "unet_256"  # unet_<size> (log2(size) downsamplings) or resnet_<n>blocks
+    model.generator = "unet_256"  # unet_256, resnet_9blocks, convdeconv, fcn_8s, inpainting_unet
     model.ngf = 64  # filters of the generator's first layer
     model.norm = "batch"  # normalisation: batch, instance or none
     model.norm_eps = 1e-5  # epsilon inside the normalisation's square root
@@ -55,6 +58,8 @@ def get_config() -> ml_collections.ConfigDict:
     model.skip_leaks = False  # U-Net skips pass LeakyReLU (TF tutorial), else ReLU
     model.upsample = "transposed"  # or resize: x2, reflect pad, 3x3 conv (against checkerboards)
     model.padding = "reflect"  # ResNet padding: reflect, replicate or zero
+    model.fcn_convs = (2, 2, 3, 3, 3)  # FCN: convolutions of each of the five stages (VGG-16)
+    model.fcn_split_upsampling = False  # FCN: x2 layers in the place of the last upsampling
     model.remat = False  # ResNet: compute blocks again in the backward pass, to save memory
     model.discriminator = "patchgan"  # patchgan, or pixel (1x1 receptive field)
     model.ndf = 64  # filters of the discriminator's first layer
@@ -67,6 +72,9 @@ def get_config() -> ml_collections.ConfigDict:
     loss.gan_mode = "vanilla"  # vanilla (cross entropy), lsgan (squares) or wgangp
     loss.lambda_gan = 1.0  # weight of the generator's adversarial loss; 0: no discriminator
     loss.lambda_l1 = 100.0  # weight of the L1 distance to the target; 0: none
+    loss.regression = "l1"  # regression: l1, or l2 (mean square)
+    loss.lambda_hole = 6.0  # inpainting: weight of L1 inside the hole
+    loss.lambda_valid = 1.0  # inpainting: weight of L1 outside the hole
     loss.lambda_a = 10.0  # CycleGAN: weight of the cycle A -> B -> A
     loss.lambda_b = 10.0  # CycleGAN: weight of the cycle B -> A -> B
     loss.lambda_identity = 0.5  # CycleGAN: weight of the identity loss, times lambda_a or lambda_b
@@ -99,7 +107,7 @@ def get_config() -> ml_collections.ConfigDict:
     train.eval_every = 4000  # steps between validations; 0: only at the end
     train.checkpoint_every = 4000  # steps between checkpoints; 0: only at the end
     train.keep_last = 2  # newest checkpoints kept
-    train.best_metric = "l1"  # metric of the best checkpoint: l1, psnr, ssim or cycle_l1
+    train.best_metric = "l1"  # of the best checkpoint: l1, psnr, ssim, cycle_l1, hole_l1, ...
     train.num_samples = 6  # fixed validation images in each sample grid
 
     config.eval = evaluation = ml_collections.ConfigDict()
@@ -109,5 +117,6 @@ def get_config() -> ml_collections.ConfigDict:
     evaluation.norm_mode = "batch"  # batch: each image's own statistics (paper); running: averages
     evaluation.dropout = True  # keep dropout on, as in the paper
     evaluation.direction = "both"  # CycleGAN: A2B, B2A or both
+    evaluation.composite = True  # inpainting: pixels outside the hole stay as they were
     evaluation.fit = "resize"  # translate, other sizes: resize to crop_size and back, or pad
     return config

@@ -13,7 +13,7 @@ from pix2pix_jax import config_checks, data, metrics, visualize, weights
 from pix2pix_jax.data.augment import to_float, to_uint8
 from pix2pix_jax.html_page import html_page
 from pix2pix_jax.methods import METHODS
-from pix2pix_jax.methods.translation import Translation, make_translate
+from pix2pix_jax.methods.translation import Translation
 
 Translator = Callable[..., np.ndarray]
 
@@ -26,7 +26,7 @@ def make_translator(config: Any, out_channels: int) -> Translator:
         noise of an image depends on the seed, its index and the sample's number alone, so the
         same images come out one by one as in batches of any size.
     """
-    translate = make_translate(config, out_channels)
+    translate = METHODS[config.method].make_translate(config, out_channels)
     seed = jax.random.key(config.seed)
 
     @jax.jit
@@ -49,9 +49,18 @@ def make_translator(config: Any, out_channels: int) -> Translator:
 
 
 @jax.jit
-def compare(output: jax.Array, target: jax.Array) -> dict[str, jax.Array]:
-    """Every metric of uint8 images [N, H, W, C] against their targets: {name: [N]}."""
-    return metrics.evaluate(to_float(output), to_float(target))
+def compare(
+    output: jax.Array, target: jax.Array, hole: jax.Array | None = None
+) -> dict[str, jax.Array]:
+    """Every metric of uint8 images [N, H, W, C] against their targets: {name: [N]}.
+
+    With `hole`, [N, H, W, 1] and 255 in the hole, also those of the hole.
+    """
+    output, target = to_float(output), to_float(target)
+    found = metrics.evaluate(output, target)
+    if hole is not None:
+        found |= metrics.in_hole(output, target, (hole > 127).astype(output.dtype))
+    return found
 
 
 class Evaluator:
@@ -60,8 +69,8 @@ class Evaluator:
     def __init__(self, config: Any, examples: Any):
         self._config, self._examples = config, examples
         self.translations: list[Translation] = METHODS[config.method].translations(config)
-        channels = {config.data.input_channels, config.data.output_channels}
-        self._translators = {n: make_translator(config, n) for n in channels}
+        used = [t for t in self.translations for t in (t, t.inverse) if t]
+        self._translators = {t.out_channels: make_translator(config, t.out_channels) for t in used}
 
     def count(self, translation: Translation) -> int:
         """Images that can be translated in this direction."""
@@ -78,18 +87,21 @@ class Evaluator:
             {name: [N]}, means over the samples.
         """
         images, names = self._examples.domain(translation.source).eval_batch(indices)
-        columns, scores = [("input", images[translation.source])], []
+        source = images[translation.source]
+        columns, scores = [("input", translation.show_input(source))], []
         target = None
         if self._examples.paired:
-            images, _ = self._examples.domain(translation.target).eval_batch(indices)
+            if translation.target not in images:
+                images, _ = self._examples.domain(translation.target).eval_batch(indices)
             target = images[translation.target]
+        hole = source[..., -1:] if METHODS[self._config.method].DATA == "masked" else None
         for sample in range(self._config.eval.noise_samples):
-            output = self._run(variables, translation, columns[0][1], indices, sample)
+            output = self._run(variables, translation, source, indices, sample)
             columns.append((f"output_{sample + 1}" if sample else "output", output))
-            score = {} if target is None else dict(self._compare(output, target))
+            score = {} if target is None else dict(self._compare(output, target, hole))
             if translation.inverse:
                 back = self._run(variables, translation.inverse, output, indices, sample)
-                score["cycle_l1"] = self._compare(back, columns[0][1])["l1"]
+                score["cycle_l1"] = self._compare(back, source)["l1"]
                 if not sample:
                     columns.append(("reconstructed", back))
             scores.append(score)
@@ -102,12 +114,13 @@ class Evaluator:
         translator = self._translators[translation.out_channels]
         return translator(variables[translation.generator], images, indices, sample)
 
-    def _compare(self, output, target):
+    def _compare(self, output, target, hole=None):
         """`compare` in batches of one shape."""
         size, n = self._config.eval.batch_size, len(output)
         rows = np.minimum(np.arange(-(-n // size) * size), n - 1)
+        images = (output, target) if hole is None else (output, target, hole)
         found = [
-            jax.device_get(compare(output[rows[i : i + size]], target[rows[i : i + size]]))
+            jax.device_get(compare(*(x[rows[i : i + size]] for x in images)))
             for i in range(0, len(rows), size)
         ]
         return {name: np.concatenate([f[name] for f in found])[:n] for name in found[0]}
@@ -190,8 +203,8 @@ def evaluate(config: Any, workdir: str) -> dict[str, float]:
         ValueError, OSError: bad config, data or checkpoint; one sentence saying what to mend.
     """
     config_checks.check(config, 1)
-    paired = METHODS[config.method].PAIRED
-    examples = data.load(config, config.data.eval_split, train=False, paired=paired)
+    kind = METHODS[config.method].DATA
+    examples = data.load(config, config.data.eval_split, train=False, kind=kind)
     variables, origin = weights.load_generators(config, workdir)
     folder = pathlib.Path(workdir) / "eval"
     (folder / "images").mkdir(parents=True, exist_ok=True)

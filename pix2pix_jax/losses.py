@@ -48,3 +48,19 @@ def gradient_penalty(
 def l1(output: jax.Array, target: jax.Array) -> jax.Array:
     """Mean absolute difference."""
     return jnp.abs(output - target).mean()
+
+
+def l2(output: jax.Array, target: jax.Array) -> jax.Array:
+    """Mean squared difference."""
+    return jnp.square(output - target).mean()
+
+
+REGRESSION = {"l1": l1, "l2": l2}
+
+
+def masked_mean(error: jax.Array, mask: jax.Array) -> jax.Array:
+    """Mean of error [N, H, W, C] where mask [N, H, W, 1] is 1 rather than 0; 0 if it nowhere is.
+
+    PEN-Net's mean(error * mask) / mean(mask) over the whole batch (Zeng et al. 2019, eq. 6).
+    """
+    return (error * mask).mean() / jnp.maximum(mask.mean(), 1e-6)

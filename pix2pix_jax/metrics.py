@@ -22,6 +22,12 @@ def l1(output: jax.Array, target: jax.Array) -> jax.Array:
     return jnp.mean(jnp.abs(output - target), axis=(1, 2, 3))
 
 
+def l2(output: jax.Array, target: jax.Array) -> jax.Array:
+    """Mean squared difference of images [B, H, W, C] -> [B], in 0 (identical) to 4."""
+    output, target = _checked(output, target)
+    return jnp.mean(jnp.square(output - target), axis=(1, 2, 3))
+
+
 def psnr(output: jax.Array, target: jax.Array) -> jax.Array:
     """Peak signal-to-noise ratio of images [B, H, W, C] -> [B], in dB, at most `PSNR_CAP`.
 
@@ -43,6 +49,11 @@ def ssim(output: jax.Array, target: jax.Array) -> jax.Array:
     Raises:
       ValueError: images are smaller than the window.
     """
+    return jnp.mean(ssim_map(output, target), axis=(1, 2, 3))
+
+
+def ssim_map(output: jax.Array, target: jax.Array) -> jax.Array:
+    """`ssim` of every window, [B, H - 10, W - 10, C]. Raises as that does."""
     output, target = _checked(output, target)
     height, width = output.shape[1:3]
     if min(height, width) < SSIM_WINDOW:
@@ -62,18 +73,47 @@ def ssim(output: jax.Array, target: jax.Array) -> jax.Array:
     c1, c2 = (k**2 for k in SSIM_K)
     luminance = (2 * x_mean * y_mean + c1) / (x_mean**2 + y_mean**2 + c1)
     structure = (2 * covariance + c2) / (x_var + y_var + c2)
-    return jnp.mean(luminance * structure, axis=(1, 2, 3))
+    return luminance * structure
+
+
+def in_hole(output: jax.Array, target: jax.Array, hole: jax.Array) -> dict[str, jax.Array]:
+    """L1, PSNR and SSIM of images [B, H, W, C] inside hole [B, H, W, 1] (1 there): {name: [B]}.
+
+    hole_ssim is the mean over all windows, weighted with the share of the window (by its Gaussian)
+    that is hole. Without a hole they are 0, `PSNR_CAP` and 1.
+    """
+    output, target = _checked(output, target)
+
+    def mean(x, weight):
+        total = weight.sum((1, 2, 3)) * x.shape[-1]
+        return jnp.where(total > 0, (x * weight).sum((1, 2, 3)) / jnp.maximum(total, 1e-6), 0)
+
+    error = output - target
+    squares = mean(jnp.square(error / 2), hole)
+    unlike = mean(1 - ssim_map(output, target), _window_mean(hole))
+    return {
+        "hole_l1": mean(jnp.abs(error), hole),
+        "hole_psnr": -10 * jnp.log10(jnp.maximum(squares, 10 ** (-PSNR_CAP / 10))),
+        "hole_ssim": 1 - unlike,
+    }
 
 
 # name: (function of (output, target), whether higher is better)
 METRICS: dict[str, tuple[Callable[[jax.Array, jax.Array], jax.Array], bool]] = {
     "l1": (l1, False),
+    "l2": (l2, False),
     "psnr": (psnr, True),
     "ssim": (ssim, True),
 }
 
 
-HIGHER_IS_BETTER = {name: better for name, (_, better) in METRICS.items()} | {"cycle_l1": False}
+HIGHER_IS_BETTER = {
+    **{name: better for name, (_, better) in METRICS.items()},
+    "cycle_l1": False,
+    "hole_l1": False,
+    "hole_psnr": True,
+    "hole_ssim": True,
+}
 
 
 def evaluate(output: jax.Array, target: jax.Array) -> dict[str, jax.Array]:

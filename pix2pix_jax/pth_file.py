@@ -139,6 +139,8 @@ def read_pth(path: Path) -> dict[str, np.ndarray]:
 def _tensors(tree):
     if not isinstance(tree, dict):
         raise ValueError("it does not hold a dict of tensors")
+    if isinstance(tree.get("netG"), dict):  # PEN-Net's files hold the generator so
+        tree = tree["netG"]
     for name, value in tree.items():
         if not isinstance(value, _Tensor):
             raise ValueError(f"its entry {name!r} is no tensor")

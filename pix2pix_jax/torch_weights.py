@@ -1,4 +1,4 @@
-"""Names and shapes of the PyTorch baseline's state_dicts, and their way to Flax and back."""
+"""Names and shapes of the PyTorch baselines' state_dicts, and their way to Flax and back."""
 
 import re
 from typing import Any
@@ -61,6 +61,13 @@ def pixel_keys() -> Keys:
     return {prefix: (name,) for prefix, name in layers}
 
 
+def inpainting_keys() -> Keys:
+    """Layers of PEN-Net's encoder and decoder without attention."""
+    keys = {f"dw_conv0{k}.0": (f"down_{k}",) for k in range(1, 7)}
+    keys |= {f"up_conv0{k}.0": (f"up_{k}",) for k in range(1, 6)}
+    return keys | {"decoder.0": ("out_1",), "decoder.2": ("out_2",)}
+
+
 def generator_keys(model: Any) -> Keys:
     """Layers of the generator that a config's `model` section describes.
 
@@ -71,10 +78,17 @@ def generator_keys(model: Any) -> Keys:
         raise ValueError(
             "PyTorch weights go with model.upsample=transposed and model.norm_innermost=False only"
         )
-    name, number = re.fullmatch(r"(unet|resnet)_(\d+)(?:blocks)?", model.generator).groups()
-    if name == "unet":
-        return unet_keys(int(number).bit_length() - 1)
-    return resnet_keys(int(number), model.dropout > 0, model.padding)
+    if model.generator == "inpainting_unet":
+        return inpainting_keys()
+    match = re.fullmatch(r"(unet|resnet)_(\d+)(?:blocks)?", model.generator)
+    if not match:
+        raise ValueError(
+            f"there is no PyTorch network of one known form for model.generator={model.generator}, "
+            "so its weights can be neither read from a .pth nor written to one"
+        )
+    if match[1] == "unet":
+        return unet_keys(int(match[2]).bit_length() - 1)
+    return resnet_keys(int(match[2]), model.dropout > 0, model.padding)
 
 
 def discriminator_keys(model: Any) -> Keys:
@@ -149,6 +163,14 @@ def describe(state: State) -> dict[str, Any]:
             fields = _describe_unet(state)
         elif any(".conv_block." in name for name in state):
             fields = _describe_resnet(state)
+        elif "dw_conv01.0.weight" in state:
+            ngf, channels = state["dw_conv01.0.weight"].shape[:2]
+            return {
+                "model.generator": "inpainting_unet",
+                "model.ngf": ngf,
+                "data.input_channels": channels,
+                "data.output_channels": state["decoder.2.weight"].shape[0],
+            }
         elif state["model.0.weight"].shape[2:] == (4, 4):
             last = max(int(name.split(".")[1]) for name in state)
             ndf, channels = state["model.0.weight"].shape[:2]
@@ -162,8 +184,8 @@ def describe(state: State) -> dict[str, Any]:
             raise KeyError
     except (KeyError, ValueError) as error:
         raise ValueError(
-            "its layers are those of no U-Net, ResNet, PatchGAN or pixel discriminator; the first "
-            "are " + ", ".join(list(state)[:3])
+            "its layers are those of no U-Net, ResNet, inpainting U-Net, PatchGAN or pixel "
+            "discriminator; the first are " + ", ".join(list(state)[:3])
         ) from error
     return {**fields, "model.norm": _describe_norm(state)}
 
@@ -214,7 +236,7 @@ def check_fields(fields: dict[str, Any], config: Any) -> None:
     """
     data = config.data
     expected = {"channels": data.input_channels + data.output_channels}
-    if config.method == "pix2pix" and not config.loss.conditional:
+    if config.method != "cyclegan" and not config.loss.conditional:
         expected["channels"] = data.output_channels
     expected["dropout"] = config.model.dropout > 0
     expected["zero_padding"] = config.model.padding == "zero"
@@ -238,8 +260,8 @@ def check_fields(fields: dict[str, Any], config: Any) -> None:
     if wrong:
         network = fields.get("model.generator") or fields["model.discriminator"]
         raise ValueError(
-            f"it holds a {network} with norm {fields['model.norm']}, which is not the network of "
-            f"the config: set {' '.join(wrong)}"
+            f"it holds a {network} with norm {fields.get('model.norm', 'none')}, which is not the "
+            f"network of the config: set {' '.join(wrong)}"
         )
 
 

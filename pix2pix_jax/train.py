@@ -17,7 +17,7 @@ from pix2pix_jax.history import History
 from pix2pix_jax.methods import METHODS
 from pix2pix_jax.methods.state import TrainState
 from pix2pix_jax.metrics import HIGHER_IS_BETTER
-from pix2pix_jax.progress import Progress, duration
+from pix2pix_jax.progress import Progress, Stopwatch, duration
 from pix2pix_jax.stopping import StopRequest
 
 CALLS_IN_FLIGHT = 2  # dispatches queued on the device: enough to keep it busy, few to stop soon
@@ -38,9 +38,9 @@ def train(config: Any, workdir: str) -> dict[str, float]:
     folder = _make_workdir(workdir)
     for line in checkpoints.check_same_network(folder, config, checkpoints.STATE_FIELDS):
         print(line, flush=True)
-    paired = METHODS[config.method].PAIRED
-    examples = data.load(config, config.data.train_split, train=True, paired=paired)
-    validation = data.load(config, config.data.eval_split, train=False, paired=paired)
+    kind = METHODS[config.method].DATA
+    examples = data.load(config, config.data.train_split, train=True, kind=kind)
+    validation = data.load(config, config.data.eval_split, train=False, kind=kind)
     mesh = jax.make_mesh((len(devices),), ("data",), axis_types=(AxisType.Auto,), devices=devices)
     replicated = NamedSharding(mesh, PartitionSpec())
     total_steps = num_steps(config, len(examples))
@@ -77,7 +77,7 @@ def train(config: Any, workdir: str) -> dict[str, float]:
             config.data.prefetch,
         )
         step = start
-        began = time.perf_counter()
+        stopwatch = Stopwatch(folder / "seconds.txt", fresh=start == 0)
         while step < total_steps and not stop.requested:
             with report.waiting():
                 chunk = next(chunks)
@@ -99,11 +99,12 @@ def train(config: Any, workdir: str) -> dict[str, float]:
                     report.check_finite()
                     evaluated = last or _due(step, config.train.eval_every)
                     saver.save(state, metrics if evaluated else None)
+                    stopwatch.write()
         if step > start:
             report.check_finite()
             saver.save(state)  # where the loop was asked to stop; else it is saved already
-            seconds = time.perf_counter() - began
-            print(f"trained {step - start} steps in {duration(seconds)}", flush=True)
+            stopwatch.write()
+            print(f"trained {step - start} steps in {duration(stopwatch.seconds)}", flush=True)
         saver.wait()
         if curves := history.curves():
             visualize.loss_curves(folder / "losses.png", curves, title=config.name)

@@ -6,19 +6,29 @@ from typing import Any
 
 import numpy as np
 
-from pix2pix_jax import config_checks, visualize, weights
-from pix2pix_jax.data import sources
+from pix2pix_jax import config_checks, models, visualize, weights
+from pix2pix_jax.data.images import find_images, read_image
 from pix2pix_jax.data.preprocess import resize
 from pix2pix_jax.evaluate import make_translator
 from pix2pix_jax.methods import METHODS
 
 
-def translate(config: Any, workdir: str, source: str, output: str) -> list[str]:
+def translate(
+    config: Any, workdir: str, source: str, output: str, mask: str | None = None
+) -> list[str]:
     """Translates an image, or every image below a folder, into the folder `output`.
 
     An image keeps its size and its path below `source`, as a .png; with several directions or
     noise samples their names and numbers are added. Transparency is laid on
     white. See `fit` for how images of other sizes than data.crop_size pass the network.
+
+    Args:
+        config: the whole config.
+        workdir: of the run, whose checkpoint is used unless config.init_from names weights.
+        source: an image, or a folder of images.
+        output: folder.
+        mask: inpainting: a mask of the image's size (white in the hole), which serves all
+            images, or a folder of masks that are named like the images.
 
     Returns:
         Names of the files that could not be read; one line was printed for each.
@@ -27,26 +37,29 @@ def translate(config: Any, workdir: str, source: str, output: str) -> list[str]:
         ValueError, OSError: bad config, checkpoint or folders; one sentence saying what to mend.
     """
     config_checks.check(config, 1)
-    paths = sources.find_images(source)
+    paths = find_images(source)
+    root = pathlib.Path(source)
+    root = root if root.is_dir() else root.parent
+    masks = _masks(config, paths, root, mask)
     folder = pathlib.Path(output)
     folder.mkdir(parents=True, exist_ok=True)
     variables, origin = weights.load_generators(config, workdir)
     directions = METHODS[config.method].translations(config)
     translators = [make_translator(config, direction.out_channels) for direction in directions]
-    root = pathlib.Path(source)
-    root = root if root.is_dir() else root.parent
 
     failed = []
     for index, path in enumerate(paths):
         name = path.relative_to(root).with_suffix(".png")
-        try:
-            image = sources.read_image(path, config.data.input_channels)
-        except (ValueError, OSError) as error:
-            print(f"skipped {path}: {error}", flush=True)
-            failed.append(str(path))
-            continue
-        fitted, restore = fit(image, config)
         for direction, translator in zip(directions, translators, strict=True):
+            try:
+                image = read_image(path, direction.in_channels)
+                if masks:
+                    image = with_hole(image, read_image(masks[path], 1), masks[path])
+            except (ValueError, OSError) as error:
+                print(f"skipped {path}: {error}", flush=True)
+                failed.append(str(path))
+                break
+            fitted, restore = fit(image, config, direction.out_channels)
             for sample in range(config.eval.noise_samples):
                 generator = variables[direction.generator]
                 result = translator(generator, fitted[None], np.array([index]), sample)[0]
@@ -60,7 +73,44 @@ def translate(config: Any, workdir: str, source: str, output: str) -> list[str]:
     return failed
 
 
-def fit(image: np.ndarray, config: Any) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
+def _masks(config, paths, root, mask):
+    """{image: its mask}; empty for the methods that take none."""
+    wanted = METHODS[config.method].DATA == "masked"
+    if wanted != bool(mask):
+        raise ValueError(
+            "inpainting takes --mask=FILE_OR_FOLDER, white in the holes"
+            if wanted
+            else f"{config.method} takes no --mask; only inpainting does"
+        )
+    if not wanted:
+        return {}
+    found, folder = find_images(mask), pathlib.Path(mask)
+    if not folder.is_dir():
+        return dict.fromkeys(paths, folder)
+    by_name = {path.relative_to(folder).with_suffix(""): path for path in found}
+    masks = {path: by_name.get(path.relative_to(root).with_suffix("")) for path in paths}
+    if missing := [path for path, its_mask in masks.items() if its_mask is None]:
+        raise FileNotFoundError(
+            f"{missing[0]} has no mask of its name in {folder} ({len(missing)} images have none)"
+        )
+    return masks
+
+
+def with_hole(image: np.ndarray, mask: np.ndarray, name: Any = "the mask") -> np.ndarray:
+    """Image uint8 [H, W, C] and mask [H, W, 1] -> [H, W, C + 1], 255 where the mask is over 127.
+
+    Raises:
+        ValueError: their sizes differ; the message calls the mask `name`.
+    """
+    if image.shape[:2] != mask.shape[:2]:
+        sizes = [f"{width}x{height}" for height, width in (mask.shape[:2], image.shape[:2])]
+        raise ValueError(f"{name} is {sizes[0]}, and the image {sizes[1]}: they must agree")
+    return np.concatenate([image, np.where(mask > 127, 255, 0).astype(np.uint8)], axis=-1)
+
+
+def fit(
+    image: np.ndarray, config: Any, out_channels: int
+) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
     """Brings an image to a size that the network takes, and tells how to undo that.
 
     eval.fit "resize" gives every image data.crop_size, which the network was trained on, and
@@ -70,6 +120,7 @@ def fit(image: np.ndarray, config: Any) -> tuple[np.ndarray, Callable[[np.ndarra
     Args:
         image: uint8 [H, W, C].
         config: the whole config.
+        out_channels: of the result.
 
     Returns:
         uint8 [h, w, C], and the function from the result [h, w, O] to [H, W, O].
@@ -77,7 +128,6 @@ def fit(image: np.ndarray, config: Any) -> tuple[np.ndarray, Callable[[np.ndarra
     height, width = image.shape[:2]
     if config.eval.fit == "resize":
         return resize(image, tuple(config.data.crop_size)), lambda y: resize(y, (height, width))
-    kind, number = config.model.generator.split("_")
-    divisor = int(number) if kind == "unet" else 4
+    divisor = models.build_generator(config.model, out_channels).divisor
     pads = [(0, -height % divisor), (0, -width % divisor), (0, 0)]
     return np.pad(image, pads, mode="symmetric"), lambda y: y[:height, :width]

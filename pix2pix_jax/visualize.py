@@ -70,10 +70,8 @@ def loss_curves(
     """
     panels: dict[str, list[str]] = {}
     for name in curves:
-        split, _, short = name.partition("/")
+        short = name.partition("/")[2]
         kind = "adversarial" if short.startswith(("d_", "g_gan", "g_a", "g_b")) else short
-        if short in ("g_l1", "l1"):
-            kind = f"{short} ({split})"
         panels.setdefault(kind, []).append(name)
     figure = Figure(figsize=(4.2 * len(panels), 3.4), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)

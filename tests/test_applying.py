@@ -108,11 +108,11 @@ def test_translate_keeps_sizes_and_names(finished_run, tmp_path, capsys, fit):
 def test_padding_leaves_the_middle_of_an_image_as_it_is():
     config = small_config(**{"eval.fit": "pad"})
     image = noise(40, 70, 3)
-    fitted, restore = translate.fit(image, config)
+    fitted, restore = translate.fit(image, config, 3)
     assert fitted.shape == (64, 96, 3)
     np.testing.assert_array_equal(restore(fitted), image)
     np.testing.assert_array_equal(fitted[40:64], fitted[16:40][::-1])
-    same, _ = translate.fit(noise(32, 64, 3), config)
+    same, _ = translate.fit(noise(32, 64, 3), config, 3)
     np.testing.assert_array_equal(same, noise(32, 64, 3))
 
 

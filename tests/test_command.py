@@ -33,6 +33,18 @@ VARIANTS = {
     "maps": ["aerial2map", "map2aerial"],
     "cityscapes": ["l1_cgan", "l1", "cgan", "photo2label"],
     "night2day": ["day2night", "night2day", "lambda50"],
+    "convdeconv": ["facades", "cityscapes", "synthetic"],
+    "fcn": [
+        "32s",
+        "16s",
+        "8s",
+        "8s_fewer_conv",
+        "8s_more_conv",
+        "8s_more_deconv",
+        "8s_synthetic",
+    ],
+    "inpaint": ["facades", "celebahq", "dtd", "places2", "folder", "synthetic"],
+    "colorization": ["folder", "facades", "synthetic"],
 }
 
 

@@ -295,7 +295,7 @@ def test_epochs_go_through_the_larger_set(tmp_path, counts, cache_mb):
 
     root = unpaired_folder(tmp_path, counts)
     config = small_config(**{"data.dir": str(root), "data.cache_mb": cache_mb})
-    examples = data.load(config, "train", train=True, paired=False)
+    examples = data.load(config, "train", train=True, kind="sets")
     n = max(counts.values())
     assert len(examples) == n
     if cache_mb == 0:
@@ -320,10 +320,10 @@ def test_missing_domain_and_channels(tmp_path):
     root = unpaired_folder(tmp_path, {"A": 2})
     config = small_config(**{"data.dir": str(root)})
     with pytest.raises(FileNotFoundError, match=r"trainB; .* has trainA"):
-        data.load(config, "train", train=True, paired=False)
+        data.load(config, "train", train=True, kind="sets")
     (root / "trainB").mkdir()
     with pytest.raises(FileNotFoundError, match="trainB holds no images"):
-        data.load(config, "train", train=True, paired=False)
+        data.load(config, "train", train=True, kind="sets")
     with pytest.raises(ValueError, match="identity loss .* 3 and 1 channels"):
         config_checks.check(small_config(**{"data.output_channels": 1}), 1)
 

@@ -7,19 +7,23 @@ import jax
 
 from pix2pix_jax.data import augment, sources
 from pix2pix_jax.data.batches import Examples, UnpairedExamples, prefetched
+from pix2pix_jax.data.masked import MaskedExamples
 
 JITTER = 2  # number of the jitter's key among the keys of a step
 
 
-def load(config: Any, split: str, train: bool, paired: bool = True) -> Examples | UnpairedExamples:
+def load(
+    config: Any, split: str, train: bool, kind: str = "pairs"
+) -> Examples | UnpairedExamples | MaskedExamples:
     """The examples of a split: of data.dir, else of the data set that data.name names.
 
     Args:
         config: the whole config.
         split: a name like train, val or test.
         train: whether images are for a random crop, or for evaluation.
-        paired: whether the method takes pairs {"input", "target"}; else it takes images of two
-            domains {"A", "B"} drawn apart, which a data set of pairs has too.
+        kind: what the method takes. "pairs" {"input", "target"}; "sets": images of two domains
+            {"A", "B"} drawn apart, which a data set of pairs has too; "images" {"image"}, which
+            are the target's side of pairs; "masked": the same with holes to fill.
 
     Raises:
         FileNotFoundError: no such folder or data set.
@@ -28,7 +32,13 @@ def load(config: Any, split: str, train: bool, paired: bool = True) -> Examples 
     data = config.data
     domains = ("A", "B") if data.direction == "AtoB" else ("B", "A")
     channels = dict(zip(domains, (data.input_channels, data.output_channels), strict=True))
-    if paired:
+    if kind in ("images", "masked"):
+        source, domain = _images(config, split, train, domains[1])
+        images = Examples(
+            _limited(source, data.max_items), {"image": domain}, data, config.seed, train
+        )
+        return MaskedExamples(images, config, train) if kind == "masked" else images
+    if kind == "pairs":
         source = _limited(_pairs(config, split, train, channels), data.max_items)
         names = dict(zip(("input", "target"), domains, strict=True))
         return Examples(source, names, data, config.seed, train)
@@ -37,11 +47,11 @@ def load(config: Any, split: str, train: bool, paired: bool = True) -> Examples 
         Examples(_limited(by_domain[d], data.max_items), {name: d}, data, config.seed, train)
         for name, d in zip("AB", domains, strict=True)
     )
-    return UnpairedExamples(a, b, config.seed, belong)
+    return UnpairedExamples({"A": a, "B": b}, config.seed, belong)
 
 
 def _limited(source, count):
-    return sources.First(source, count) if count else source
+    return sources.Subset(source, range(min(count, len(source)))) if count else source
 
 
 def _pairs(config, split, train, channels) -> sources.Source:
@@ -79,11 +89,31 @@ def _two_sets(config, split, train, channels) -> tuple[dict[str, sources.Source]
     return {"A": pairs, "B": pairs}, True
 
 
+def _images(config, split, train, domain) -> tuple[sources.Source, str]:
+    """The source of single images, and under which name its records have them."""
+    data, channels = config.data, 1 if config.data.output_channels == 1 else 3
+    if data.name == "synthetic" and not data.dir:
+        return _pairs(config, split, train, {}), domain
+    if data.name in ("facades", "cityscapes", "maps", "night2day"):  # pairs, even as a local copy
+        try:
+            return _pairs(config, split, train, {"A": channels, "B": channels}), domain
+        except ValueError as error:
+            raise ValueError(
+                f"{error}. A folder of single images goes with --config.data.name=folder"
+            ) from error
+    if not data.dir:
+        raise FileNotFoundError(
+            f"the images of {data.name!r} cannot be downloaded here: fetch them by hand, and give "
+            "their folder as --config.data.dir=FOLDER"
+        )
+    return sources.image_folder(data.dir, split, channels, (data.train_split, data.eval_split))
+
+
 def make_batch(config: Any, step: jax.Array, cache: Any, item: Any) -> dict[str, jax.Array]:
     """The training batch at `step`: gathered, cropped and mirrored, float32 in [-1, 1].
 
-    Both images of a pair get the same crop and mirroring, images of two sets each their own. Can
-    be jitted.
+    Both images of a pair get the same crop and mirroring, those of two sets (or an image and its
+    mask) each their own. Can be jitted.
 
     Args:
         config: the whole config.
@@ -92,13 +122,13 @@ def make_batch(config: Any, step: jax.Array, cache: Any, item: Any) -> dict[str,
         item: one step's part of `Examples.chunk`.
 
     Returns:
-        {"input", "target"} of pairs, {"A", "B"} of two sets.
+        {"input", "target"} of pairs, {"A", "B"} of two sets, {"image"} and maybe {"mask"} else.
     """
     key = jax.random.fold_in(jax.random.fold_in(jax.random.key(config.seed), step), JITTER)
-    if not (isinstance(item, dict) and "A" in item):
+    if not isinstance(item, dict) or any(name.endswith("_size") for name in item):
         return _jitter(config.data, key, item if cache is None else _gather(cache, item))
     batch = {}
-    for i, name in enumerate("AB"):
+    for i, name in enumerate(sorted(item)):
         images = item[name] if cache is None else _gather(cache[name], item[name])
         batch |= _jitter(config.data, jax.random.fold_in(key, i), images)
     return batch
@@ -119,4 +149,4 @@ def _jitter(data, key, images):
     }
 
 
-__all__ = ["Examples", "UnpairedExamples", "load", "make_batch", "prefetched"]
+__all__ = ["Examples", "MaskedExamples", "UnpairedExamples", "load", "make_batch", "prefetched"]

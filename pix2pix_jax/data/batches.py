@@ -190,37 +190,41 @@ class Examples:
 
 
 class UnpairedExamples:
-    """Two sets of images, A and B, that need not belong together or be equally many.
+    """Two sets of images, A and B, say, that need not belong together or be equally many.
 
-    An epoch goes once through the larger set, in the order of `permutation`; beside each of its
-    images stands a random one of the other. `paired` says that equal numbers belong together
-    after all, which evaluation uses.
+    An epoch goes once through one set (the larger, if none is named), in the order of
+    `permutation`; beside each of its images stands a random one of the other. `paired` says that
+    equal numbers belong together after all, which evaluation uses.
     """
 
-    def __init__(self, a: Examples, b: Examples, seed: int, paired: bool) -> None:
-        self._domains, self._seed, self.paired = {"A": a, "B": b}, seed, paired
-        caches = {name: examples.cache for name, examples in self._domains.items()}
+    def __init__(
+        self, domains: dict[str, Examples], seed: int, paired: bool, leader: str | None = None
+    ) -> None:
+        self._domains, self._seed, self.paired = domains, seed, paired
+        self._leader = leader or max(domains, key=lambda name: len(domains[name]))
+        caches = {name: examples.cache for name, examples in domains.items()}
         whole = all(cache is not None for cache in caches.values())
         self.cache = caches if whole else None
         if not whole:  # both stream: a chunk holds images of one kind
-            a.cache = b.cache = None
+            for examples in domains.values():
+                examples.cache = None
 
     def __len__(self) -> int:
         """Examples in an epoch."""
-        return max(map(len, self._domains.values()))
+        return len(self._domains[self._leader])
 
     def domain(self, name: str) -> Examples:
-        """The images of domain A or B."""
+        """The images of one set."""
         return self._domains[name]
 
     def chunk(self, step: int, steps: int, batch_size: int, shard: Shard = WHOLE) -> Any:
-        """`Examples.chunk` of both domains: {"A": ..., "B": ...}."""
+        """`Examples.chunk` of both sets, by name."""
         n, first, count = len(self), step * batch_size, steps * batch_size
-        larger = order(self._seed, n, first, count).reshape(steps, batch_size)
+        in_order = order(self._seed, n, first, count).reshape(steps, batch_size)
         chunk = {}
         for name, examples in self._domains.items():
-            indices = larger
-            if len(examples) < n or (name == "B" and len(self._domains["A"]) == n):
+            indices = in_order
+            if name != self._leader:
                 drawn = [
                     random_example(self._seed, len(examples), p)
                     for p in range(first, first + count)
@@ -231,7 +235,7 @@ class UnpairedExamples:
 
 
 def prefetched(
-    examples: Examples | UnpairedExamples,
+    examples: Any,
     first_step: int,
     last_step: int,
     steps: int,

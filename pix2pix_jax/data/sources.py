@@ -6,6 +6,7 @@ A record is {"A": uint8 [H, W, C], "B": ..., "name": str}: the two published dom
 import concurrent.futures
 import pathlib
 import re
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -24,6 +25,7 @@ from pix2pix_jax.data.images import (
 
 Record = dict[str, Any]
 Header = tuple[str, tuple[int, int]]
+HOLD_OUT = 20  # a folder without splits: each so many-th image is for validation
 HEADER_THREADS = 8  # headers wait for the disk, not for the processor
 
 
@@ -216,20 +218,49 @@ def paired_folder(
     return SideBySide(root / split, channels, square)
 
 
-class First:
-    """The first `count` records of a source."""
+def image_folder(
+    root: Path, split: str, channels: int, splits: tuple[str, str]
+) -> tuple[Source, str]:
+    """The images of a split, root/split; of a folder without splits every 20th is for validation.
 
-    def __init__(self, source: Source, count: int):
-        self._source, self._count = source, min(count, len(source))
+    Args:
+        root: folder.
+        split: wanted.
+        channels: of the images.
+        splits: names of the training split and of the validation split.
+
+    Returns:
+        a source, and the name that its records have the image under.
+
+    Raises:
+        FileNotFoundError: no such folder, or no images.
+        ValueError: a damaged image, or too few for a validation.
+    """
+    root, domain = pathlib.Path(root), "image"
+    if not root.is_dir():
+        raise FileNotFoundError(f"data.dir is {root}, and there is no such folder")
+    if any((root / name).is_dir() for name in (split, *splits)):
+        return SingleFolder(root / split, channels, domain), domain
+    source = SingleFolder(root, channels, domain)
+    if len(source) < 2:
+        raise ValueError(f"{root} has one image only: training and validation need more")
+    held_out = range(0, len(source), HOLD_OUT)
+    chosen = held_out if split != splits[0] else set(range(len(source))) - set(held_out)
+    return Subset(source, sorted(chosen)), domain
+
+
+class Subset:
+    """Some records of a source, by number."""
+
+    def __init__(self, source: Source, indices: Sequence[int]):
+        self._source, self._indices = source, indices
 
     def __len__(self) -> int:
-        return self._count
+        return len(self._indices)
 
     def __getitem__(self, index: int) -> Record:
-        if not 0 <= index < self._count:
-            raise IndexError(index)
-        return self._source[index]
+        return self._source[self._indices[index]]
 
     def header(self, index: int) -> Header:
         """Name and (height, width) of a record."""
-        return header_of(self._source, index)
+        return header_of(self._source, self._indices[index])

@@ -14,10 +14,10 @@ from pix2pix_jax import losses, models
 from pix2pix_jax.methods.image_pool import ImagePool
 from pix2pix_jax.methods.pix2pix import Step
 from pix2pix_jax.methods.state import TrainState, apply, create_network, epoch_of
-from pix2pix_jax.methods.translation import Translation
+from pix2pix_jax.methods.translation import Translation, make_translate
 from pix2pix_jax.optim import Plateau, learning_rate
 
-PAIRED = False
+DATA = "sets"
 # Both generators, then both discriminators on what these made before their update: without pools
 # that is TF's simultaneous update too. Alternating: G_A, D_A, G_B, D_B, as the Lua original.
 UPDATE_ORDERS = ("torch", "simultaneous", "alternating")
@@ -31,8 +31,8 @@ def channels_of(config: Any) -> dict[str, int]:
 def translations(config: Any) -> list[Translation]:
     """A2B and B2A, or the one that eval.direction names."""
     channels = channels_of(config)
-    a2b = Translation("A2B", "A", "B", "G_A", channels["B"])
-    b2a = Translation("B2A", "B", "A", "G_B", channels["A"])
+    a2b = Translation("A2B", "A", "B", "G_A", channels["A"], channels["B"])
+    b2a = Translation("B2A", "B", "A", "G_B", channels["B"], channels["A"])
     both = [a2b._replace(inverse=b2a), b2a._replace(inverse=a2b)]
     return [t for t in both if config.eval.direction in (t.name, "both")]
 
@@ -162,3 +162,13 @@ def make_train_step(config: Any, num_examples: int, groups: int = 1) -> Step:
         return state.replace(step=state.step + 1, networks=networks, pools=pools), terms
 
     return train_step
+
+
+__all__ = [
+    "DATA",
+    "UPDATE_ORDERS",
+    "create_state",
+    "make_train_step",
+    "make_translate",
+    "translations",
+]

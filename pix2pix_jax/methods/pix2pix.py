@@ -11,17 +11,21 @@ import jax.numpy as jnp
 
 from pix2pix_jax import losses, models
 from pix2pix_jax.methods.state import TrainState, apply, create_network, epoch_of
-from pix2pix_jax.methods.translation import Translation
+from pix2pix_jax.methods.translation import Translation, make_translate
 from pix2pix_jax.optim import Plateau, learning_rate
 
+DATA = "pairs"
 UPDATE_ORDERS = ("torch", "simultaneous")  # G judged by the updated D, or by the old one
-PAIRED = True
-Step = Callable[[TrainState, dict[str, jax.Array]], tuple[TrainState, dict[str, jax.Array]]]
+Batch = dict[str, jax.Array]
+Step = Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]
+# (batch, output of G) -> weighted losses beside the adversarial one, and the image that D judges
+Objective = Callable[[Batch, jax.Array], tuple[dict[str, jax.Array], jax.Array]]
 
 
 def translations(config: Any) -> list[Translation]:
     """The one direction that was trained."""
-    return [Translation("", "input", "target", "G", config.data.output_channels)]
+    data = config.data
+    return [Translation("", "input", "target", "G", data.input_channels, data.output_channels)]
 
 
 def create_state(config: Any, key: jax.Array) -> TrainState:
@@ -40,19 +44,27 @@ def create_state(config: Any, key: jax.Array) -> TrainState:
     return TrainState(jnp.zeros((), jnp.int32), networks, Plateau.create(), {})
 
 
-def make_train_step(config: Any, num_examples: int, groups: int = 1) -> Step:
-    """The pure function that trains G and D on one batch.
+def make_train_step(
+    config: Any, num_examples: int, groups: int = 1, objective: Objective | None = None
+) -> Step:
+    """The pure function that trains G and, if its loss has weight, D on one batch.
 
     Args:
         config: the whole config.
         num_examples: examples in an epoch, which the learning rate goes by.
         groups: runs of images that batch norm normalises apart.
+        objective: what G minimises beside the adversarial loss; lambda_l1 * L1 if not given.
 
     Returns:
-        (state, batch) -> (state, losses): g_gan and g_l1 with their weights, d_real, d_fake
-        and, for wgangp, d_gp without.
+        (state, batch) -> (state, losses): g_gan and g_l1 (or those of `objective`) with their
+        weights, d_real, d_fake and, for wgangp, d_gp without.
     """
     loss = config.loss
+    if objective is None:
+        objective = lambda batch, output: (
+            {"g_l1": loss.lambda_l1 * losses.l1(output, batch["target"])},
+            output,
+        )
     generator = models.build_generator(config.model, config.data.output_channels, groups)
     discriminator = models.build_discriminator(config.model, groups)
     seed = jax.random.key(config.seed)
@@ -90,28 +102,30 @@ def make_train_step(config: Any, num_examples: int, groups: int = 1) -> Step:
             variables = {"params": params, "batch_stats": g.batch_stats}
             return apply(generator, variables, source, rngs={"dropout": dropout_key})
 
-        fake, pull_back, g_stats = jax.vjp(generate, g.params, has_aux=True)
+        output, pull_back, g_stats = jax.vjp(generate, g.params, has_aux=True)
         terms, networks = {}, {}
 
         if loss.lambda_gan:
+            fake = jax.lax.stop_gradient(objective(batch, output)[1])
             d = critic = state.networks["D"]
             gradients, (terms, d_stats) = jax.grad(discriminator_loss, has_aux=True)(
-                d.params, d.batch_stats, penalty_key, source, jax.lax.stop_gradient(fake), target
+                d.params, d.batch_stats, penalty_key, source, fake, target
             )
             d = d.update(config.optim, rate, gradients).replace(batch_stats=d_stats)
             if loss.update_order == "torch":
                 critic = d
 
-        def generator_loss(fake):
-            l1 = loss.lambda_l1 * losses.l1(fake, target)
+        def generator_loss(output):
+            g_terms, fake = objective(batch, output)
             if not loss.lambda_gan:
-                return l1, ({"g_l1": l1}, None)
+                return sum(g_terms.values()), (g_terms, None)
             logits, stats = judge(critic.params, critic.batch_stats, source, fake)
             gan = loss.lambda_gan * losses.gan_loss(logits, True, loss.gan_mode)
-            return gan + l1, ({"g_gan": gan, "g_l1": l1}, stats)
+            g_terms = {"g_gan": gan, **g_terms}
+            return sum(g_terms.values()), (g_terms, stats)
 
-        fake_gradient, (g_terms, d_stats) = jax.grad(generator_loss, has_aux=True)(fake)
-        (gradients,) = pull_back(fake_gradient)
+        output_gradient, (g_terms, d_stats) = jax.grad(generator_loss, has_aux=True)(output)
+        (gradients,) = pull_back(output_gradient)
         networks["G"] = g.update(config.optim, rate, gradients).replace(batch_stats=g_stats)
         if loss.lambda_gan:
             keeps_stats = loss.update_order == "torch"
@@ -119,3 +133,13 @@ def make_train_step(config: Any, num_examples: int, groups: int = 1) -> Step:
         return state.replace(step=state.step + 1, networks=networks), {**g_terms, **terms}
 
     return train_step
+
+
+__all__ = [
+    "DATA",
+    "UPDATE_ORDERS",
+    "create_state",
+    "make_train_step",
+    "make_translate",
+    "translations",
+]

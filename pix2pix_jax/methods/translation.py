@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 from pix2pix_jax import models
 from pix2pix_jax.methods.state import apply
@@ -16,8 +17,10 @@ class Translation(NamedTuple):
     source: str  # images of a batch that it takes
     target: str  # images of a batch that it imitates
     generator: str  # network that does it
+    in_channels: int  # of the image files that it takes
     out_channels: int
     inverse: "Translation | None" = None  # translation back, for reconstructions
+    show_input: Callable[[np.ndarray], np.ndarray] = lambda images: images  # uint8 -> a picture
 
 
 def make_translate(config: Any, out_channels: int) -> Callable[[Any, jax.Array, jax.Array], Any]:

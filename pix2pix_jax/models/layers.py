@@ -148,6 +148,37 @@ class Identity(nn.Module):
         return x
 
 
+def upsample_bilinear(x: jax.Array) -> jax.Array:
+    """Doubles x [N, H, W, C] as torch's bilinear interpolation with align_corners=True.
+
+    Output pixel 2k lies k / (2n - 1) before pixel k of the n, 2k + 1 lies (n - 1 - k) / (2n - 1)
+    after it. Shifts and weights, for gathers have slow gradients.
+    """
+    for axis in (1, 2):
+        n = x.shape[axis]
+        shape = [n if i == axis else 1 for i in range(x.ndim)]
+        back = (jnp.arange(n) / (2 * n - 1)).astype(x.dtype).reshape(shape)
+        ahead = jnp.flip(back, axis)
+        first, last = (jax.lax.slice_in_dim(x, i, i + 1, axis=axis) for i in (0, n - 1))
+        before = jnp.concatenate([first, jax.lax.slice_in_dim(x, 0, n - 1, axis=axis)], axis)
+        after = jnp.concatenate([jax.lax.slice_in_dim(x, 1, n, axis=axis), last], axis)
+        even, odd = x + back * (before - x), x + ahead * (after - x)
+        x = jnp.stack([even, odd], axis + 1).reshape(
+            [2 * size if i == axis else size for i, size in enumerate(x.shape)]
+        )
+    return x
+
+
+def check_multiple(x: jax.Array, divisor: int, network: str) -> None:
+    """Raises ValueError unless height and width of x [N, H, W, C] are multiples of `divisor`."""
+    height, width = x.shape[1:3]
+    if height % divisor or width % divisor:
+        raise ValueError(
+            f"{network} takes heights and widths that are multiples of {divisor}, not "
+            f"{height}x{width}: change data.crop_size or model.generator"
+        )
+
+
 def moments(x: jax.Array, axes: tuple[int, ...]) -> tuple[jax.Array, jax.Array]:
     """Mean and biased variance over `axes`, kept as axes of length 1; two passes, no cancelling."""
     mean = x.mean(axes, keepdims=True)

@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from pix2pix_jax.models.layers import Conv, ConvTranspose, Identity
+from pix2pix_jax.models.layers import Conv, ConvTranspose, Identity, check_multiple
 
 PAD_MODES = {"reflect": "reflect", "replicate": "edge", "zero": "constant"}
 
@@ -29,18 +29,16 @@ class ResNet(nn.Module):
     conv: Callable[..., nn.Module] = Conv  # convolutions, with initialiser and dtype bound
     conv_transpose: Callable[..., nn.Module] = ConvTranspose
 
+    divisor = 4  # heights and widths are multiples of this
+
     @nn.compact
     def __call__(self, x: jax.Array, *, running: bool = False, dropout: bool = True) -> jax.Array:
         """Translates x [N, H, W, C] to [N, H, W, out_channels].
 
         `running` normalises with the running statistics, `dropout` keeps dropout on (it needs
-        the "dropout" rng). Height and width must be multiples of 4.
+        the "dropout" rng).
         """
-        if x.shape[1] % 4 or x.shape[2] % 4:
-            raise ValueError(
-                "the ResNet generator takes heights and widths that are multiples of 4, not "
-                f"{x.shape[1]}x{x.shape[2]}: change data.crop_size"
-            )
+        check_multiple(x, self.divisor, "the ResNet generator")
 
         def norm_relu(x, name):
             return nn.relu(self.norm(name=name)(x, running))

@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from pix2pix_jax.models.layers import Conv, ConvTranspose, Identity
+from pix2pix_jax.models.layers import Conv, ConvTranspose, Identity, check_multiple
 
 
 class UNet(nn.Module):
@@ -32,21 +32,20 @@ class UNet(nn.Module):
     conv: Callable[..., nn.Module] = Conv  # convolutions, with initialiser and dtype bound
     conv_transpose: Callable[..., nn.Module] = ConvTranspose
 
+    @property
+    def divisor(self) -> int:
+        """Heights and widths are multiples of this."""
+        return 2**self.num_downs
+
     @nn.compact
     def __call__(self, x: jax.Array, *, running: bool = False, dropout: bool = True) -> jax.Array:
         """Translates x [N, H, W, C] to [N, H, W, out_channels].
 
         `running` normalises with the running statistics, `dropout` keeps dropout on (it needs
-        the "dropout" rng). Height and width must be multiples of 2 ** num_downs.
+        the "dropout" rng).
         """
         n = self.num_downs
-        divisor = 2**n
-        if x.shape[1] % divisor or x.shape[2] % divisor:
-            raise ValueError(
-                f"the U-Net with {n} downsamplings takes heights and widths that are multiples "
-                f"of {divisor}, not {x.shape[1]}x{x.shape[2]}: change data.crop_size or "
-                "model.generator"
-            )
+        check_multiple(x, self.divisor, f"the U-Net with {n} downsamplings")
         width = [self.ngf * min(2 ** (k - 1), 8) for k in range(1, n + 1)]
 
         skips = []
