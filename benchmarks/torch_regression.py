@@ -12,12 +12,12 @@ class ConvDeconv(nn.Module):
         super().__init__()
         widths = [input_nc, ngf, 2 * ngf, 4 * ngf, 8 * ngf]
         for k in range(1, 5):
-            conv = nn.Conv2d(widths[k - 1], widths[k], 4, 2, 1, bias=False)
+            conv = nn.Conv2d(widths[k - 1], widths[k], 4, 2, 1)
             self.add_module(f"conv_{k}", conv)
             self.add_module(f"conv_norm_{k}", nn.BatchNorm2d(widths[k]))
         widths[0] = output_nc
         for k in range(1, 5):
-            deconv = nn.ConvTranspose2d(widths[5 - k], widths[4 - k], 4, 2, 1, bias=k == 4)
+            deconv = nn.ConvTranspose2d(widths[5 - k], widths[4 - k], 4, 2, 1)
             self.add_module(f"deconv_{k}", deconv)
             if k < 4:
                 self.add_module(f"deconv_norm_{k}", nn.BatchNorm2d(widths[4 - k]))
@@ -42,18 +42,18 @@ class FCN(nn.Module):
         for stage, count in enumerate(convs, start=1):
             width = ngf * min(2 ** (stage - 1), 8)
             for i in range(1, count + 1):
-                conv = nn.Conv2d(inner, width, 3, padding=1, bias=False)
+                conv = nn.Conv2d(inner, width, 3, padding=1)
                 self.add_module(f"conv_{stage}_{i}", conv)
                 self.add_module(f"norm_{stage}_{i}", nn.BatchNorm2d(width))
                 inner = width
-        self.fc_6 = nn.Conv2d(inner, 64 * ngf, 1, bias=False)
-        self.fc_7 = nn.Conv2d(64 * ngf, 64 * ngf, 1, bias=False)
-        self.score_32 = nn.Conv2d(64 * ngf, output_nc, 1, bias=False)
+        self.fc_6 = nn.Conv2d(inner, 64 * ngf, 1)
+        self.fc_7 = nn.Conv2d(64 * ngf, 64 * ngf, 1)
+        self.score_32 = nn.Conv2d(64 * ngf, output_nc, 1)
         up = lambda f: nn.ConvTranspose2d(output_nc, output_nc, 2 * f, f, f // 2, bias=False)
         for finer, width in ((16, 8 * ngf), (8, 4 * ngf)):
             if finer >= stride:
                 self.add_module(f"upscore_{finer}", up(2))
-                self.add_module(f"score_{finer}", nn.Conv2d(width, output_nc, 1, bias=False))
+                self.add_module(f"score_{finer}", nn.Conv2d(width, output_nc, 1))
         if split:
             self.last = [f"upscore_{i}" for i in range(1, stride.bit_length())]
         else:

@@ -22,7 +22,9 @@ def rgb_to_lab(rgb: jax.Array) -> jax.Array:
     rgb = jnp.asarray(rgb, jnp.float32)
     linear = jnp.where(rgb > 0.04045, ((rgb + 0.055) / 1.055) ** 2.4, rgb / 12.92)
     xyz = _product(linear, XYZ_FROM_RGB.T / WHITE)
-    f = jnp.where(xyz > EPSILON, jnp.cbrt(xyz), SLOPE * xyz + 16 / 116)
+    # The root is kept away from 0, where its gradient is infinite.
+    root = jnp.cbrt(jnp.maximum(xyz, EPSILON))
+    f = jnp.where(xyz > EPSILON, root, SLOPE * xyz + 16 / 116)
     x, y, z = f[..., 0], f[..., 1], f[..., 2]
     return jnp.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
 

@@ -78,17 +78,22 @@ def _strokes(key, height, width, share):
 
     y = jnp.arange(height, dtype=jnp.float32)[:, None]
     x = jnp.arange(width, dtype=jnp.float32)
-    times = jnp.inf
-    # Written out segment by segment, so that XLA makes one loop over the pixels of it.
-    segments = zip(begins.reshape(-1, 2), ends.reshape(-1, 2), radii.ravel(), strict=True)
-    for number, (begin, end, radius) in enumerate(segments):
-        dy, dx = end - begin
-        place = ((y - begin[0]) * dy + (x - begin[1]) * dx) / jnp.maximum(dy * dy + dx * dx, 1e-6)
-        place = jnp.clip(place, 0, 1)
-        distance = jnp.hypot(y - begin[0] - place * dy, x - begin[1] - place * dx)
-        # What the path never reaches is painted last, the nearest first.
-        late = SEGMENTS + distance - radius
-        times = jnp.minimum(times, jnp.where(distance <= radius, number + place, late))
+
+    def paint(times, stroke):
+        # Written out segment by segment, so that XLA makes one loop over the pixels of a stroke.
+        for number, begin, end, radius in zip(*stroke, strict=True):
+            dy, dx = end - begin
+            along = (y - begin[0]) * dy + (x - begin[1]) * dx
+            place = jnp.clip(along / jnp.maximum(dy * dy + dx * dx, 1e-6), 0, 1)
+            distance = jnp.hypot(y - begin[0] - place * dy, x - begin[1] - place * dx)
+            # What the path never reaches is painted last, the nearest first.
+            late = SEGMENTS + distance - radius
+            times = jnp.minimum(times, jnp.where(distance <= radius, number + place, late))
+        return times, None
+
+    numbers = jnp.arange(SEGMENTS, dtype=jnp.float32).reshape(shape)
+    unpainted = jnp.full((height, width), jnp.inf)
+    times, _ = jax.lax.scan(paint, unpainted, (numbers, begins, ends, radii))
     return (times <= _smallest(times, jnp.round(share * times.size))).astype(jnp.float32)
 
 

@@ -47,6 +47,8 @@ def test_metrics_equal_scikit_image_on_uint8(kind, shape):
             use_sample_covariance=False,
         )  # fmt: skip
         np.testing.assert_allclose(got["l1"][i], l1, atol=1e-6)
+        l2 = ((a / 127.5 - b / 127.5) ** 2).mean()
+        np.testing.assert_allclose(got["l2"][i], l2, rtol=1e-5)
         np.testing.assert_allclose(got["ssim"][i], ssim, atol=1e-5)
         np.testing.assert_allclose(
             got["psnr"][i], peak_signal_noise_ratio(b, a, data_range=255), rtol=1e-5
@@ -70,10 +72,10 @@ def test_psnr_and_ssim_equal_scikit_image_on_floats():
 def test_identical_and_opposite_images():
     white, black = jnp.ones((1, 16, 16, 3)), -jnp.ones((1, 16, 16, 3))
     same = {name: float(v[0]) for name, v in metrics.evaluate(white, white).items()}
-    assert same == pytest.approx({"l1": 0, "psnr": metrics.PSNR_CAP, "ssim": 1})
+    assert same == pytest.approx({"l1": 0, "l2": 0, "psnr": metrics.PSNR_CAP, "ssim": 1})
     opposite = {name: float(v[0]) for name, v in metrics.evaluate(white, black).items()}
     # SSIM of constants: only the luminance is left, (2 * 1 * 0 + c1) / (1 + 0 + c1).
-    assert opposite == pytest.approx({"l1": 2, "psnr": 0, "ssim": 1e-4 / 1.0001}, abs=1e-6)
+    assert opposite == pytest.approx({"l1": 2, "l2": 4, "psnr": 0, "ssim": 1e-4 / 1.0001}, abs=1e-6)
 
 
 def test_each_image_is_measured_alone():

@@ -158,7 +158,7 @@ def test_max_pool_and_its_gradient():
 def test_the_step_of_a_trained_size_is_finite():
     """FCN-8s's whole jitted gradient at batch 10, where XLA's fused poolings gave NaN on CPUs."""
     config = fcn.get_config("8s_synthetic")
-    state = regression.create_state(config, jax.random.key(0))
+    state = jax.jit(lambda key: regression.create_state(config, key))(jax.random.key(0))
     source, target = parity.images(2, 10, 64, 64, 3)
     state, _ = jax.jit(regression.make_train_step(config, 400))(
         state, {"input": source, "target": target}
@@ -191,7 +191,7 @@ def test_curves_and_table(regression_run, finished_run, tmp_path):
     named = lambda name: [row[name] for row in rows if name in row]
     assert named("train/l2") and named("val/l2")
     mean = evaluate(config, str(workdir))
-    assert named("val/l2")[-1] == pytest.approx(mean["l2"], rel=1e-5)
+    assert min(named("val/l2")) == pytest.approx(mean["l2"], rel=1e-5)  # of the best checkpoint
     text = compare.table([str(workdir), str(finished_run[1])])
     header, _, ours, pix2pix = [
         [cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()
@@ -199,9 +199,9 @@ def test_curves_and_table(regression_run, finished_run, tmp_path):
     row = dict(zip(header, ours, strict=True))
     assert row["run"] == "small" and row["steps"] == "8" and row["loss"] == "L2"
     assert float(row["training"]) == pytest.approx(named("train/l2")[-1], abs=1e-4)
-    assert float(row["validation"]) == pytest.approx(mean["l2"], abs=1e-4)
-    assert float(row["SSIM"]) == pytest.approx(mean["ssim"], abs=1e-3)
-    assert float(row["PSNR"]) == pytest.approx(mean["psnr"], abs=1e-2)
+    assert float(row["validation"]) == pytest.approx(named("val/l2")[-1], abs=1e-4)
+    assert float(row["SSIM"]) == pytest.approx(named("val/ssim")[-1], abs=1e-3)
+    assert float(row["PSNR"]) == pytest.approx(named("val/psnr")[-1], abs=1e-2)
     net = theirs.ConvDeconv(ngf=4)
     assert row["parameters"] == f"{sum(p.numel() for p in net.parameters()):,}"
     other = dict(zip(header, pix2pix, strict=True))
