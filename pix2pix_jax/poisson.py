@@ -1,0 +1,307 @@
+r"""Poisson blending: a part of one image put into another, seamlessly (Perez et al. 2003).
+
+    python -m pix2pix_jax.poisson --foreground=bear.png --background=water.jpg \
+        --mask=mask.png --offset=120,40 --output=blended.png
+
+In the mask the result has the gradients of the foreground, at its edge the background's colours.
+Two solvers of the same equations: `direct` (conjugate gradient with multigrid) and `gradient`,
+which minimises the squared error of the Laplacian with Adam, as the classical exercise does.
+"""
+
+import argparse
+import functools
+import os
+import pathlib
+import re
+import sys
+import time
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from PIL import Image, ImageDraw
+
+from pix2pix_jax import multigrid, visualize
+from pix2pix_jax.data.images import read_image
+
+SOLVERS = ("direct", "gradient")
+TOLERANCE = 1e-4  # of the residual, relative to that of the foreground pasted as it is
+MAX_ITERATIONS = 200
+ADAM_ITERATIONS = 5000
+ADAM_RATE = 1e-2  # of intensities in [0, 1]; a tenth of it in the last third
+START = 0.1  # weight of the foreground in what Adam starts from
+PADDED_TO = 64  # sizes are rounded up to multiples, so that few are compiled
+NEIGHBOURS = ((0, 1), (0, -1), (1, 0), (-1, 0))
+
+
+class Blend(NamedTuple):
+    """A blended image and how well it solves the equations."""
+
+    image: np.ndarray  # uint8 [H, W, C], the background's size
+    residual: float  # norm before rounding, relative to that of the pasted foreground
+    iterations: int
+
+
+def blend(
+    foreground: np.ndarray,
+    background: np.ndarray,
+    mask: np.ndarray,
+    offset: tuple[int, int] = (0, 0),
+    solver: str = "direct",
+    mixed: bool = False,
+    tolerance: float = TOLERANCE,
+) -> Blend:
+    """Blends the masked part of the foreground into the background.
+
+    Neighbours beyond the background do not count (equation 7), so a mask may touch its border;
+    what the offset moves out of the background is left away.
+
+    Args:
+        foreground: uint8 [h, w, C].
+        background: uint8 [H, W, C].
+        mask: [h, w], bool or uint8; True or more than 127 is taken from the foreground.
+        offset: (x, y) in the background of the foreground's upper left pixel.
+        solver: direct or gradient.
+        mixed: take the larger of both images' gradients (equation 12), pixel by pixel: for
+            foregrounds with holes or on a flat ground.
+        tolerance: of `direct`, see TOLERANCE.
+
+    Raises:
+        ValueError: sizes do not fit, the mask is empty or lies beyond the background, or nothing
+            of the background would be left.
+    """
+    if solver not in SOLVERS:
+        raise ValueError(f"the solver is {solver!r}; choose one of {', '.join(SOLVERS)}")
+    foreground, inside = _placed(foreground, background, mask, offset)
+    rows, columns = _box(inside)
+    problem = _Problem(
+        foreground[rows, columns],
+        background[rows, columns],
+        inside[rows, columns],
+        _all_neighbours(inside.shape)[rows, columns],
+    )
+    height, width = problem.inside.shape
+    padded = jax.tree.map(_padded, problem)
+    if solver == "direct":
+        part, residual, iterations = _solve_directly(padded, mixed, tolerance)
+    else:
+        part, residual, iterations = _solve_by_gradient(padded, mixed)
+    levels = np.asarray(jnp.clip(jnp.round(part), 0, 255).astype(jnp.uint8))[:height, :width]
+    image = background.copy()
+    image[rows, columns] = np.where(problem.inside[..., None], levels, image[rows, columns])
+    return Blend(image, float(residual), int(iterations))
+
+
+def polygon_mask(points: list[tuple[float, float]], height: int, width: int) -> np.ndarray:
+    """The inside and the edge of the polygon with corners (x, y), bool [height, width].
+
+    Raises:
+        ValueError: fewer than three corners.
+    """
+    if len(points) < 3:
+        raise ValueError(f"a polygon has at least 3 corners, not {len(points)}")
+    image = Image.new("L", (width, height))
+    ImageDraw.Draw(image).polygon([tuple(point) for point in points], fill=255, outline=255)
+    return np.asarray(image) > 127
+
+
+def read_points(path: str | os.PathLike[str]) -> list[tuple[float, float]]:
+    """The corners of a polygon from a text file: x and y of one corner on each line.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: a line that is not two numbers.
+    """
+    if not pathlib.Path(path).is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    points = []
+    for number, line in enumerate(pathlib.Path(path).read_text().splitlines(), start=1):
+        line = line.partition("#")[0].strip()
+        if line:
+            try:
+                x, y = map(float, re.split(r"[\s,;]+", line))
+            except ValueError as error:
+                raise ValueError(
+                    f"line {number} of {path} is {line!r}: write x,y of one corner on each line"
+                ) from error
+            points.append((x, y))
+    return points
+
+
+class _Problem(NamedTuple):
+    """The box of the background around the mask, with a rim of fixed pixels where there are any."""
+
+    foreground: np.ndarray  # [h, w, C]
+    background: np.ndarray
+    inside: np.ndarray  # bool [h, w]: the unknown pixels
+    neighbours: np.ndarray  # bool [h, w, 4]: which neighbours the background has
+
+
+def _placed(foreground, background, mask, offset):
+    """Foreground and mask as images of the background's size."""
+    if foreground.shape[:2] != mask.shape[:2]:
+        sizes = [f"{x.shape[1]}x{x.shape[0]}" for x in (mask, foreground)]
+        raise ValueError(f"the mask is {sizes[0]}, and the foreground {sizes[1]}: they must agree")
+    mask = mask if mask.dtype == bool else mask > 127
+    if not mask.any():
+        raise ValueError("the mask is empty: it has no pixel over 127")
+    (x, y), (height, width) = offset, background.shape[:2]
+    # Outside the foreground its edge goes on, so gradients there are zero.
+    rows = np.clip(np.arange(height) - y, 0, mask.shape[0] - 1)
+    columns = np.clip(np.arange(width) - x, 0, mask.shape[1] - 1)
+    known = (rows + y == np.arange(height))[:, None] & (columns + x == np.arange(width))
+    inside = mask[rows[:, None], columns] & known
+    if not inside.any():
+        raise ValueError(
+            f"the offset {x},{y} moves the whole mask out of the background, which is "
+            f"{width}x{height}"
+        )
+    if inside.all():
+        raise ValueError(
+            "the mask covers the whole background, whose colours it would take at its edge: "
+            "leave some of it"
+        )
+    return foreground[rows[:, None], columns], inside
+
+
+def _box(inside):
+    """Rows and columns that have the mask and one pixel around it."""
+    found = []
+    for axis in (1, 0):
+        where = np.flatnonzero(inside.any(axis))
+        found.append(slice(max(where[0] - 1, 0), where[-1] + 2))
+    return found
+
+
+def _all_neighbours(shape):
+    """bool [H, W, 4]: whether a pixel has a neighbour in each direction of NEIGHBOURS."""
+    y, x = np.indices(shape)
+    places = [(y + dy, x + dx) for dy, dx in NEIGHBOURS]
+    return np.stack(
+        [(y >= 0) & (y < shape[0]) & (x >= 0) & (x < shape[1]) for y, x in places], axis=-1
+    )
+
+
+def _padded(x):
+    pads = [(0, -size % PADDED_TO) for size in x.shape[:2]] + [(0, 0)] * (x.ndim - 2)
+    return np.pad(x, pads)
+
+
+def _neighbour(x, direction):
+    """Every pixel's neighbour in a direction; what lies beyond the array comes from its far end."""
+    return jnp.roll(x, [-d for d in direction], axis=(0, 1))
+
+
+def _laplacian(f, neighbours):
+    """Sum of differences to all neighbours, [H, W, C]."""
+    return sum(
+        neighbours[..., i : i + 1] * (f - _neighbour(f, direction))
+        for i, direction in enumerate(NEIGHBOURS)
+    )
+
+
+def _equations(problem, mixed):
+    """In float32: foreground, background, inside, neighbours, and the Laplacian that is wanted."""
+    foreground, background, inside, neighbours = (
+        jnp.asarray(x, jnp.float32) for x in problem._replace(inside=problem.inside[..., None])
+    )
+    wanted = 0
+    for i, direction in enumerate(NEIGHBOURS):
+        step = foreground - _neighbour(foreground, direction)
+        if mixed:
+            other = background - _neighbour(background, direction)
+            step = jnp.where(jnp.abs(other) > jnp.abs(step), other, step)
+        wanted += neighbours[..., i : i + 1] * step
+    return foreground, background, inside, neighbours, wanted
+
+
+@functools.partial(jax.jit, static_argnums=(1, 2))
+def _solve_directly(problem, mixed, tolerance):
+    """Solves for what is added to the pasted foreground: that is smooth, so float32 is enough."""
+    foreground, background, inside, neighbours, wanted = _equations(problem, mixed)
+    pasted = inside * foreground + (1 - inside) * background
+    b = inside * (wanted - _laplacian(pasted, neighbours))
+    count = neighbours.sum(-1)
+    added, residual, iterations = multigrid.solve(
+        inside[..., 0], count, jnp.moveaxis(b, -1, 0), tolerance, MAX_ITERATIONS
+    )
+    return pasted + jnp.moveaxis(added, 0, -1), residual.max(), iterations.max()
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _solve_by_gradient(problem, mixed):
+    """Adam on the mean squared error of the Laplacian inside, over the pixels inside."""
+    foreground, background, inside, neighbours, wanted = _equations(problem, mixed)
+    pasted = inside * foreground + (1 - inside) * background
+    first = wanted - _laplacian(pasted, neighbours)
+    count = inside.sum() * foreground.shape[-1]
+
+    def loss(f):
+        error = inside * (_laplacian(f, neighbours) - wanted / 255)
+        return jnp.square(error).sum() / count
+
+    rate = optax.piecewise_constant_schedule(ADAM_RATE, {ADAM_ITERATIONS * 2 // 3: 0.1})
+    adam = optax.adam(rate)
+
+    def step(_, carry):
+        f, state = carry
+        updates, state = adam.update(inside * jax.grad(loss)(f), state)
+        return f + updates, state
+
+    start = background + inside * START * (foreground - background)
+    f, _ = jax.lax.fori_loop(0, ADAM_ITERATIONS, step, (start / 255, adam.init(start)))
+    norm = lambda x: jnp.sqrt(jnp.square(inside * x).sum((0, 1)))
+    last = wanted - _laplacian(f * 255, neighbours)
+    residual = norm(last) / jnp.maximum(norm(first), 1e-6)
+    return f * 255, residual.max(), ADAM_ITERATIONS
+
+
+def _offset(text):
+    x, y = map(int, text.split(","))
+    return x, y
+
+
+def main() -> None:
+    """Blends the images that the command line names."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--foreground", required=True, help="image to take from")
+    parser.add_argument("--background", required=True, help="image to put it into")
+    area = parser.add_mutually_exclusive_group(required=True)
+    area.add_argument("--mask", help="image of the foreground's size, white where it is taken")
+    area.add_argument("--polygon", help="text file: x,y of one corner on each line")
+    parser.add_argument(
+        "--offset", type=_offset, default=(0, 0), metavar="X,Y",
+        help="place in the background of the foreground's upper left pixel",
+    )  # fmt: skip
+    parser.add_argument("--output", required=True, help="PNG file to write")
+    parser.add_argument("--solver", choices=SOLVERS, default="direct")
+    parser.add_argument("--mixed", action="store_true", help="keep the stronger gradients of both")
+    options = parser.parse_args()
+    try:
+        foreground, background = (
+            read_image(path, 3) for path in (options.foreground, options.background)
+        )
+        if options.mask:
+            mask = read_image(options.mask, 1)[..., 0]
+        else:
+            mask = polygon_mask(read_points(options.polygon), *foreground.shape[:2])
+        began = time.perf_counter()
+        result = blend(foreground, background, mask, options.offset, options.solver, options.mixed)
+        seconds = time.perf_counter() - began
+        output = pathlib.Path(options.output).with_suffix(".png")
+        output.parent.mkdir(parents=True, exist_ok=True)
+        visualize.save_png(output, result.image)
+    except (OSError, ValueError) as error:
+        sys.exit(f"error: {error}")
+    print(
+        f"{output}: {options.solver}, {result.iterations} iterations, relative residual "
+        f"{result.residual:.1e}, {seconds:.1f} s with compilation"
+    )
+
+
+if __name__ == "__main__":
+    main()
