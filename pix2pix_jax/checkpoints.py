@@ -108,7 +108,7 @@ class Checkpoints:
     @property
     def latest(self) -> int | None:
         """Step of the newest checkpoint on disk."""
-        return max(_saved_steps(self.folder), default=None)
+        return newest_step(self.folder.parent)
 
     @property
     def best(self) -> int | None:
@@ -159,6 +159,11 @@ def restore_variables(workdir: Path, step: int, target: dict[str, Any]) -> dict[
     )
     with ocp.CheckpointManager(folder) as manager:
         return manager.restore(step, args=args)["networks"]
+
+
+def newest_step(workdir: Path) -> int | None:
+    """Step of the newest checkpoint of a run; None when it has none."""
+    return max(_saved_steps(pathlib.Path(workdir) / "checkpoints"), default=None)
 
 
 def _saved_steps(folder: pathlib.Path) -> list[int]:

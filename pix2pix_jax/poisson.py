@@ -15,7 +15,7 @@ import pathlib
 import re
 import sys
 import time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -108,23 +108,30 @@ def polygon_mask(points: list[tuple[float, float]], height: int, width: int) -> 
 
 
 def read_points(path: str | os.PathLike[str]) -> list[tuple[float, float]]:
-    """The corners of a polygon from a text file: x and y of one corner on each line.
+    """The corners of a polygon from a text file, see `parse_points`.
 
     Raises:
-        FileNotFoundError: no such file.
+        OSError: no such file.
         ValueError: a line that is not two numbers.
     """
-    if not pathlib.Path(path).is_file():
-        raise FileNotFoundError(f"{path}: no such file")
+    return parse_points(pathlib.Path(path).read_text(), path)
+
+
+def parse_points(text: str, name: Any) -> list[tuple[float, float]]:
+    """The corners of a polygon: x and y of one corner on each line, # before a comment.
+
+    Raises:
+        ValueError: a line that is not two numbers; the message calls the text `name`.
+    """
     points = []
-    for number, line in enumerate(pathlib.Path(path).read_text().splitlines(), start=1):
+    for number, line in enumerate(text.splitlines(), start=1):
         line = line.partition("#")[0].strip()
         if line:
             try:
                 x, y = map(float, re.split(r"[\s,;]+", line))
             except ValueError as error:
                 raise ValueError(
-                    f"line {number} of {path} is {line!r}: write x,y of one corner on each line"
+                    f"line {number} of {name} is {line!r}: write x,y of one corner on each line"
                 ) from error
             points.append((x, y))
     return points

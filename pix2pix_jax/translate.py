@@ -11,6 +11,34 @@ from pix2pix_jax.data.images import find_images, read_image
 from pix2pix_jax.data.preprocess import resize
 from pix2pix_jax.evaluate import make_translator
 from pix2pix_jax.methods import METHODS
+from pix2pix_jax.methods.translation import Translation
+
+
+class ImageTranslator:
+    """One direction of a trained model, for images of any size."""
+
+    def __init__(self, config: Any, translation: Translation, variables: Any):
+        """`variables` are those of the direction's generator."""
+        self.config, self.translation, self._variables = config, translation, variables
+        self._run = make_translator(config, translation.out_channels)
+
+    def __call__(self, image: np.ndarray, index: int = 0, sample: int = 0) -> np.ndarray:
+        """Image uint8 [H, W, C], of inpainting as `with_hole` gives it -> uint8 [H, W, O].
+
+        The noise depends on config.seed, `index` and `sample`.
+        """
+        fitted, restore = fit(image, self.config, self.translation.out_channels)
+        return restore(self._run(self._variables, fitted[None], np.array([index]), sample)[0])
+
+
+def load(config: Any, workdir: str) -> tuple[list[ImageTranslator], str]:
+    """A translator for each direction, and a line saying where the weights are from.
+
+    Raises as `weights.load_generators` does.
+    """
+    variables, origin = weights.load_generators(config, workdir)
+    directions = METHODS[config.method].translations(config)
+    return [ImageTranslator(config, d, variables[d.generator]) for d in directions], origin
 
 
 def translate(
@@ -43,14 +71,13 @@ def translate(
     masks = _masks(config, paths, root, mask)
     folder = pathlib.Path(output)
     folder.mkdir(parents=True, exist_ok=True)
-    variables, origin = weights.load_generators(config, workdir)
-    directions = METHODS[config.method].translations(config)
-    translators = [make_translator(config, direction.out_channels) for direction in directions]
+    translators, origin = load(config, workdir)
 
     failed = []
     for index, path in enumerate(paths):
         name = path.relative_to(root).with_suffix(".png")
-        for direction, translator in zip(directions, translators, strict=True):
+        for translator in translators:
+            direction = translator.translation
             try:
                 image = read_image(path, direction.in_channels)
                 if masks:
@@ -59,15 +86,13 @@ def translate(
                 print(f"skipped {path}: {error}", flush=True)
                 failed.append(str(path))
                 break
-            fitted, restore = fit(image, config, direction.out_channels)
             for sample in range(config.eval.noise_samples):
-                generator = variables[direction.generator]
-                result = translator(generator, fitted[None], np.array([index]), sample)[0]
-                suffix = f"_{direction.name}" if len(directions) > 1 else ""
+                result = translator(image, index, sample)
+                suffix = f"_{direction.name}" if len(translators) > 1 else ""
                 suffix += f"_{sample + 1}" if config.eval.noise_samples > 1 else ""
                 target = (folder / name).with_stem(name.stem + suffix)
                 target.parent.mkdir(parents=True, exist_ok=True)
-                visualize.save_png(target, restore(result))
+                visualize.save_png(target, result)
     done = len(paths) - len(failed)
     print(f"{done} of {len(paths)} images translated with {origin} into {folder}", flush=True)
     return failed

@@ -84,10 +84,10 @@ def _from_run(config, workdir, target):
 
 def _beside(path, name):
     """The baseline's file of network `name` beside `path`: latest_net_G.pth, latest_net_D.pth."""
+    if name == "G":  # the one that was named, be it a CycleGAN's G_A
+        return path
     if match := re.fullmatch(r"(.*_net_)(G|D)(_[AB])?(.*)\.pth", path.name):
         return path.with_name(f"{match[1]}{name}{match[4]}.pth")
-    if name == "G":
-        return path
     raise FileNotFoundError(
         f"{path.name} does not say which network it is, so there is none for {name}: name files "
         "as PyTorch does, latest_net_G.pth (or G_A, G_B) and latest_net_D.pth"

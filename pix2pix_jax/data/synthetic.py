@@ -1,8 +1,7 @@
 """Synthetic facades: procedural label maps and the photographs that go with them.
 
-The offline data set of the quick start. Domain A is the photograph, domain B the label map, in
-colours of the CMP facade labels, as in the published facades set. A facade is a pure function
-of (seed, split, number).
+The offline data set of the quick start. Domain A is the photograph, domain B the label map, in the
+colours of the published facades set. A facade is a pure function of (seed, split, number).
 """
 
 import zlib
@@ -11,21 +10,10 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw
 
+from pix2pix_jax.data.palettes import FACADES
 from pix2pix_jax.data.sources import Record
 
-PALETTE = {
-    "sky": (0, 0, 170),
-    "wall": (0, 0, 255),
-    "window": (0, 85, 255),
-    "door": (0, 170, 255),
-    "cornice": (0, 255, 255),
-    "sill": (85, 255, 170),
-    "balcony": (170, 255, 85),
-    "shutter": (255, 255, 0),
-    "molding": (255, 85, 0),
-    "pillar": (255, 0, 0),
-    "shop": (170, 0, 0),
-}
+PALETTE = {"sky": FACADES["background"], **FACADES}
 SCALE = 4  # the photograph is painted at this multiple of its size, then averaged
 
 

@@ -1,0 +1,218 @@
+"""The demo, asked through its HTTP client as a browser would."""
+
+import pathlib
+import shutil
+
+import cv2
+import jax
+import numpy as np
+import pytest
+import torch
+from gradio_client import Client, exceptions, handle_file
+from PIL import Image
+
+import demo
+from benchmarks import torch_baseline, torch_regression
+from pix2pix_jax import checkpoints, library
+from pix2pix_jax.methods import METHODS
+from tests.conftest import small_config
+from tests.parity import nchw, nhwc
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory, finished_run):
+    """Folder with a run, PyTorch's ResNet and PEN-Net, and files that are no models."""
+    folder = tmp_path_factory.mktemp("models")
+    shutil.copytree(finished_run[1], folder / "run")
+    nets = {
+        "resnet": torch_baseline.ResnetGenerator(ngf=4, num_blocks=2),
+        "pennet": torch_regression.InpaintingUnet(8),
+    }
+    for name, net in nets.items():
+        torch_baseline.init_weights(net, 0)
+        torch.save(net.state_dict(), folder / f"{name}.pth")
+    torch.save(torch_baseline.NLayerDiscriminator(6).state_dict(), folder / "latest_net_D.pth")
+    (folder / "damaged.pth").write_bytes(b"PK\x03\x04 no archive")
+    return folder, nets
+
+
+@pytest.fixture(scope="module")
+def client(models):
+    page = demo.serve([str(models[0])], "127.0.0.1", None, upload_mb=1, block=False)
+    assert page.local_url.startswith("http://127.0.0.1:")
+    yield Client(page.local_url, verbose=False)
+    page.close()
+
+
+@pytest.fixture
+def picture(tmp_path):
+    """Writes an array as a PNG that the client can send."""
+
+    def write(array):
+        path = tmp_path / f"{len(list(tmp_path.iterdir()))}.png"
+        Image.fromarray(array).save(path)
+        return handle_file(path)
+
+    return write
+
+
+def drawing(background, *layers):
+    return {"background": background, "layers": list(layers), "composite": None}
+
+
+def read(answer):
+    return np.asarray(Image.open(answer).convert("RGB"))
+
+
+def noise(height, width):
+    return np.random.default_rng(height).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def test_a_pytorch_generator_gives_its_own_images(client, models, picture):
+    folder, nets = models
+    image = noise(256, 256)
+    answer = client.predict(
+        f"{folder}/resnet.pth", drawing(picture(image)), 3, api_name="/translate"
+    )
+    assert len(answer) == 1  # the network has no noise
+    with torch.no_grad():
+        expected = nhwc(nets["resnet"](nchw((image[None] / 127.5 - 1).astype(np.float32))))[0]
+    difference = np.abs(read(answer[0]["image"]) - np.round((expected + 1) * 127.5))
+    assert difference.max() <= 1
+
+
+def test_samples_of_a_run_differ_and_strokes_count(client, models, picture):
+    image, stroke = noise(32, 32), np.zeros((32, 32, 4), np.uint8)
+    stroke[4:20, 4:20] = 255, 255, 255, 255
+    stroke[0, 0] = 9, 9, 9, 100  # the soft edge of a brush
+    name = f"{models[0]}/run"
+    ask = lambda *drawn: [
+        read(row["image"])
+        for row in client.predict(name, drawing(*drawn), 2, api_name="/translate")
+    ]
+    plain, drawn = ask(picture(image)), ask(picture(image), picture(stroke))
+    assert len(plain) == 2 and plain[0].shape == (32, 32, 3)
+    assert (plain[0] != drawn[0]).any()
+    painted = image.copy()
+    painted[4:20, 4:20] = 255
+    np.testing.assert_array_equal(ask(picture(painted))[0], drawn[0])
+
+
+def test_filling_changes_the_strokes_alone(client, models, picture):
+    folder, nets = models
+    image, stroke = noise(60, 70), np.zeros((60, 70, 4), np.uint8)
+    stroke[10:30, 20:50] = 255
+    answer = client.predict(
+        f"{folder}/pennet.pth", drawing(picture(image), picture(stroke)), api_name="/inpaint"
+    )
+    hole = (stroke[..., 3:] > 0).astype(np.float32)
+    padded = np.pad(image, [(0, 4), (0, 58), (0, 0)], mode="symmetric") / 127.5 - 1
+    holes = np.pad(hole, [(0, 4), (0, 58), (0, 0)], mode="symmetric")
+    known = np.concatenate([padded * (1 - holes) + holes, holes], axis=-1)[None]
+    with torch.no_grad():
+        expected = nhwc(nets["pennet"](nchw(known.astype(np.float32))))[0, :60, :70]
+    expected = np.where(hole > 0, np.round((expected + 1) * 127.5), image)
+    filled = read(answer)
+    np.testing.assert_array_equal(filled[hole[..., 0] == 0], image[hole[..., 0] == 0])
+    assert np.abs(filled - expected).max() <= 1
+
+
+def test_blending_keeps_the_background_and_takes_the_gradients(client, picture):
+    rows, columns = np.mgrid[:60, :80]
+    texture = (20 * np.sin(rows / 3) * np.cos(columns / 4))[..., None]
+    foreground = np.round(170 + texture + [0, 10, -30]).astype(np.uint8)
+    background = np.full((70, 90, 3), (60, 90, 120), np.uint8)
+    corners = "20,15\n60,15\n60,45\n20,45"
+    answer = read(
+        client.predict(
+            picture(foreground), picture(background), corners, 10, 5, "direct", False,
+            api_name="/blend",
+        )
+    )  # fmt: skip
+    points = np.array([[30, 20], [70, 20], [70, 50], [30, 50]])  # moved by 10, 5
+    inside = cv2.fillPoly(np.zeros((70, 90), np.uint8), [points], 1) > 0
+    np.testing.assert_array_equal(answer[~inside], background[~inside])
+    # Away from the edge the Laplacian is the foreground's, to the rounding of five pixels.
+    laplacian = lambda image: cv2.Laplacian(image.astype(np.float32), cv2.CV_32F)
+    core = cv2.erode(inside.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    moved = np.zeros_like(background)
+    moved[5:65, 10:90] = foreground
+    assert np.abs(laplacian(answer) - laplacian(moved))[core].max() <= 4
+    assert abs(float(answer[inside].mean()) - 90) < 8  # in the background's colours
+
+
+def test_what_cannot_be_done_is_said(client, models, picture, tmp_path, monkeypatch):
+    folder, _ = models
+
+    def refusal(*arguments, api_name):
+        with pytest.raises(exceptions.AppError) as error:
+            client.predict(*arguments, api_name=api_name)
+        return str(error.value)
+
+    image = picture(noise(32, 32))
+    damaged = tmp_path / "damaged.png"
+    damaged.write_bytes(pathlib.Path(image["path"]).read_bytes()[:500])
+    square = "1,1\n20,1\n20,20"
+    blend = lambda fg, corners: refusal(
+        fg, image, corners, 0, 0, "direct", False, api_name="/blend"
+    )
+    assert "the foreground cannot be read" in blend(handle_file(damaged), square)
+    assert "choose the foreground" in blend(None, square)
+    assert "at least 3 corners" in blend(image, "1,1\n20,1")
+    assert "write x,y" in blend(image, "1,1\nhere\n20,20")
+    monkeypatch.setattr(demo, "MAX_PIXELS", 1000)
+    assert "the foreground is 32x32: scale it down" in blend(image, square)
+    name = f"{folder}/resnet.pth"
+    assert "no model ../secret" in refusal("../secret", drawing(image), 1, api_name="/translate")
+    assert "upload an image, or draw" in refusal(name, drawing(None), 1, api_name="/translate")
+    pennet = f"{folder}/pennet.pth"
+    assert "brush over" in refusal(pennet, drawing(image), api_name="/inpaint")
+
+
+def test_large_files_are_not_taken(client, picture):
+    with pytest.raises(Exception, match="(?i)size|large|413"):
+        client.predict(picture(noise(700, 700)), None, "", 0, 0, "direct", False, api_name="/blend")
+
+
+def test_images_of_too_many_pixels_are_never_decoded(client, models, tmp_path):
+    """A small file of a huge image: Pillow is told to refuse it."""
+    path = tmp_path / "huge.png"
+    Image.new("1", (8000, 8000)).save(path)
+    with pytest.raises(exceptions.AppError, match="exceeds limit"):
+        client.predict(
+            f"{models[0]}/resnet.pth", drawing(handle_file(path)), 1, api_name="/translate"
+        )
+
+
+def test_models_are_found_and_others_left_out(models):
+    found = {pathlib.Path(name).name: model for name, model in library.find(str(models[0])).items()}
+    assert set(found) == {"run", "resnet.pth", "pennet.pth"}
+    assert found["run"].palette() == "facades" and found["resnet.pth"].palette() is None
+    assert found["pennet.pth"].config.method == "inpainting"
+
+
+def test_without_models_one_line_says_how_to_get_one(tmp_path):
+    page = demo.Page([str(tmp_path)])
+    assert "configs/quickstart.py" in page.hint(page.models(False), False)
+    assert "configs/inpaint.py:synthetic" in page.hint(page.models(True), True)
+
+
+def test_directions_of_cyclegan_are_two_models(tmp_path):
+    config = small_config(method="cyclegan", **{"data.synthetic_kind": "night"})
+    with checkpoints.Checkpoints(tmp_path, best_metric="l1") as saver:
+        create = jax.jit(lambda key: METHODS["cyclegan"].create_state(config, key))
+        saver.save(create(jax.random.key(0)))
+        saver.wait()
+    checkpoints.write_config(tmp_path, config)
+    found = library.find(str(tmp_path))
+    assert list(found) == [f"{tmp_path} A2B", f"{tmp_path} B2A"]
+    images = [model.load()(noise(32, 32)) for model in found.values()]
+    assert (images[0] != images[1]).any()
+
+
+def test_labels_are_drawn_in_the_data_sets_colours():
+    labels = demo.example(64, "labels")
+    colors = set(map(tuple, labels.reshape(-1, 3).tolist()))
+    assert len(colors) > 3 and colors <= set(demo.palettes.FACADES.values())
+    assert "rgb(174, 0, 0)" in demo.legend("facades") and "shop" in demo.legend("facades")
+    assert demo.brush("edges").colors == ["#ffffff", "#000000"]
