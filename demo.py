@@ -7,6 +7,7 @@ python demo.py --models=runs,weights --port=7861   folders with runs, or PyTorch
 
 import argparse
 import functools
+import sys
 
 import gradio as gr
 import numpy as np
@@ -23,9 +24,11 @@ MAX_PIXELS = 2**25  # of an upload; more are refused unread
 MAX_SAMPLES = 6
 EXAMPLE_SIZE = 256
 OUTLINE, CORNER = (230, 40, 40), (40, 90, 230)
-# A part of an example facade that its corners cut out, and its place in another.
-EXAMPLE_CORNERS = "64,96\n192,96\n192,208\n64,208"
+# A column of windows of one example facade, and how far it moves on the wall of another.
+EXAMPLE_SEEDS, EXAMPLE_MOVE = (3, 5), (4, 0)
+EXAMPLE_CORNERS = "104,50\n140,50\n140,186\n104,186"
 NO_MODEL = "No trained model in {}: `python launch.py --config={}` trains one; then press Refresh."
+SOURCES, BUTTONS = ["upload", "clipboard"], ["download", "fullscreen"]
 THEME = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"])
 
 
@@ -111,12 +114,13 @@ def legend(palette: str | None) -> str:
     return f'<div style="line-height:1.8">{" ".join(items)}</div>'
 
 
-def brush(palette: str | None) -> gr.Brush:
-    """A brush with the colours of a palette; any colour where there is none."""
+def brush(palette: str | None, size: int) -> gr.Brush:
+    """A brush for images of `size` with the colours of a palette, or any where there is none."""
+    radius = max(1, size // 24)
     if palette is None:
-        return gr.Brush()
+        return gr.Brush(radius)
     colors = ["#{:02x}{:02x}{:02x}".format(*c) for c in palettes.PALETTES[palette].values()]
-    return gr.Brush(colors=colors, default_color=colors[-1], color_mode="fixed")
+    return gr.Brush(radius, colors=colors, default_color=colors[-1], color_mode="fixed")
 
 
 def example(size: int, kind: str, seed: int = 0) -> np.ndarray:
@@ -124,6 +128,13 @@ def example(size: int, kind: str, seed: int = 0) -> np.ndarray:
     domain = "night" if kind == "night" else "labels"
     record = SyntheticFacades("demo", 1, max(32, size), seed, domain)[0]
     return record["A" if kind == "photo" else "B"]
+
+
+def kind_of(model: library.Model | None) -> tuple[str | None, int]:
+    """The palette of the images that a model takes, and their longer side."""
+    if model is None:
+        return None, EXAMPLE_SIZE
+    return model.palette(), max(model.config.data.crop_size)
 
 
 class Page:
@@ -221,7 +232,7 @@ class Page:
             with gr.Column():
                 editor = gr.ImageEditor(
                     label="Upload or draw",
-                    sources=["upload", "clipboard"],
+                    sources=SOURCES,
                     transforms=[],
                     layers=False,
                     canvas_size=(EXAMPLE_SIZE, EXAMPLE_SIZE),
@@ -234,18 +245,18 @@ class Page:
                 samples = gr.Slider(1, MAX_SAMPLES, 3, step=1, label="Noise samples")
             with gr.Column():
                 button = gr.Button("Translate", variant="primary")
-                gallery = gr.Gallery(label="Translations", format="png", columns=2, height=560)
+                gallery = gr.Gallery(
+                    label="Translations", format="png", columns=3, height="auto", buttons=BUTTONS
+                )
 
         def chosen(name):
-            model = self.models(inpainting=False).get(name)
-            palette = model.palette() if model else None
-            return gr.update(brush=brush(palette)), legend(palette)
+            palette, size = kind_of(self.models(inpainting=False).get(name))
+            return gr.update(brush=brush(palette, size)), legend(palette)
 
         def picture(name, drawn):
             """A facade, or a blank sheet, of the size and kind that the model was trained on."""
             model = self.models(inpainting=False).get(name)
-            palette = model.palette() if model else None
-            size = max(model.config.data.crop_size) if model else EXAMPLE_SIZE
+            palette, size = kind_of(model)
             if not drawn:
                 ground = next(iter(palettes.PALETTES[palette or "edges"].values()))
                 return np.full((size, size, 3), ground, np.uint8)
@@ -266,7 +277,7 @@ class Page:
             with gr.Column():
                 editor = gr.ImageEditor(
                     label="Upload, then brush over what is to be filled",
-                    sources=["upload", "clipboard"],
+                    sources=SOURCES,
                     transforms=[],
                     layers=False,
                     brush=gr.Brush(colors=["#ffffff"], color_mode="fixed"),
@@ -277,11 +288,10 @@ class Page:
                 draw_example = gr.Button("Example")
             with gr.Column():
                 button = gr.Button("Fill", variant="primary")
-                result = gr.Image(label="Filled", format="png", height=480)
+                result = gr.Image(label="Filled", format="png", height=480, buttons=BUTTONS)
 
         def picture(name):
-            model = self.models(inpainting=True).get(name)
-            size = max(model.config.data.crop_size) if model else EXAMPLE_SIZE
+            _, size = kind_of(self.models(inpainting=True).get(name))
             return example(size, "photo", int(np.random.default_rng().integers(2**31)))
 
         draw_example.click(picture, dropdown, editor, api_visibility="private")
@@ -289,14 +299,14 @@ class Page:
 
     def _blend_tab(self):
         with gr.Row():
-            foreground = gr.Image(label="Foreground", type="filepath", image_mode=None, height=240)
-            background = gr.Image(label="Background", type="filepath", image_mode=None, height=240)
+            upload = {"type": "filepath", "image_mode": None, "sources": SOURCES, "height": 240}
+            foreground = gr.Image(label="Foreground", **upload)
+            background = gr.Image(label="Background", **upload)
         with gr.Row():
-            outline = gr.Image(
-                label="Click the corners of what is taken", format="png", interactive=False
-            )
-            preview = gr.Image(label="Where it goes", format="png", interactive=False)
-            result = gr.Image(label="Blended", format="png", interactive=False)
+            shown = {"format": "png", "interactive": False, "buttons": BUTTONS}
+            outline = gr.Image(label="Click the corners of what is taken", **shown)
+            preview = gr.Image(label="Where it goes", **shown)
+            result = gr.Image(label="Blended", **shown)
         with gr.Row():
             with gr.Column():
                 corners = gr.Textbox(label="Corners: x,y on each line", lines=4, max_lines=8)
@@ -314,13 +324,19 @@ class Page:
 
         inputs = [foreground, background, corners, x, y]
         quiet = {"show_progress": "hidden", "api_visibility": "private"}
-        for component in (foreground, background, corners, x, y):
+        for component in (foreground, background):
+            component.change(ranges, [foreground, background], [x, y], **quiet)
+        for component in inputs:
             component.change(show_places, inputs, [outline, preview], **quiet)
         outline.select(add_corner, corners, corners, **quiet)
         undo.click(lambda text: "\n".join(text.splitlines()[:-1]), corners, corners, **quiet)
         clear.click(lambda: "", None, corners, **quiet)
         draw_example.click(
-            lambda: (example(256, "photo", 3), example(256, "photo", 5), EXAMPLE_CORNERS, 0, 0),
+            lambda: (
+                *(example(EXAMPLE_SIZE, "photo", seed) for seed in EXAMPLE_SEEDS),
+                EXAMPLE_CORNERS,
+                *EXAMPLE_MOVE,
+            ),
             None,
             [foreground, background, corners, x, y],
             api_visibility="private",
@@ -331,6 +347,17 @@ class Page:
 def add_corner(text: str, event: gr.SelectData) -> str:
     """The corners with the one that was clicked."""
     return "\n".join([*text.splitlines(), f"{event.index[0]},{event.index[1]}"])
+
+
+@told
+def ranges(foreground: str | None, background: str | None) -> tuple[dict, dict]:
+    """Sliders that move the foreground over the background and not beyond."""
+    if not (foreground and background):
+        return gr.update(), gr.update()
+    source, target = read_upload(foreground, "foreground"), read_upload(background, "background")
+    return tuple(
+        gr.update(minimum=1 - source.shape[axis], maximum=target.shape[axis] - 1) for axis in (1, 0)
+    )
 
 
 @told
@@ -387,11 +414,17 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=7860)
     parser.add_argument("--max_upload_mb", type=int, default=20, help="size of an uploaded file")
     options = parser.parse_args()
-    serve(options.models.split(","), options.host, options.port, options.max_upload_mb)
+    folders = options.models.split(",")
+    try:
+        page = serve(folders, options.host, options.port, options.max_upload_mb)
+    except OSError as error:  # the port is taken
+        sys.exit(f"error: {error}")
+    print(f"{page.local_url}  (Ctrl-C ends it)", flush=True)
+    page.block_thread()
 
 
-def serve(folders: list[str], host: str, port: int | None, upload_mb: int, block=True) -> gr.Blocks:
-    """Serves the page on `host`; uploads are images and are only ever decoded."""
+def serve(folders: list[str], host: str, port: int | None, upload_mb: int) -> gr.Blocks:
+    """Starts to serve the page (without a port on a free one); uploads are only ever decoded."""
     Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # Pillow refuses twice as many, before decoding
     page = Page(folders).build()
     page.launch(
@@ -402,8 +435,8 @@ def serve(folders: list[str], host: str, port: int | None, upload_mb: int, block
         share=False,
         theme=THEME,
         footer_links=[],
-        prevent_thread_lock=not block,
-        quiet=not block,
+        prevent_thread_lock=True,
+        quiet=True,
     )
     return page
 

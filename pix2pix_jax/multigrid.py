@@ -11,8 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-COARSEST = 4  # pixels; on the last level sweeps are all
-COARSEST_SWEEPS = 16  # half sweeps; even, and the second half mirrors the first
+COARSEST = 16  # pixels; the last level is solved by a dense inverse
 
 
 class Level(NamedTuple):
@@ -24,6 +23,7 @@ class Level(NamedTuple):
     diagonal: jax.Array
     red: jax.Array  # 1 / diagonal on the red squares of the chequerboard, else 0
     black: jax.Array
+    inverse: jax.Array | None  # [H W, H W], of the last grid alone
 
 
 def solve(
@@ -89,14 +89,24 @@ def hierarchy(inside: jax.Array, count: jax.Array) -> list[Level]:
         height, width = inside.shape
         odd = (jnp.arange(height)[:, None] + jnp.arange(width)) % 2
         links = (right, below) if level else (None, None)
-        levels.append(Level(inside, *links, diagonal, inverse * (1 - odd), inverse * odd))
+        grid = Level(inside, *links, diagonal, inverse * (1 - odd), inverse * odd, None)
         if max(inside.shape) <= COARSEST:
-            return levels
+            return [*levels, grid._replace(inverse=_inverse(grid))]
+        levels.append(grid)
         even = ((0, height % 2), (0, width % 2))
         right, below, inside, fixed = (jnp.pad(x, even) for x in (right, below, inside, fixed))
         right = (right[0::2, 1::2] + right[1::2, 1::2]) / 2
         below = (below[1::2, 0::2] + below[1::2, 1::2]) / 2
         inside, fixed = jnp.minimum(_sum_of_four(inside), 1), _sum_of_four(fixed)
+
+
+def _inverse(level):
+    """Of the system on a grid, as a matrix; zeros for the pixels that are not inside."""
+    size, inside = level.inside.size, level.inside.ravel()
+    basis = jnp.eye(size).reshape(size, *level.inside.shape)
+    columns = jax.vmap(lambda f: apply(level, level.inside * f).ravel())(basis)
+    solved = (level.diagonal > 0).ravel() * inside
+    return jnp.linalg.inv(columns + jnp.diag(1 - solved)) * (solved * solved[:, None])
 
 
 def apply(level: Level, f: jax.Array) -> jax.Array:
@@ -111,12 +121,8 @@ def v_cycle(levels: list[Level], b: jax.Array) -> jax.Array:
     def sweep(color, f):
         return f + color * (b + _neighbours(level, f) - level.diagonal * f)
 
-    if len(levels) == 1:
-        colors = [level.red, level.black] * (COARSEST_SWEEPS // 4)
-        f = jnp.zeros_like(b)
-        for color in colors + colors[::-1]:
-            f = sweep(color, f)
-        return f
+    if level.inverse is not None:
+        return (level.inverse @ b.ravel()).reshape(b.shape)
     red = level.red * b
     black = level.black * (b + _neighbours(level, red))
     # After the black squares only the red ones have a residual.

@@ -38,7 +38,7 @@ def models(tmp_path_factory, finished_run):
 
 @pytest.fixture(scope="module")
 def client(models):
-    page = demo.serve([str(models[0])], "127.0.0.1", None, upload_mb=1, block=False)
+    page = demo.serve([str(models[0])], "127.0.0.1", None, upload_mb=1)
     assert page.local_url.startswith("http://127.0.0.1:")
     yield Client(page.local_url, verbose=False)
     page.close()
@@ -215,4 +215,4 @@ def test_labels_are_drawn_in_the_data_sets_colours():
     colors = set(map(tuple, labels.reshape(-1, 3).tolist()))
     assert len(colors) > 3 and colors <= set(demo.palettes.FACADES.values())
     assert "rgb(174, 0, 0)" in demo.legend("facades") and "shop" in demo.legend("facades")
-    assert demo.brush("edges").colors == ["#ffffff", "#000000"]
+    assert demo.brush("edges", 64).colors == ["#ffffff", "#000000"]
