@@ -11,6 +11,7 @@ import sys
 
 import gradio as gr
 import numpy as np
+from absl import logging
 from PIL import Image, ImageDraw
 
 from pix2pix_jax import library, poisson, translate
@@ -22,6 +23,7 @@ from pix2pix_jax.data.synthetic import SyntheticFacades
 MAX_SIDE = 1024  # longer images are scaled down, so that every answer comes in seconds
 MAX_PIXELS = 2**25  # of an upload; more are refused unread
 MAX_SAMPLES = 6
+BRUSH = 24  # its radius goes so many times into the image
 EXAMPLE_SIZE = 256
 OUTLINE, CORNER = (230, 40, 40), (40, 90, 230)
 # A column of windows of one example facade, and how far it moves on the wall of another.
@@ -29,6 +31,7 @@ EXAMPLE_SEEDS, EXAMPLE_MOVE = (3, 5), (4, 0)
 EXAMPLE_CORNERS = "104,50\n140,50\n140,186\n104,186"
 NO_MODEL = "No trained model in {}: `python launch.py --config={}` trains one; then press Refresh."
 SOURCES, BUTTONS = ["upload", "clipboard"], ["download", "fullscreen"]
+STYLE = "#filled img {width: 100%; height: 100%; object-fit: contain}"  # small images are enlarged
 THEME = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"])
 
 
@@ -116,7 +119,7 @@ def legend(palette: str | None) -> str:
 
 def brush(palette: str | None, size: int) -> gr.Brush:
     """A brush for images of `size` with the colours of a palette, or any where there is none."""
-    radius = max(1, size // 24)
+    radius = max(1, size // BRUSH)
     if palette is None:
         return gr.Brush(radius)
     colors = ["#{:02x}{:02x}{:02x}".format(*c) for c in palettes.PALETTES[palette].values()]
@@ -246,7 +249,7 @@ class Page:
             with gr.Column():
                 button = gr.Button("Translate", variant="primary")
                 gallery = gr.Gallery(
-                    label="Translations", format="png", columns=3, height="auto", buttons=BUTTONS
+                    label="Translations", format="png", columns=2, height="auto", buttons=BUTTONS
                 )
 
         def chosen(name):
@@ -280,7 +283,6 @@ class Page:
                     sources=SOURCES,
                     transforms=[],
                     layers=False,
-                    brush=gr.Brush(colors=["#ffffff"], color_mode="fixed"),
                     canvas_size=(EXAMPLE_SIZE, EXAMPLE_SIZE),
                     format="png",
                     height=480,
@@ -288,12 +290,20 @@ class Page:
                 draw_example = gr.Button("Example")
             with gr.Column():
                 button = gr.Button("Fill", variant="primary")
-                result = gr.Image(label="Filled", format="png", height=480, buttons=BUTTONS)
+                result = gr.Image(
+                    label="Filled", format="png", height=480, buttons=BUTTONS, elem_id="filled"
+                )
 
         def picture(name):
             _, size = kind_of(self.models(inpainting=True).get(name))
             return example(size, "photo", int(np.random.default_rng().integers(2**31)))
 
+        def chosen(name):
+            _, size = kind_of(self.models(inpainting=True).get(name))
+            radius = max(1, size // BRUSH)
+            return gr.update(brush=gr.Brush(radius, ["#ffffff"], color_mode="fixed"))
+
+        dropdown.change(chosen, dropdown, editor, api_visibility="private")
         draw_example.click(picture, dropdown, editor, api_visibility="private")
         button.click(self.inpaint, [dropdown, editor], result, api_name="inpaint")
 
@@ -425,6 +435,7 @@ def main() -> None:
 
 def serve(folders: list[str], host: str, port: int | None, upload_mb: int) -> gr.Blocks:
     """Starts to serve the page (without a port on a free one); uploads are only ever decoded."""
+    logging.set_verbosity(logging.ERROR)  # the libraries' warnings are not the user's
     Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # Pillow refuses twice as many, before decoding
     page = Page(folders).build()
     page.launch(
@@ -434,6 +445,7 @@ def serve(folders: list[str], host: str, port: int | None, upload_mb: int) -> gr
         show_error=True,
         share=False,
         theme=THEME,
+        css=STYLE,
         footer_links=[],
         prevent_thread_lock=True,
         quiet=True,

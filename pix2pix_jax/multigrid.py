@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-COARSEST = 16  # pixels; the last level is solved by a dense inverse
+COARSEST = 8  # pixels; the last level is solved by a dense inverse
 
 
 class Level(NamedTuple):
