@@ -5,9 +5,11 @@ python launch.py --config=configs/facades.py --mode=eval          metrics and pa
 python launch.py --config=configs/facades.py --mode=translate --input=photos --output=results
 python launch.py --config=configs/facades.py --mode=import --config.init_from=latest_net_G.pth
 python launch.py --config=configs/facades.py --mode=export --output=weights
+python launch.py --config=configs/facades.py --distributed        one process a host, on a cluster
 """
 
 import difflib
+import os
 import pathlib
 import re
 import sys
@@ -28,6 +30,21 @@ INPUT = flags.DEFINE_string("input", None, "translate: an image, or a folder of 
 MASK = flags.DEFINE_string("mask", None, "translate, inpainting: a mask, or a folder of masks.")
 OUTPUT = flags.DEFINE_string("output", None, "translate, export: the folder that results go to.")
 
+COORDINATOR = flags.DEFINE_string(
+    "coordinator", None, "Several processes: HOST:PORT of the first, the same for all."
+)
+NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "Several processes: their number.")
+PROCESS_ID = flags.DEFINE_integer("process_id", None, "Several processes: this one's, from 0.")
+DISTRIBUTED = flags.DEFINE_bool(
+    "distributed", False, "Several processes: ask the cluster (TPU pod, Slurm, Open MPI) for these."
+)
+COMPILATION_CACHE = flags.DEFINE_string(
+    "compilation_cache",
+    None,
+    "Folder that keeps compiled programs for the next start; .compilation_cache beside the workdir "
+    "if not given, off for none.",
+)
+
 
 def main(argv: list[str]) -> None:
     """Runs one mode; prints one line for what a user can mend."""
@@ -45,6 +62,7 @@ def main(argv: list[str]) -> None:
     workdir = WORKDIR.value or f"runs/{config.name}"
     try:
         # Imported here: a mistaken flag is told at once, not after the libraries have loaded.
+        _start_jax(workdir)
         if MODE.value == "train":
             from pix2pix_jax.train import train
 
@@ -69,6 +87,22 @@ def main(argv: list[str]) -> None:
     except (ValueError, OSError, FloatingPointError) as error:
         logging.debug("", exc_info=True)
         sys.exit(f"error: {error}  (--verbosity=1 shows where)")
+
+
+def _start_jax(workdir):
+    """What JAX must know before it computes."""
+    from pix2pix_jax import compilation_cache, multihost
+
+    if COMPILATION_CACHE.value != "off":
+        beside = pathlib.Path(workdir).parent / compilation_cache.NAME
+        compilation_cache.enable(COMPILATION_CACHE.value or beside)
+    process = (COORDINATOR.value, NUM_PROCESSES.value, PROCESS_ID.value)
+    if DISTRIBUTED.value or any(value is not None for value in process):
+        if MODE.value != "train":
+            raise ValueError(f"--mode={MODE.value} takes one process: only training takes several")
+        multihost.initialize(*process)
+        if not multihost.is_first():
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the first reports
 
 
 def parse_flags(argv: list[str]) -> list[str]:

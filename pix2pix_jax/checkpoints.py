@@ -15,6 +15,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy as preservation
 
+from pix2pix_jax import multihost
 from pix2pix_jax.methods.state import TrainState
 from pix2pix_jax.metrics import HIGHER_IS_BETTER
 
@@ -24,6 +25,16 @@ CONFIG_FILE = "config.json"
 NETWORK_FIELDS = ("method", "model", "data.input_channels", "data.output_channels")
 STATE_FIELDS = (*NETWORK_FIELDS, "loss.lambda_gan", "loss.conditional", "loss.pool_size")
 FREE_FIELDS = ("model.dtype", "model.sync_batch_norm", "model.remat")  # of `model`, but no shapes
+
+
+def _alone() -> ocp.options.MultiprocessingOptions:
+    """Every process acts for itself: orbax waits for no other."""
+    if jax.process_count() == 1:
+        return ocp.options.MultiprocessingOptions()
+    me = jax.process_index()
+    return ocp.options.MultiprocessingOptions(
+        primary_host=me, active_processes={me}, barrier_sync_key_prefix=f"process{me}"
+    )
 
 
 class Checkpoints:
@@ -53,11 +64,16 @@ class Checkpoints:
                 ),
             ]
         )
+        self._writes = multihost.is_first()
+        if create:  # ourselves: orbax would not with `active_processes`
+            self.folder.mkdir(parents=True, exist_ok=True)
         options = ocp.CheckpointManagerOptions(
             best_fn=best,
             best_mode="max" if higher_is_better else "min",
             preservation_policy=policy,
-            create=create,
+            create=False,
+            read_only=not self._writes,
+            multiprocessing_options=_alone(),
         )
         self._manager = ocp.CheckpointManager(self.folder, options=options)
 
@@ -79,6 +95,8 @@ class Checkpoints:
                     f"{jax.tree_util.keystr(path)} is not finite at step {step}; nothing was saved "
                     "and the checkpoints before it are whole: lower config.optim.learning_rate"
                 )
+        if not self._writes:
+            return
         self._guard(
             lambda: self._manager.save(step, args=ocp.args.StandardSave(state), metrics=metrics)
         )
@@ -138,7 +156,8 @@ class Checkpoints:
         )
 
     def restore(self, target: TrainState, step: int) -> TrainState:
-        """The state saved at `step`, placed as `target` (arrays or their abstract form) says."""
+        """The state saved at `step`, of the shapes of `target` (abstract), as host arrays."""
+        target = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), target)
         return self._manager.restore(step, args=ocp.args.StandardRestore(target))
 
 
@@ -157,7 +176,8 @@ def restore_variables(workdir: Path, step: int, target: dict[str, Any]) -> dict[
         partial_restore=True,
         restore_args=ocp.checkpoint_utils.construct_restore_args(item),
     )
-    with ocp.CheckpointManager(folder) as manager:
+    options = ocp.CheckpointManagerOptions(read_only=True, multiprocessing_options=_alone())
+    with ocp.CheckpointManager(folder, options=options) as manager:
         return manager.restore(step, args=args)["networks"]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from pix2pix_jax import config_checks, data, metrics, visualize, weights
+from pix2pix_jax import config_checks, data, metrics, multihost, visualize, weights
 from pix2pix_jax.data.augment import to_float, to_uint8
 from pix2pix_jax.html_page import html_page
 from pix2pix_jax.methods import METHODS
@@ -188,7 +188,8 @@ class Validator:
         return grids
 
     def _variables(self, state):
-        return {name: network.variables for name, network in state.networks.items()}
+        networks = state.networks.items()
+        return {name: multihost.local(network.variables) for name, network in networks}
 
 
 def evaluate(config: Any, workdir: str) -> dict[str, float]:

@@ -57,7 +57,7 @@ def abstract_variables(
     """Shapes and dtypes of the networks whose names are `wanted`, on one device."""
     create = lambda key: METHODS[config.method].create_state(config, key)
     state = jax.eval_shape(create, jax.random.key(0))
-    sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     variables = {name: net.variables for name, net in state.networks.items() if wanted(name)}
     place = lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
     return jax.tree.map(place, variables)

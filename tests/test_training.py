@@ -22,10 +22,8 @@ def final_state(config, workdir, step=8):
     """The whole state saved at `step`, as numpy arrays."""
     create = lambda key: METHODS[config.method].create_state(config, key)
     target = jax.eval_shape(create, jax.random.key(0))
-    place = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), target)
     with checkpoints.Checkpoints(workdir, create=False) as saver:
-        return jax.device_get(saver.restore(target, step))
+        return saver.restore(target, step)
 
 
 def assert_same(a, b):
@@ -173,23 +171,19 @@ def test_workdir_that_cannot_be_written(tmp_path):
         train.train(small_config(), str(tmp_path / "file" / "run"))
 
 
-def make_run_steps(config, num_devices):
-    devices = jax.devices()[:num_devices]
-    mesh = jax.make_mesh(
-        (num_devices,), ("data",), axis_types=(jax.sharding.AxisType.Auto,), devices=devices
-    )
+def make_run_steps(config):
+    mesh = jax.sharding.Mesh(np.array(jax.devices()[:1]), ("data",))
     examples = data.load(config, "train", train=True)
     state = jax.device_get(METHODS["pix2pix"].create_state(config, jax.random.key(0)))
     run_steps = train.make_run_steps(config, len(examples), mesh)
-    sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
-    return run_steps, examples, jax.device_put(state, sharding)
+    return run_steps, examples, jax.device_put(state, train.shardings(mesh)[0])
 
 
 def test_the_step_is_compiled_once():
     config = small_config(**{"train.batch_size": 2})
-    run_steps, examples, state = make_run_steps(config, 1)
+    run_steps, examples, state = make_run_steps(config)
     for step in range(0, 12, 2):
-        state, _ = run_steps(state, examples.cache, examples.chunk(step, 2, 2))
+        state, _ = run_steps(state, examples.cache, examples.chunk(step, 2, 2), None)
     assert run_steps._cache_size() == 1
     assert int(state.step) == 12
 
@@ -197,34 +191,14 @@ def test_the_step_is_compiled_once():
 def test_fused_steps_equal_single_ones():
     """A dispatch of four steps does what four dispatches do."""
     config = small_config()
-    run_steps, examples, fused = make_run_steps(config, 1)
-    fused, losses = run_steps(fused, examples.cache, examples.chunk(0, 4, 1))
-    run_steps, _, single = make_run_steps(config, 1)
+    run_steps, examples, fused = make_run_steps(config)
+    fused, losses = run_steps(fused, examples.cache, examples.chunk(0, 4, 1), None)
+    run_steps, _, single = make_run_steps(config)
     each = []
     for step in range(4):
-        single, terms = run_steps(single, examples.cache, examples.chunk(step, 1, 1))
+        single, terms = run_steps(single, examples.cache, examples.chunk(step, 1, 1), None)
         each.append(terms["g_l1"][0])
     np.testing.assert_allclose(losses["g_l1"], each, rtol=1e-4)
-
-
-@pytest.mark.parametrize("synchronised", [True, False])
-def test_devices_share_a_batch(synchronised):
-    """Four devices compute what one does: with statistics of the batch, or of four groups."""
-    config = small_config(
-        **{"train.batch_size": 4, "model.sync_batch_norm": synchronised, "optim.eps": 1.0}
-    )
-    results = []
-    for num_devices in (1, 4):
-        run_steps, examples, state = make_run_steps(config, num_devices)
-        if num_devices == 1 and not synchronised:
-            step = METHODS["pix2pix"].make_train_step(config, len(examples), groups=4)
-            batch = data.make_batch(config, state.step, examples.cache, examples.chunk(0, 1, 4)[0])
-            state, losses = jax.jit(step)(state, batch)
-        else:
-            state, losses = run_steps(state, examples.cache, examples.chunk(0, 1, 4))
-        results.append((state.networks, jax.tree.map(np.ravel, losses)))
-    for a, b in zip(jax.tree.leaves(results[0]), jax.tree.leaves(results[1]), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
 
 
 def test_fused_steps_divide_every_interval():

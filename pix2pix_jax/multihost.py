@@ -1,0 +1,131 @@
+"""Several processes that train one run together, each with its own devices and share of the data.
+
+All compute the same steps. The first process alone writes into the workdir and prints; the others
+write into a folder that is thrown away. All read checkpoints, so the workdir is one that all
+see.
+"""
+
+import contextlib
+import pathlib
+import secrets
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import NamedSharding
+
+TOKEN_FILE = ".processes"  # shows, at the start, that all processes see one workdir
+
+
+def initialize(coordinator: str | None, num_processes: int | None, process_id: int | None) -> None:
+    """Joins the other processes; before anything else of JAX.
+
+    Without arguments JAX asks the cluster (TPU pods, Slurm, Open MPI, Kubernetes).
+
+    Raises:
+        ValueError: some arguments are missing, or no cluster tells them.
+    """
+    given = [value is not None for value in (coordinator, num_processes, process_id)]
+    if any(given) and not all(given):
+        raise ValueError(
+            "--coordinator=HOST:PORT, --num_processes and --process_id go together; on a cluster "
+            "that JAX knows (TPU pod, Slurm, Open MPI) give --distributed alone"
+        )
+    try:
+        jax.distributed.initialize(coordinator, num_processes, process_id)
+    except (RuntimeError, ValueError) as error:
+        raise ValueError(f"the processes could not join: {error}") from error
+
+
+def is_first() -> bool:
+    """Whether this process is the one that writes and prints."""
+    return jax.process_index() == 0
+
+
+def devices(count: int = 0) -> list[jax.Device]:
+    """Devices of all processes, each process's together; the first `count` of them if not 0.
+
+    Raises:
+        ValueError: `count` is less than all, and there are several processes.
+    """
+    found = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
+    if count and jax.process_count() > 1 and count != len(found):
+        raise ValueError(
+            f"config.train.num_devices is {count}, and {jax.process_count()} processes use all "
+            f"their {len(found)} devices: set it to 0"
+        )
+    return found[: count or None]
+
+
+def place(tree: Any, sharding: NamedSharding) -> Any:
+    """Host arrays, the same in every process, as arrays over all devices."""
+    if jax.process_count() == 1:
+        return jax.device_put(tree, sharding)
+    make = lambda x: jax.make_array_from_callback(np.shape(x), sharding, lambda i: np.asarray(x)[i])
+    return jax.tree.map(make, tree)
+
+
+def distribute(tree: Any, sharding: NamedSharding) -> Any:
+    """Rows of a batch that this process has, as its part of arrays over all devices."""
+    if jax.process_count() == 1:
+        return tree  # jit places it
+    make = lambda x: jax.make_array_from_process_local_data(sharding, x)
+    return jax.tree.map(make, tree)
+
+
+def flags(up: bool, steps: int, sharding: NamedSharding) -> jax.Array | None:
+    """A flag of this process, up or not, beside a batch; None if there are no other processes."""
+    if jax.process_count() == 1:
+        return None
+    return distribute(np.full((steps, jax.local_device_count()), up, np.float32), sharding)
+
+
+def local(tree: Any) -> Any:
+    """Arrays that every device has whole, as arrays of one of this process's devices."""
+    if jax.process_count() == 1:
+        return tree
+    return jax.tree.map(lambda x: x.addressable_data(0), tree)
+
+
+def from_first(values: dict[str, float]) -> dict[str, float]:
+    """Numbers of the first process, for all: no rounding may set the processes apart."""
+    if jax.process_count() == 1:
+        return values
+    names = sorted(values)
+    sent = multihost_utils.broadcast_one_to_all(np.array([values[n] for n in names], np.float32))
+    return dict(zip(names, sent.tolist(), strict=True))
+
+
+@contextlib.contextmanager
+def folder_to_write(workdir: pathlib.Path) -> Iterator[pathlib.Path]:
+    """The workdir for the first process, a folder that is thrown away for the others."""
+    if is_first():
+        yield workdir
+    else:
+        with tempfile.TemporaryDirectory() as scratch:
+            yield pathlib.Path(scratch)
+
+
+def check_shared(workdir: pathlib.Path) -> None:
+    """Checks that all processes see the same workdir.
+
+    Raises:
+        OSError: this one does not.
+    """
+    if jax.process_count() == 1:
+        return
+    token, path = secrets.randbits(31), workdir / TOKEN_FILE
+    if is_first():
+        path.write_text(str(token))
+    token = int(multihost_utils.broadcast_one_to_all(np.int32(token)))
+    seen = path.is_file() and path.read_text() == str(token)
+    all_see = multihost_utils.process_allgather(np.array(seen)).all()
+    if is_first():
+        path.unlink()
+    if not all_see:
+        raise OSError(
+            f"not all processes see the workdir {workdir}: give one on a disk that they share"
+        )

@@ -1,0 +1,86 @@
+"""What a run tells while it trains: losses off the device, lines, TensorBoard, history."""
+
+import time
+from collections.abc import Callable
+
+import jax
+import numpy as np
+
+from pix2pix_jax.progress import Progress
+
+CALLS_IN_FLIGHT = 2  # dispatches queued on the device: enough to keep it busy, few to stop soon
+
+
+class Reporter:
+    """Gathers losses as they come off the device; writes lines, TensorBoard and history."""
+
+    def __init__(self, config, events, history, total_steps, num_examples, start):
+        self._events, self._history = events, history
+        self._progress = Progress(total_steps, config.train.batch_size, num_examples, start)
+        self._pending: list[tuple[int, dict[str, jax.Array]]] = []
+        self._checked: dict[str, list[np.ndarray]] = {}
+        self.stop_agreed = False  # a process was asked to stop, and all know it
+
+    def waiting(self):
+        """Context in which the loop waits for data."""
+        return _Timed(self._progress.waited)
+
+    def pausing(self):
+        """Context that does not count as training."""
+        return _Timed(self._progress.pause)
+
+    def add(self, first_step: int, losses: dict[str, jax.Array]) -> None:
+        """Takes the losses of one dispatch and waits for those `CALLS_IN_FLIGHT` before."""
+        self._pending.append((first_step, losses))
+        while len(self._pending) > CALLS_IN_FLIGHT:
+            self._check(*self._pending.pop(0))
+
+    def check_finite(self) -> None:
+        """Waits for all losses; raises FloatingPointError naming the first step that failed."""
+        while self._pending:
+            self._check(*self._pending.pop(0))
+
+    def _check(self, first_step, losses):
+        losses = jax.device_get(losses)
+        self.stop_agreed |= bool(np.any(losses.pop("stop", 0)))
+        for name, values in losses.items():
+            bad = np.flatnonzero(~np.isfinite(values))
+            if bad.size:
+                raise FloatingPointError(
+                    f"loss {name} is {values[bad[0]]} at step {first_step + bad[0] + 1}. The "
+                    "checkpoints before it are whole; lower config.optim.learning_rate, or check "
+                    "the images, and run again"
+                )
+            self._checked.setdefault(name, []).append(values)
+
+    def write(self, step: int) -> None:
+        """Means of the losses since the last line, and the speed."""
+        self.check_finite()
+        losses = {name: float(np.concatenate(v).mean()) for name, v in self._checked.items()}
+        self._checked = {}
+        rates = self._progress.rates(step)
+        print(self._progress.line(step, rates, losses), flush=True)
+        rows = {f"train/{name}": value for name, value in losses.items()}
+        self._events.scalars(step, rows | {f"speed/{k}": v for k, v in rates.items()})
+        self._history.append(step, rows)
+
+    def validation(self, step: int, metrics: dict[str, float]) -> None:
+        """The metrics of one validation."""
+        line = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+        print(f"step {step}  validation  {line}", flush=True)
+        rows = {f"val/{name}": value for name, value in metrics.items()}
+        self._events.scalars(step, rows)
+        self._history.append(step, rows)
+
+
+class _Timed:
+    """Context that gives its duration in seconds to a function."""
+
+    def __init__(self, receive: Callable[[float], None]):
+        self._receive = receive
+
+    def __enter__(self):
+        self._began = time.perf_counter()
+
+    def __exit__(self, *_):
+        self._receive(time.perf_counter() - self._began)

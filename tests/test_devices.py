@@ -1,0 +1,265 @@
+"""Eight virtual devices, and two real processes over jax.distributed."""
+
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+from jax.sharding import Mesh
+
+from benchmarks import torch_baseline as baseline
+from pix2pix_jax import checkpoints, data, models, multihost, train
+from pix2pix_jax.methods import METHODS
+from pix2pix_jax.torch_weights import to_flax, unet_keys
+from tests import parity
+from tests.conftest import small_config
+
+ROOT = pathlib.Path(__file__).parents[1]
+DEVICES = 8
+
+
+def mesh_of(count):
+    return Mesh(np.array(jax.devices()[:count]), ("data",))
+
+
+@pytest.fixture(scope="module")
+def net():
+    """PyTorch's U-Net without dropout, and a batch for it."""
+    net = baseline.init_weights(baseline.UnetGenerator(3, 3, 5, 4, "batch", dropout=False), 0)
+    return net, parity.images(DEVICES, 32, 32, 3), parity.images(DEVICES, 32, 32, 3, seed=1)
+
+
+def our_gradients(net, x, target, count, groups):
+    """Of the mean L1 distance, over `count` devices."""
+    config = small_config(**{"model.dropout": 0.0})
+    generator = models.build_generator(config.model, 3, groups)
+    variables = to_flax(parity.state_dict(net), unet_keys(5))
+
+    def loss(params, x, target):
+        output, _ = generator.apply(variables | {"params": params}, x, mutable=["batch_stats"])
+        return jnp.abs(output - target).mean()
+
+    whole, _ = train.shardings(mesh_of(count))
+    rows = jax.sharding.NamedSharding(whole.mesh, jax.sharding.PartitionSpec("data"))
+    gradient = jax.jit(jax.grad(loss), in_shardings=(whole, rows, rows), out_shardings=whole)
+    return jax.device_get(gradient(variables["params"], x, target))
+
+
+def torch_gradients(net, x, target, replicas):
+    """Those of DistributedDataParallel, by hand: every replica's own, and their mean."""
+    net.zero_grad()
+    for one, its_target in zip(np.split(x, replicas), np.split(target, replicas), strict=True):
+        error = (net(parity.nchw(one)) - parity.nchw(its_target)).abs().mean()
+        (error / replicas).backward()
+    gradients = {name: p.grad.numpy() for name, p in net.named_parameters()}
+    return to_flax(gradients, unet_keys(5))["params"]
+
+
+def assert_close(ours, theirs, tolerance):
+    """Largest difference, in parts of the array's largest value, or of its kind's."""
+    for (path, a), (_, b) in zip(
+        jax.tree.leaves_with_path(ours), jax.tree.leaves_with_path(theirs), strict=True
+    ):
+        scale = max(np.abs(b).max(), 1e-2)
+        assert np.abs(a - b).max() <= tolerance * scale, jax.tree_util.keystr(path)
+
+
+@pytest.mark.parametrize("replicas", [1, DEVICES], ids=["synchronised", "each its own"])
+def test_gradients_of_eight_devices(net, replicas):
+    """Synchronised they are those of one device with the whole batch; else the replicas' mean."""
+    net, x, target = net
+    spread = our_gradients(net, x, target, DEVICES, replicas)
+    assert_close(spread, our_gradients(net, x, target, 1, replicas), 1e-6)
+    assert_close(spread, torch_gradients(net, x, target, replicas), 1e-4)
+
+
+def test_a_training_step_of_eight_devices_is_that_of_one():
+    config = small_config(
+        **{"train.batch_size": DEVICES, "model.sync_batch_norm": True, "optim.eps": 1.0}
+    )
+    results = []
+    for count in (1, DEVICES):
+        examples = data.load(config, "train", train=True)
+        run_steps = train.make_run_steps(config, len(examples), mesh_of(count))
+        state = METHODS["pix2pix"].create_state(config, jax.random.key(0))
+        state = jax.device_put(jax.device_get(state), train.shardings(mesh_of(count))[0])
+        state, losses = run_steps(state, examples.cache, examples.chunk(0, 1, DEVICES), None)
+        results.append(jax.device_get((state.networks, losses)))
+    for a, b in zip(jax.tree.leaves(results[0]), jax.tree.leaves(results[1]), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_processes_read_the_rows_of_one_order():
+    """Side by side, the shares of any number of processes are the batch of one."""
+    config = small_config(**{"train.batch_size": DEVICES})
+    examples = data.load(config, "train", train=True)
+    whole = examples.chunk(3, 2, DEVICES)
+    for count in (2, 4, 8):
+        shares = [examples.chunk(3, 2, DEVICES, (i, count)) for i in range(count)]
+        np.testing.assert_array_equal(np.concatenate(shares, axis=1), whole)
+
+
+# Two processes of two devices each.
+
+NEAR = 5e-5  # of parameters, which Adam moves by up to 2e-4 at each of eight steps
+FIELDS = {
+    "model.generator": "unet_32",
+    "model.ngf": 4,
+    "model.ndf": 4,
+    "data.load_size": (36, 36),
+    "data.crop_size": (32, 32),
+    "data.synthetic_size": 32,
+    "data.synthetic_train": 6,
+    "data.synthetic_eval": 3,
+    "train.batch_size": 4,
+    "train.checkpoint_every": 4,
+    "train.eval_every": 4,
+    "train.sample_every": 8,
+    "train.log_every": 1,
+    "train.num_samples": 2,
+}
+
+
+def start(workdir, steps, processes=2, **fields):
+    """launch.py, `processes` times, with four devices in all."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    settings = FIELDS | fields | {"train.num_steps": steps}
+    command = [
+        sys.executable,
+        "launch.py",
+        "--config=configs/quickstart.py",
+        f"--workdir={workdir}",
+        *(f"--config.{name}={value}" for name, value in settings.items()),
+    ]
+    flags = [f"--coordinator=127.0.0.1:{port}", f"--num_processes={processes}"]
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "JAX_PLATFORMS": "cpu",
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={4 // processes}",
+    }
+    return [
+        subprocess.Popen(
+            command + ([*flags, f"--process_id={i}"] if processes > 1 else []),
+            cwd=ROOT,
+            env=environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        for i in range(processes)
+    ]
+
+
+def finish(processes):
+    """Their output; they must have ended well."""
+    outputs = [process.communicate(timeout=300)[0] for process in processes]
+    for process, output in zip(processes, outputs, strict=True):
+        assert process.returncode == 0, output
+    return outputs
+
+
+def final_state(workdir, step):
+    from configs import quickstart
+
+    config = quickstart.get_config()
+    config.update_from_flattened_dict(FIELDS)
+    create = lambda key: METHODS["pix2pix"].create_state(config, key)
+    target = jax.eval_shape(create, jax.random.key(0))
+    with checkpoints.Checkpoints(workdir, create=False) as saver:
+        return saver.restore(target, step)
+
+
+def worst(a, b):
+    """Largest difference between two states' networks."""
+    pairs = zip(jax.tree.leaves(a.networks), jax.tree.leaves(b.networks), strict=True)
+    return max(np.abs(np.subtract(x, y, dtype=np.float64)).max() for x, y in pairs)
+
+
+@pytest.fixture(scope="module")
+def one_process(tmp_path_factory):
+    """A run of eight steps on four devices of one process."""
+    workdir = tmp_path_factory.mktemp("processes") / "one"
+    finish(start(workdir, 8, processes=1))
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def two_processes(one_process):
+    """The same in two processes; their outputs."""
+    workdir = one_process.parent / "two"
+    return workdir, finish(start(workdir, 8))
+
+
+def test_two_processes_compute_what_one_does(one_process, two_processes):
+    workdir, outputs = two_processes
+    assert worst(final_state(workdir, 8), final_state(one_process, 8)) < NEAR
+    rows = [(folder / "metrics.jsonl").read_text() for folder in (workdir, one_process)]
+    numbers = [np.array(re.findall(r"-?\d+\.\d+", row), float) for row in rows]
+    np.testing.assert_allclose(*numbers, rtol=1e-4)
+    assert "step 8/8" in outputs[0] and "step 8" not in outputs[1]  # the first process reports
+    files = sorted(path.name.split(".")[0] for path in workdir.iterdir())
+    assert files == sorted(path.name.split(".")[0] for path in one_process.iterdir())
+
+
+def test_checkpoints_go_from_one_topology_to_another(one_process, two_processes, tmp_path):
+    """Four steps in two processes, then four in one, and the other way round."""
+    for first, second in ((2, 1), (1, 2)):
+        workdir = one_process.parent / f"from_{first}"
+        finish(start(workdir, 4, processes=first))
+        (output, *_) = finish(start(workdir, 8, processes=second))
+        assert "resumed from step 4" in output
+        assert worst(final_state(workdir, 8), final_state(one_process, 8)) < NEAR
+
+
+def wait_for(path, process):
+    deadline = time.monotonic() + 200
+    while not path.exists():
+        assert process.poll() is None and time.monotonic() < deadline, process.communicate()[0]
+        time.sleep(0.05)
+
+
+def test_a_signal_to_one_process_stops_both_at_one_step(one_process):
+    workdir = one_process.parent / "stopped"
+    processes = start(workdir, 100_000)
+    wait_for(workdir / "checkpoints" / "4", processes[0])
+    processes[1].send_signal(signal.SIGTERM)
+    output, _ = finish(processes)
+    step = int(re.search(r"stopped and saved at step (\d+)", output)[1])
+    assert 4 <= step < 100_000 and (workdir / "checkpoints" / str(step)).is_dir()
+
+
+def test_a_killed_process_leaves_a_checkpoint_that_resumes(one_process):
+    workdir = one_process.parent / "killed"
+    processes = start(workdir, 100_000)
+    wait_for(workdir / "checkpoints" / "4", processes[0])
+    processes[1].kill()
+    time.sleep(1)
+    assert processes[0].poll() is None  # waits for it: JAX gives up after a while (100 s)
+    processes[0].kill()
+    step = checkpoints.newest_step(workdir)
+    (output,) = finish(start(workdir, step + 4, processes=1))
+    assert f"resumed from step {step}" in output and f"step {step + 4}/{step + 4}" in output
+
+
+def test_arguments_that_do_not_go_together(tmp_path):
+    with pytest.raises(ValueError, match="--coordinator=HOST:PORT, --num_processes and"):
+        multihost.initialize("127.0.0.1:1", None, 0)
+    command = [sys.executable, "launch.py", "--config=configs/quickstart.py", "--mode=eval"]
+    result = subprocess.run(
+        [*command, f"--workdir={tmp_path}", "--num_processes=2"],
+        cwd=ROOT,
+        text=True,
+        capture_output=True,
+    )
+    assert result.returncode == 1 and "only training takes several" in result.stderr
+
