@@ -93,9 +93,10 @@ def _start_jax(workdir):
     """What JAX must know before it computes."""
     from pix2pix_jax import compilation_cache, multihost
 
-    if COMPILATION_CACHE.value != "off":
+    chosen = COMPILATION_CACHE.value or os.environ.get("JAX_COMPILATION_CACHE_DIR")
+    if chosen != "off":
         beside = pathlib.Path(workdir).parent / compilation_cache.NAME
-        compilation_cache.enable(COMPILATION_CACHE.value or beside)
+        compilation_cache.enable(chosen or beside)
     process = (COORDINATOR.value, NUM_PROCESSES.value, PROCESS_ID.value)
     if DISTRIBUTED.value or any(value is not None for value in process):
         if MODE.value != "train":

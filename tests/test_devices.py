@@ -1,5 +1,6 @@
 """Eight virtual devices, and two real processes over jax.distributed."""
 
+import os
 import pathlib
 import re
 import signal
@@ -12,7 +13,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import torch
 from jax.sharding import Mesh
 
 from benchmarks import torch_baseline as baseline
@@ -109,7 +109,7 @@ def test_processes_read_the_rows_of_one_order():
 
 # Two processes of two devices each.
 
-NEAR = 5e-5  # of parameters, which Adam moves by up to 2e-4 at each of eight steps
+NEAR = 5e-5  # of parameters, which Adam moves by up to 2e-4 at each of twelve steps
 FIELDS = {
     "model.generator": "unet_32",
     "model.ngf": 4,
@@ -142,9 +142,7 @@ def start(workdir, steps, processes=2, **fields):
         *(f"--config.{name}={value}" for name, value in settings.items()),
     ]
     flags = [f"--coordinator=127.0.0.1:{port}", f"--num_processes={processes}"]
-    environment = {
-        "PATH": "/usr/bin:/bin",
-        "JAX_PLATFORMS": "cpu",
+    environment = os.environ | {
         "XLA_FLAGS": f"--xla_force_host_platform_device_count={4 // processes}",
     }
     return [
@@ -187,38 +185,25 @@ def worst(a, b):
 
 @pytest.fixture(scope="module")
 def one_process(tmp_path_factory):
-    """A run of eight steps on four devices of one process."""
+    """A run of twelve steps on four devices of one process."""
     workdir = tmp_path_factory.mktemp("processes") / "one"
-    finish(start(workdir, 8, processes=1))
+    finish(start(workdir, 12, processes=1))
     return workdir
 
 
-@pytest.fixture(scope="module")
-def two_processes(one_process):
-    """The same in two processes; their outputs."""
+def test_two_processes_go_on_as_one_would(one_process):
+    """Four steps in one process, then eight in two: the networks and losses of twelve in one."""
     workdir = one_process.parent / "two"
-    return workdir, finish(start(workdir, 8))
-
-
-def test_two_processes_compute_what_one_does(one_process, two_processes):
-    workdir, outputs = two_processes
-    assert worst(final_state(workdir, 8), final_state(one_process, 8)) < NEAR
+    finish(start(workdir, 4, processes=1))
+    outputs = finish(start(workdir, 12))
+    assert "resumed from step 4" in outputs[0]
+    assert worst(final_state(workdir, 12), final_state(one_process, 12)) < NEAR
     rows = [(folder / "metrics.jsonl").read_text() for folder in (workdir, one_process)]
     numbers = [np.array(re.findall(r"-?\d+\.\d+", row), float) for row in rows]
-    np.testing.assert_allclose(*numbers, rtol=1e-4)
-    assert "step 8/8" in outputs[0] and "step 8" not in outputs[1]  # the first process reports
-    files = sorted(path.name.split(".")[0] for path in workdir.iterdir())
-    assert files == sorted(path.name.split(".")[0] for path in one_process.iterdir())
-
-
-def test_checkpoints_go_from_one_topology_to_another(one_process, two_processes, tmp_path):
-    """Four steps in two processes, then four in one, and the other way round."""
-    for first, second in ((2, 1), (1, 2)):
-        workdir = one_process.parent / f"from_{first}"
-        finish(start(workdir, 4, processes=first))
-        (output, *_) = finish(start(workdir, 8, processes=second))
-        assert "resumed from step 4" in output
-        assert worst(final_state(workdir, 8), final_state(one_process, 8)) < NEAR
+    np.testing.assert_allclose(*numbers, rtol=1e-3)
+    assert "step 12/12" in outputs[0] and "step" not in outputs[1]  # the first process reports
+    names = lambda folder: {path.name.split(".")[0] for path in folder.iterdir()}
+    assert names(workdir) == names(one_process)
 
 
 def wait_for(path, process):
@@ -239,16 +224,18 @@ def test_a_signal_to_one_process_stops_both_at_one_step(one_process):
 
 
 def test_a_killed_process_leaves_a_checkpoint_that_resumes(one_process):
+    """Two processes save what one process would, and one process goes on from it."""
     workdir = one_process.parent / "killed"
-    processes = start(workdir, 100_000)
-    wait_for(workdir / "checkpoints" / "4", processes[0])
+    processes = start(workdir, 100_000, **{"train.checkpoint_every": 8})
+    wait_for(workdir / "checkpoints" / "8", processes[0])
     processes[1].kill()
     time.sleep(1)
     assert processes[0].poll() is None  # waits for it: JAX gives up after a while (100 s)
     processes[0].kill()
-    step = checkpoints.newest_step(workdir)
-    (output,) = finish(start(workdir, step + 4, processes=1))
-    assert f"resumed from step {step}" in output and f"step {step + 4}/{step + 4}" in output
+    assert checkpoints.newest_step(workdir) == 8
+    (output,) = finish(start(workdir, 12, processes=1))
+    assert "resumed from step 8" in output
+    assert worst(final_state(workdir, 12), final_state(one_process, 12)) < NEAR
 
 
 def test_arguments_that_do_not_go_together(tmp_path):
@@ -262,4 +249,3 @@ def test_arguments_that_do_not_go_together(tmp_path):
         capture_output=True,
     )
     assert result.returncode == 1 and "only training takes several" in result.stderr
-
