@@ -24,6 +24,7 @@ from configs import cyclegan, default
 from pix2pix_jax.methods import METHODS
 
 CONFIGS = {"pix2pix": default.get_config, "cyclegan": cyclegan.base}
+PAUSE = 0.05  # seconds
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
@@ -80,10 +81,14 @@ def theirs(
 
 
 def measure(runs: dict[str, Callable[[], None]], rounds: int, warmup: int) -> dict[str, float]:
-    """Median seconds of each, over rounds in which every one runs once."""
+    """Median seconds of each, over rounds in which every one runs once.
+
+    Between them a pause: threads of one library that wait for more work would slow the other.
+    """
     seconds = {name: [] for name in runs}
     for i in range(warmup + rounds):
         for name, run in runs.items():
+            time.sleep(PAUSE)
             began = time.perf_counter()
             run()
             if i >= warmup:
