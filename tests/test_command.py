@@ -10,7 +10,7 @@ import sys
 import jax
 import pytest
 
-from pix2pix_jax import config_checks
+from pix2pix_jax import compilation_cache, config_checks
 from pix2pix_jax.methods import METHODS
 from tests.conftest import small_config
 
@@ -134,3 +134,20 @@ def test_tensorflow_is_never_imported():
         "from pix2pix_jax.data import tfds_builders; assert 'tensorflow' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=300)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
+def test_a_compilation_cache_that_others_can_write_is_not_used(tmp_path, monkeypatch, capsys):
+    """JAX runs what lies there."""
+    chosen = {}
+    monkeypatch.setattr(jax.config, "update", chosen.__setitem__)
+    assert compilation_cache.enable(tmp_path / "new")
+    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
+    assert chosen["jax_compilation_cache_dir"] == str(tmp_path / "new")
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    chosen.clear()
+    assert not compilation_cache.enable(tmp_path / "open") and not chosen
+    assert "others than you can write" in capsys.readouterr().out
+    (tmp_path / "file").touch()
+    assert not compilation_cache.enable(tmp_path / "file") and not chosen

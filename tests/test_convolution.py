@@ -22,6 +22,7 @@ SHAPES = [
     (12, 3, 2, 1, 8, 8),
     (14, 7, 1, 0, 3, 8),
     (6, 1, 1, 0, 4, 4),
+    (64, 4, 2, 1, 32, 8),
 ]
 
 
@@ -56,6 +57,7 @@ def test_convolution(size, kernel, stride, padding, channels, features):
         (1, 4, 2, 1, 0, 64, 64),
         (16, 4, 2, 1, 0, 8, 3),
         (8, 3, 2, 1, 1, 8, 4),
+        (32, 4, 2, 1, 0, 8, 32),
     ],
 )
 def test_transposed_convolution(size, kernel, stride, padding, output_padding, channels, features):
