@@ -1,6 +1,7 @@
-"""Times our training step and PyTorch's on the same work, interleaved in one run.
+"""Times our training step (or translation) and PyTorch's on the same work, interleaved in one run.
 
     python -m benchmarks.train_step --batch=1
+    python -m benchmarks.train_step --batch=8 --inference
     python -m benchmarks.train_step --batch=64 --dtype=bfloat16 --compile
     python -m benchmarks.train_step --config=cyclegan
 
@@ -44,6 +45,39 @@ def ours(options: argparse.Namespace, images: list[np.ndarray]) -> Callable[[], 
         nonlocal state
         state, losses = step(state, batch)
         jax.block_until_ready((state, losses))
+
+    return run
+
+
+def our_translation(options: argparse.Namespace, images: list[np.ndarray]) -> Callable[[], None]:
+    """The generator on a batch, every image with its own statistics and dropout."""
+    config = CONFIGS[options.config]()
+    config.model.dtype = options.dtype
+    method = METHODS[config.method]
+    create = jax.jit(lambda key: method.create_state(config, key))
+    generator = method.translations(config)[0].generator
+    variables = create(jax.random.key(0)).networks[generator].variables
+    keys = jax.random.split(jax.random.key(1), options.batch)
+    translate, batch = jax.jit(method.make_translate(config, 3)), jax.device_put(images[0])
+    return lambda: jax.block_until_ready(translate(variables, batch, keys))
+
+
+def their_translation(
+    options: argparse.Namespace, images: list[np.ndarray], memory_format: torch.memory_format
+) -> Callable[[], None]:
+    """PyTorch's generator on a batch, in training mode as pix2pix tests it."""
+    make = baseline.ResnetGenerator if options.config == "cyclegan" else baseline.UnetGenerator
+    net = baseline.init_weights(make(), 0).to(DEVICE, memory_format=memory_format)
+    if options.compile:
+        net = torch.compile(net, mode="reduce-overhead")
+    x = torch.from_numpy(images[0].transpose(0, 3, 1, 2)).to(DEVICE, memory_format=memory_format)
+    autocast = torch.autocast(DEVICE, torch.bfloat16, enabled=options.dtype == "bfloat16")
+
+    def run():
+        with torch.no_grad(), autocast:
+            net(x)
+        if DEVICE == "cuda":
+            torch.cuda.synchronize()
 
     return run
 
@@ -106,6 +140,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--warmup", type=int, default=3)
     parser.add_argument("--compile", action="store_true", help="torch.compile the baseline")
+    parser.add_argument("--inference", action="store_true", help="translate, do not train")
     options = parser.parse_args()
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     torch.backends.cudnn.benchmark = True
@@ -113,10 +148,13 @@ def main() -> None:
     generator = np.random.default_rng(0)
     shape = (options.batch, options.size, options.size, 3)
     images = [generator.uniform(-1, 1, shape).astype(np.float32) for _ in range(2)]
+    make, make_theirs = ours, theirs
+    if options.inference:
+        make, make_theirs = our_translation, their_translation
     runs = {
-        "ours": ours(options, images),
-        "PyTorch": theirs(options, images, torch.contiguous_format),
-        "PyTorch channels_last": theirs(options, images, torch.channels_last),
+        "ours": make(options, images),
+        "PyTorch": make_theirs(options, images, torch.contiguous_format),
+        "PyTorch channels_last": make_theirs(options, images, torch.channels_last),
     }
     found = measure(runs, options.rounds, options.warmup)
     best = min(value for name, value in found.items() if name != "ours")

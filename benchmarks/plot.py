@@ -1,0 +1,48 @@
+"""Draws the table of benchmarks/README.md that compares us with PyTorch, as docs/benchmarks.png.
+
+python -m benchmarks.plot
+"""
+
+import pathlib
+import re
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from pix2pix_jax.visualize import COLORS
+
+ROOT = pathlib.Path(__file__).parents[1]
+# | work | batch | ours, ms | PyTorch, ms | PyTorch channels_last, ms | ratio |
+ROW = re.compile(r"^\| ([^|]+) \| (\d+) \| (\d+) \| (\d+) \| (\d+) \| [\d.]+ \|$", re.MULTILINE)
+
+
+def rows() -> list[tuple[str, list[float]]]:
+    """(what, [ours, PyTorch, PyTorch channels_last] in milliseconds an image) of every row."""
+    text = (ROOT / "benchmarks" / "README.md").read_text()
+    return [
+        (f"{work}, batch {batch}", [float(ms) / int(batch) for ms in times])
+        for work, batch, *times in ROW.findall(text)
+    ]
+
+
+def main() -> None:
+    """Writes the plot."""
+    names, times = zip(*rows(), strict=True)
+    relative = np.array([[ms / min(row[1:]) for ms in row] for row in times])
+    figure = Figure(figsize=(7.2, 0.55 * len(names) + 1.1), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes, place = figure.subplots(), np.arange(len(names))
+    for i, label in enumerate(("pix2pix_jax", "PyTorch", "PyTorch, channels_last")):
+        axes.barh(place + 0.27 * (i - 1), relative[:, i], 0.25, label=label, color=COLORS[i])
+    axes.axvline(1, color="black", linewidth=0.8)
+    axes.set_yticks(place, names)
+    axes.invert_yaxis()
+    axes.set_xlabel("time over that of PyTorch's better memory layout (less is better)")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize="small", loc="lower right")
+    figure.savefig(ROOT / "docs" / "benchmarks.png")
+
+
+if __name__ == "__main__":
+    main()
