@@ -40,7 +40,7 @@ def main() -> None:
     axes.invert_yaxis()
     axes.set_xlabel("time over that of PyTorch's better memory layout (less is better)")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize="small", loc="lower right")
+    axes.legend(frameon=False, fontsize="small", ncols=3, loc="lower left", bbox_to_anchor=(0, 1))
     figure.savefig(ROOT / "docs" / "benchmarks.png")
 
 
