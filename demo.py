@@ -62,8 +62,8 @@ def read_upload(path: str | None, what: str) -> np.ndarray:
         raise ValueError(
             f"{what} is {width}x{height}: scale it down to {MAX_PIXELS / 1e6:.0f} million pixels"
         )
-    with naming(what), open(path, "rb") as file:
-        return scaled(open_image(file, 3))
+    with naming(what):
+        return scaled(open_image(path, 3))
 
 
 def scaled(image: np.ndarray) -> np.ndarray:
@@ -117,13 +117,35 @@ def legend(palette: str | None) -> str:
     return f'<div style="line-height:1.8">{" ".join(items)}</div>'
 
 
-def brush(palette: str | None, size: int) -> gr.Brush:
-    """A brush for images of `size` with the colours of a palette, or any where there is none."""
+def palette_colors(palette: str | None) -> list[str]:
+    """The colours of a palette as #rrggbb; none if there is no palette."""
+    return ["#{:02x}{:02x}{:02x}".format(*c) for c in palettes.PALETTES.get(palette, {}).values()]
+
+
+def ground(palette: str | None) -> tuple[int, int, int]:
+    """The colour of a blank sheet: a palette's first, or white."""
+    return next(iter(palettes.PALETTES[palette or "edges"].values()))
+
+
+def brush(colors: list[str], size: int) -> gr.Brush:
+    """A brush for images of `size` with these colours alone, or any where there are none."""
     radius = max(1, size // BRUSH)
-    if palette is None:
+    if not colors:
         return gr.Brush(radius)
-    colors = ["#{:02x}{:02x}{:02x}".format(*c) for c in palettes.PALETTES[palette].values()]
     return gr.Brush(radius, colors=colors, default_color=colors[-1], color_mode="fixed")
+
+
+def picture_editor(label: str) -> gr.ImageEditor:
+    """A canvas for an upload, with brush and eraser."""
+    return gr.ImageEditor(
+        label=label,
+        sources=SOURCES,
+        transforms=[],
+        layers=False,
+        canvas_size=(EXAMPLE_SIZE, EXAMPLE_SIZE),
+        format="png",
+        height=480,
+    )
 
 
 def example(size: int, kind: str, seed: int = 0) -> np.ndarray:
@@ -187,8 +209,8 @@ class Page:
     def translate(self, name: str, drawing: dict, samples: int) -> list[np.ndarray]:
         """Several translations of a picture; one if the model has no noise."""
         model = self.model(name, inpainting=False)
-        ground = next(iter(palettes.PALETTES[model.palette() or "edges"].values()))
-        image = channels_of(scaled(flatten(drawing, ground)[0]), model.translation.in_channels)
+        image, _ = flatten(drawing, ground(model.palette()))
+        image = channels_of(scaled(image), model.translation.in_channels)
         translator = model.load()
         if not (model.config.model.dropout and model.config.eval.dropout):
             samples = 1
@@ -233,15 +255,7 @@ class Page:
         dropdown = self._model_row(page, inpainting=False)
         with gr.Row():
             with gr.Column():
-                editor = gr.ImageEditor(
-                    label="Upload or draw",
-                    sources=SOURCES,
-                    transforms=[],
-                    layers=False,
-                    canvas_size=(EXAMPLE_SIZE, EXAMPLE_SIZE),
-                    format="png",
-                    height=480,
-                )
+                editor = picture_editor("Upload or draw")
                 key = gr.HTML()
                 with gr.Row():
                     draw_example, blank = gr.Button("Example"), gr.Button("Blank")
@@ -254,15 +268,14 @@ class Page:
 
         def chosen(name):
             palette, size = kind_of(self.models(inpainting=False).get(name))
-            return gr.update(brush=brush(palette, size)), legend(palette)
+            return gr.update(brush=brush(palette_colors(palette), size)), legend(palette)
 
         def picture(name, drawn):
             """A facade, or a blank sheet, of the size and kind that the model was trained on."""
             model = self.models(inpainting=False).get(name)
             palette, size = kind_of(model)
             if not drawn:
-                ground = next(iter(palettes.PALETTES[palette or "edges"].values()))
-                return np.full((size, size, 3), ground, np.uint8)
+                return np.full((size, size, 3), ground(palette), np.uint8)
             night = model and model.config.data.synthetic_kind == "night"
             kind = "night" if night and model.translation.source == "B" else "photo"
             seed = int(np.random.default_rng().integers(2**31))
@@ -278,15 +291,7 @@ class Page:
         dropdown = self._model_row(page, inpainting=True)
         with gr.Row():
             with gr.Column():
-                editor = gr.ImageEditor(
-                    label="Upload, then brush over what is to be filled",
-                    sources=SOURCES,
-                    transforms=[],
-                    layers=False,
-                    canvas_size=(EXAMPLE_SIZE, EXAMPLE_SIZE),
-                    format="png",
-                    height=480,
-                )
+                editor = picture_editor("Upload, then brush over what is to be filled")
                 draw_example = gr.Button("Example")
             with gr.Column():
                 button = gr.Button("Fill", variant="primary")
@@ -300,8 +305,7 @@ class Page:
 
         def chosen(name):
             _, size = kind_of(self.models(inpainting=True).get(name))
-            radius = max(1, size // BRUSH)
-            return gr.update(brush=gr.Brush(radius, ["#ffffff"], color_mode="fixed"))
+            return gr.update(brush=brush(["#ffffff"], size))
 
         dropdown.change(chosen, dropdown, editor, api_visibility="private")
         draw_example.click(picture, dropdown, editor, api_visibility="private")

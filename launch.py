@@ -29,7 +29,6 @@ MODE = flags.DEFINE_enum(
 INPUT = flags.DEFINE_string("input", None, "translate: an image, or a folder of images.")
 MASK = flags.DEFINE_string("mask", None, "translate, inpainting: a mask, or a folder of masks.")
 OUTPUT = flags.DEFINE_string("output", None, "translate, export: the folder that results go to.")
-
 COORDINATOR = flags.DEFINE_string(
     "coordinator", None, "Several processes: HOST:PORT of the first, the same for all."
 )

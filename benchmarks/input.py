@@ -34,9 +34,7 @@ def fill(folder: pathlib.Path, count: int) -> None:
     if not missing:
         return
     designs = SyntheticFacades("input", DESIGNS, 256)
-    pairs = [
-        np.concatenate([r["A"], r["B"]], axis=1) for r in map(designs.__getitem__, range(DESIGNS))
-    ]
+    pairs = [np.concatenate([record["A"], record["B"]], axis=1) for record in designs]
     for i in missing:
         generator = np.random.default_rng(i)
         image = np.roll(pairs[i % DESIGNS], int(generator.integers(256)), axis=0)

@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from benchmarks.train_step import measure
 from configs import cyclegan, default
 from pix2pix_jax import models
-from pix2pix_jax.models import convolution
+from pix2pix_jax.models import convolution, layers
 
 TITLES = ("layer", "times", "pass", "ours, ms", "PyTorch, ms", "ours, GFLOP/s", "PyTorch, GFLOP/s")
 TITLES += ("ratio", "lost, ms")
@@ -84,24 +84,20 @@ def layers_of(network: str, batch: int) -> collections.Counter:
     else:
         net = models.build_generator(config.model, 3)
     found = collections.Counter()
-    convolve, transpose = convolution.convolve, convolution.convolve_transpose
 
     def note(x, w, stride, padding):
         found[Layer(False, x.shape, w.shape, stride, padding, 0)] += 1
-        return convolve(x, w, stride, padding)
+        return convolution.convolve(x, w, stride, padding)
 
     def note_transpose(x, w, stride, padding, output_padding=0):
         found[Layer(True, x.shape, w.shape, stride, padding, output_padding)] += 1
-        return transpose(x, w, stride, padding, output_padding)
+        return convolution.convolve_transpose(x, w, stride, padding, output_padding)
 
     keys = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
     x = _shape((batch, 256, 256, channels))
     variables = jax.eval_shape(net.init, keys, x)
     patches = {"convolve": note, "convolve_transpose": note_transpose}
-    with (
-        mock.patch.multiple(convolution, **patches),
-        mock.patch.multiple(models.layers, create=True, **patches),
-    ):
+    with mock.patch.multiple(layers, **patches):
         jax.eval_shape(
             lambda v, x: net.apply(v, x, rngs={"dropout": keys["dropout"]}, mutable=True),
             variables,

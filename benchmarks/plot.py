@@ -18,10 +18,10 @@ ROW = re.compile(r"^\| ([^|]+) \| (\d+) \| (\d+) \| (\d+) \| (\d+) \| [\d.]+ \|$
 
 
 def rows() -> list[tuple[str, list[float]]]:
-    """(what, [ours, PyTorch, PyTorch channels_last] in milliseconds an image) of every row."""
+    """(what, [ours, PyTorch, PyTorch channels_last] in milliseconds) of every row."""
     text = (ROOT / "benchmarks" / "README.md").read_text()
     return [
-        (f"{work}, batch {batch}", [float(ms) / int(batch) for ms in times])
+        (f"{work}, batch {batch}", [float(ms) for ms in times])
         for work, batch, *times in ROW.findall(text)
     ]
 

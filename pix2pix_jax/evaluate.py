@@ -189,7 +189,7 @@ class Validator:
 
     def _variables(self, state):
         networks = state.networks.items()
-        return {name: multihost.local(network.variables) for name, network in networks}
+        return multihost.local({name: network.variables for name, network in networks})
 
 
 def evaluate(config: Any, workdir: str) -> dict[str, float]:

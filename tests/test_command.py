@@ -136,7 +136,6 @@ def test_tensorflow_is_never_imported():
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=300)
 
 
-@pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
 def test_a_compilation_cache_that_others_can_write_is_not_used(tmp_path, monkeypatch, capsys):
     """JAX runs what lies there."""
     chosen = {}

@@ -215,4 +215,4 @@ def test_labels_are_drawn_in_the_data_sets_colours():
     colors = set(map(tuple, labels.reshape(-1, 3).tolist()))
     assert len(colors) > 3 and colors <= set(demo.palettes.FACADES.values())
     assert "rgb(174, 0, 0)" in demo.legend("facades") and "shop" in demo.legend("facades")
-    assert demo.brush("edges", 64).colors == ["#ffffff", "#000000"]
+    assert demo.brush(demo.palette_colors("edges"), 64).colors == ["#ffffff", "#000000"]
