@@ -7,9 +7,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from pix2pix_jax.models import winograd
 from pix2pix_jax.models.convolution import convolve, convolve_transpose
+from pix2pix_jax.models.geometry import Geometry
 
-# (size, kernel, stride, padding, in, out): image-sized, few channels, and few pixels
+# (size, kernel, stride, padding, in, out): image-sized, few channels, few pixels, and large layers
 SHAPES = [
     (32, 4, 2, 1, 8, 16),
     (32, 4, 2, 1, 3, 8),
@@ -23,6 +25,9 @@ SHAPES = [
     (14, 7, 1, 0, 3, 8),
     (6, 1, 1, 0, 4, 4),
     (64, 4, 2, 1, 32, 8),
+    (47, 4, 2, 1, 32, 64),
+    (26, 4, 1, 1, 128, 64),
+    (27, 3, 1, 0, 128, 64),
 ]
 
 
@@ -58,6 +63,7 @@ def test_convolution(size, kernel, stride, padding, channels, features):
         (16, 4, 2, 1, 0, 8, 3),
         (8, 3, 2, 1, 1, 8, 4),
         (32, 4, 2, 1, 0, 8, 32),
+        (24, 4, 2, 1, 0, 64, 32),
     ],
 )
 def test_transposed_convolution(size, kernel, stride, padding, output_padding, channels, features):
@@ -78,10 +84,43 @@ def test_transposed_convolution(size, kernel, stride, padding, output_padding, c
     agree(dw, w_t.grad.permute(2, 3, 1, 0).numpy())
 
 
-def test_second_derivative():
+@pytest.mark.parametrize("taps", winograd.ALGORITHMS)
+def test_winograd_matrices(taps):
+    """Two outputs of numpy's correlation, to the last digits of float64."""
+    generator = np.random.default_rng(0)
+    inputs, kernel = generator.standard_normal(taps + 1), generator.standard_normal(taps)
+    b, g, a = winograd.ALGORITHMS[taps]
+    expected = np.correlate(inputs, kernel, mode="valid")
+    np.testing.assert_allclose(a @ ((g @ kernel) * (b @ inputs)), expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize("kernel, stride", [(4, 2), (3, 1), (4, 1)])
+def test_error_of_large_layers(kernel, stride):
+    """In float32 it is like PyTorch's own, both taken from PyTorch's result in float64."""
+    x, w = random(1, 34, 34, 256, seed=0), random(kernel, kernel, 256, 16, seed=1)
+    tensors = [torch.tensor(a) for a in (x.transpose(0, 3, 1, 2), w.transpose(3, 2, 0, 1))]
+    theirs, exact = (
+        F.conv2d(*pair, stride=stride, padding=1).permute(0, 2, 3, 1).numpy()
+        for pair in (tensors, [t.double() for t in tensors])
+    )
+    ours = np.asarray(winograd.conv(x, w, Geometry(34, 34, kernel, stride, 1)))
+    error, their_error = (np.sqrt(np.square(y - exact).mean()) for y in (ours, theirs))
+    assert error < 1e-6 * exact.std()
+    assert error < 2 * their_error
+
+
+def test_large_layers_take_fewer_multiplications():
+    """On CPU, where XLA's convolutions are not at the machine's peak; 9 products for 16 taps."""
+    x, w = random(1, 64, 64, 64, seed=0), random(4, 4, 64, 128, seed=1)
+    text = jax.jit(lambda x, w: convolve(x, w, 2, 1)).lower(x, w).as_text()
+    assert text.count("stablehlo.dot_general") == 9 and "stablehlo.convolution" not in text
+
+
+@pytest.mark.parametrize("size, channels, features", [(8, 3, 5), (66, 32, 64)])
+def test_second_derivative(size, channels, features):
     """Through convolution and transposed convolution, as the gradient penalty takes it."""
-    x = random(1, 8, 8, 3, seed=0)
-    w, v = random(4, 4, 3, 5, seed=1) * 0.2, random(4, 4, 2, 5, seed=2) * 0.2
+    x = random(1, size, size, channels, seed=0)
+    w, v = (random(4, 4, channels, features, seed=i) * 0.8 / features**0.5 for i in (1, 2))
 
     def penalty(w, v):
         forward = lambda x: jnp.sin(

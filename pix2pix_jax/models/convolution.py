@@ -5,42 +5,24 @@ derivative is made of the other two. Stating that rule here keeps the stock deri
 transposed convolution away, which XLA's CPU backend runs some 50 times too slowly, and holds
 for every order of derivative (the gradient penalty needs the second).
 
-On CPU, shapes that XLA's convolution serves badly (few pixels, or few channels) are computed
-as matrix products over image patches instead; benchmarks/README.md has the measurements. Other
-backends always use their own convolution.
+On CPU, large layers go through `winograd`, which needs about half the multiplications, and shapes
+that XLA's convolution serves badly (few pixels, or few channels) are computed as matrix products
+over image patches; benchmarks/README.md has the measurements. Other backends always use their own
+convolution.
 
 Arrays are NHWC, kernels HWIO, both spatial axes alike in stride and padding.
 """
 
 import functools
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
+from pix2pix_jax.models import winograd
+from pix2pix_jax.models.geometry import Geometry
+
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
-
-
-class Geometry(NamedTuple):
-    """Static part of a convolution."""
-
-    height: int  # rows of x
-    width: int  # columns of x
-    kernel: int  # rows and columns of the kernel
-    stride: int
-    padding: int  # zeros added on every side of x
-
-    @property
-    def out_height(self) -> int:
-        """Rows of y."""
-        return (self.height + 2 * self.padding - self.kernel) // self.stride + 1
-
-    @property
-    def out_width(self) -> int:
-        """Columns of y."""
-        return (self.width + 2 * self.padding - self.kernel) // self.stride + 1
 
 
 def convolve(x: jax.Array, w: jax.Array, stride: int, padding: int) -> jax.Array:
@@ -73,6 +55,8 @@ def convolve_transpose(
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _conv(x, w, geometry):
     """From x [N, H, W, I] and w [K, K, I, O] to y [N, h, w, O]."""
+    if _prefer_winograd(x, geometry, *w.shape[2:]):
+        return winograd.conv(x, w, geometry)
     if _prefer_matmul(x.shape[0], geometry, *w.shape[2:]):
         return lax.dot_general(_patches(x, geometry), _matrix(w), (((3,), (0,)), ((), ())))
     if _on_cpu() and geometry.padding == 0 and geometry.stride == 1 and geometry.kernel > 1:
@@ -84,10 +68,10 @@ def _conv(x, w, geometry):
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _conv_adjoint(y, w, geometry):
     """From y [N, h, w, O] and w [K, K, I, O] to x [N, H, W, I]."""
+    if _prefer_winograd(y, geometry, *w.shape[2:]):
+        return winograd.conv_adjoint(y, w, geometry)
     doubles = geometry[:2] == (2 * geometry.out_height, 2 * geometry.out_width)
     if _on_cpu() and doubles and geometry[2:] == (4, 2, 1):
-        if geometry.out_height * geometry.out_width >= 32 * 32 and w.shape[2] >= 32:
-            return _sub_pixels(y, w)
         columns = lax.dot_general(y, _matrix(w), (((3,), (1,)), ((), ())))
         return _fold(columns, geometry, w.shape[2])
     x = jax.ShapeDtypeStruct((y.shape[0], geometry.height, geometry.width, w.shape[2]), y.dtype)
@@ -99,6 +83,8 @@ def _conv_weight_gradient(x, y, geometry):
     """From x [N, H, W, I] and y [N, h, w, O] to w [K, K, I, O]."""
     k, channels, features = geometry.kernel, x.shape[3], y.shape[3]
     pixels = (((0, 1, 2), (0, 1, 2)), ((), ()))
+    if _prefer_winograd(x, geometry, channels, features):
+        return winograd.weight_gradient(x, y, geometry)
     if _prefer_matmul(x.shape[0], geometry, channels, features):
         return lax.dot_general(_patches(x, geometry), y, pixels).reshape(k, k, channels, features)
     if _on_cpu() and channels <= 8 and geometry.stride > 1 and k <= 7:  # one product for each tap
@@ -144,6 +130,15 @@ def _on_cpu() -> bool:
     return jax.default_backend() == "cpu"
 
 
+def _prefer_winograd(images: jax.Array, geometry: Geometry, channels: int, features: int) -> bool:
+    """Whether tiles enough pay for the kernel's transform, and channels enough for the images'."""
+    if not (_on_cpu() and images.dtype == jnp.float32 and winograd.serves(geometry)):
+        return False
+    rows, columns = winograd.tiles(geometry)
+    wide = geometry.stride**2 * channels >= 128 and features >= 64
+    return wide and images.shape[0] * rows * columns >= 256
+
+
 def _prefer_matmul(batch: int, geometry: Geometry, channels: int, features: int) -> bool:
     """Whether the patch matrix is cheap beside the kernel: then one matrix product is fastest."""
     pixels = batch * geometry.out_height * geometry.out_width
@@ -170,21 +165,6 @@ def _taps(x, geometry):
 def _patches(x, geometry):
     """[N, H, W, I] -> [N, h, w, K * K * I]."""
     return jnp.concatenate(_taps(x, geometry), axis=-1)
-
-
-def _sub_pixels(y, w):
-    """Adjoint for kernel 4, stride 2, padding 1, as one 2x2 convolution and a reordering.
-
-    Rows 2i - 1 and 2i of x depend on rows i - 1 and i of y alone, through the taps (2, 0) and
-    (3, 1); so do columns. Of many pixels this moves less memory than `_fold`.
-    """
-    n, height, width, inputs = y.shape
-    outputs, taps = w.shape[2], np.array([[2, 0], [3, 1]])
-    kernel = w[taps][:, :, taps]  # [row of x, of y, column of x, of y, O, I]
-    kernel = kernel.transpose(1, 3, 5, 0, 2, 4).reshape(2, 2, inputs, 4 * outputs)
-    x = lax.conv_general_dilated(y, kernel, (1, 1), ((1, 1),) * 2, dimension_numbers=DIMENSIONS)
-    x = x.reshape(n, height + 1, width + 1, 2, 2, outputs).transpose(0, 1, 3, 2, 4, 5)
-    return x.reshape(n, 2 * height + 2, 2 * width + 2, outputs)[:, 1:-1, 1:-1]
 
 
 def _fold(columns, geometry, channels):
