@@ -90,6 +90,9 @@ def main(argv: list[str]) -> None:
 
 def _start_jax(workdir):
     """What JAX must know before it computes."""
+    from pix2pix_jax import host_memory
+
+    host_memory.keep_freed()
     from pix2pix_jax import compilation_cache, multihost
 
     chosen = COMPILATION_CACHE.value or os.environ.get("JAX_COMPILATION_CACHE_DIR")

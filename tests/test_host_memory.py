@@ -1,0 +1,42 @@
+"""What is freed stays with the process: the kernel counts the pages that it had to map."""
+
+import os
+import platform
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import resource, sys
+from pix2pix_jax import host_memory
+if sys.argv[1] == "keep":
+    assert host_memory.keep_freed()
+import jax, jax.numpy as jnp
+barrier = jax.lax.optimization_barrier
+function = jax.jit(lambda x: barrier(jnp.sin(x)).sum())  # takes 64 MiB for the sines
+x = jnp.ones(1 << 24)
+for step in range(80):
+    if step == 30:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    function(x).block_until_ready()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def page_faults(argument):
+    environment = os.environ | {"JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, "-c", PROGRAM, argument]
+    return int(subprocess.run(command, env=environment, check=True, capture_output=True).stdout)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's malloc alone is told")
+def test_no_page_is_mapped_anew_once_the_first_steps_are_done():
+    assert page_faults("keep") < page_faults("default") / 5  # over 50 steps
+
+
+def test_machines_with_an_accelerator_are_left_alone(monkeypatch):
+    from pix2pix_jax import host_memory
+
+    monkeypatch.setenv("JAX_PLATFORMS", "cuda,cpu")
+    assert not host_memory.keep_freed()
