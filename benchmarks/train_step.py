@@ -6,13 +6,16 @@
     python -m benchmarks.train_step --config=cyclegan
 
 Each round runs one step of ours, then one of PyTorch's in each memory layout; the table has
-medians over the rounds and our time over that of PyTorch's better layout. Inputs lie on the
-device; data loading takes no part.
+medians over the rounds and our time over that of PyTorch's better layout. Each has a process of its
+own, as people run it: ours with the memory settings of launch.py. Inputs lie on the device; data
+loading takes no part.
 """
 
 import argparse
 import platform
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 
@@ -25,6 +28,11 @@ from configs import cyclegan, default
 from pix2pix_jax.methods import METHODS
 
 CONFIGS = {"pix2pix": default.get_config, "cyclegan": cyclegan.base}
+LAYOUTS = {"PyTorch": torch.contiguous_format, "PyTorch channels_last": torch.channels_last}
+SETTINGS = (
+    "from pix2pix_jax import host_memory; host_memory.keep_freed();"  # before JAX is imported
+)
+SERVE = "from benchmarks import train_step; train_step.serve()"
 PAUSE = 0.05  # seconds
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -130,9 +138,51 @@ def measure(runs: dict[str, Callable[[], None]], rounds: int, warmup: int) -> di
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
-def main() -> None:
-    """Prints one Markdown row."""
-    parser = argparse.ArgumentParser(description=__doc__)
+class Contestant:
+    """Us or PyTorch in another process, which runs one step at every call."""
+
+    def __init__(self, name: str, arguments: list[str]) -> None:
+        program = SETTINGS + SERVE if name == "ours" else SERVE
+        command = [sys.executable, "-c", program, name, *arguments]
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
+        self._wait()
+
+    def __call__(self) -> None:
+        """One step, to its end."""
+        self.process.stdin.write("step\n")
+        self.process.stdin.flush()
+        self._wait()
+
+    def _wait(self):
+        if not self.process.stdout.readline():
+            sys.exit("a process of the benchmark ended; its error is above")
+
+
+def serve() -> None:
+    """The other end of a contestant: builds it, and runs a step for every line that comes."""
+    name, options = sys.argv[1], parse(sys.argv[2:])
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    torch.backends.cudnn.benchmark = True
+    generator = np.random.default_rng(0)
+    shape = (options.batch, options.size, options.size, 3)
+    images = [generator.uniform(-1, 1, shape).astype(np.float32) for _ in range(2)]
+    if name == "ours":
+        run = (our_translation if options.inference else ours)(options, images)
+    else:
+        make = their_translation if options.inference else theirs
+        run = make(options, images, LAYOUTS[name])
+    print("built", flush=True)
+    for _ in sys.stdin:
+        run()
+        print("done", flush=True)
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--config", choices=CONFIGS, default="pix2pix")
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--size", type=int, default=256)
@@ -141,21 +191,13 @@ def main() -> None:
     parser.add_argument("--warmup", type=int, default=3)
     parser.add_argument("--compile", action="store_true", help="torch.compile the baseline")
     parser.add_argument("--inference", action="store_true", help="translate, do not train")
-    options = parser.parse_args()
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
-    torch.backends.cudnn.benchmark = True
+    return parser.parse_args(arguments)
 
-    generator = np.random.default_rng(0)
-    shape = (options.batch, options.size, options.size, 3)
-    images = [generator.uniform(-1, 1, shape).astype(np.float32) for _ in range(2)]
-    make, make_theirs = ours, theirs
-    if options.inference:
-        make, make_theirs = our_translation, their_translation
-    runs = {
-        "ours": make(options, images),
-        "PyTorch": make_theirs(options, images, torch.contiguous_format),
-        "PyTorch channels_last": make_theirs(options, images, torch.channels_last),
-    }
+
+def main() -> None:
+    """Prints one Markdown row."""
+    options = parse(sys.argv[1:])
+    runs = {name: Contestant(name, sys.argv[1:]) for name in ("ours", *LAYOUTS)}
     found = measure(runs, options.rounds, options.warmup)
     best = min(value for name, value in found.items() if name != "ours")
     print(
