@@ -116,6 +116,25 @@ def test_large_layers_take_fewer_multiplications():
     assert text.count("stablehlo.dot_general") == 9 and "stablehlo.convolution" not in text
 
 
+def test_large_layers_over_several_devices():
+    """Images over four devices give PyTorch's gradients of the whole batch."""
+    x, w = random(4, 34, 34, 32, seed=0), random(4, 4, 32, 64, seed=1)
+    tensors = [torch.tensor(a) for a in (x.transpose(0, 3, 1, 2), w.transpose(3, 2, 0, 1))]
+    x_t, w_t = (t.requires_grad_() for t in tensors)
+    F.conv2d(x_t, w_t, stride=2, padding=1).square().sum().backward()
+    mesh = jax.sharding.Mesh(np.array(jax.devices()[:4]), ("data",))
+    rows, whole = (
+        jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(*axes))
+        for axes in (["data"], [])
+    )
+    loss = lambda x, w: jnp.square(convolve(x, w, 2, 1)).sum()
+    gradient = jax.jit(jax.grad(loss, argnums=(0, 1)), in_shardings=(rows, whole))
+    dx, dw = gradient(x, w)
+    assert dx.sharding.is_equivalent_to(rows, 4)
+    agree(dx, x_t.grad.permute(0, 2, 3, 1).numpy())
+    agree(dw, w_t.grad.permute(2, 3, 1, 0).numpy())
+
+
 @pytest.mark.parametrize("size, channels, features", [(8, 3, 5), (66, 32, 64)])
 def test_second_derivative(size, channels, features):
     """Through convolution and transposed convolution, as the gradient penalty takes it."""
