@@ -29,9 +29,8 @@ from pix2pix_jax.methods import METHODS
 
 CONFIGS = {"pix2pix": default.get_config, "cyclegan": cyclegan.base}
 LAYOUTS = {"PyTorch": torch.contiguous_format, "PyTorch channels_last": torch.channels_last}
-SETTINGS = (
-    "from pix2pix_jax import host_memory; host_memory.keep_freed();"  # before JAX is imported
-)
+# Before JAX is imported, hence not in `serve`.
+SETTINGS = "from pix2pix_jax import host_memory; host_memory.keep_freed();"
 SERVE = "from benchmarks import train_step; train_step.serve()"
 PAUSE = 0.05  # seconds
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from pix2pix_jax import host_memory
+
 PROGRAM = """
 import resource, sys
 from pix2pix_jax import host_memory
@@ -36,7 +38,10 @@ def test_no_page_is_mapped_anew_once_the_first_steps_are_done():
 
 
 def test_machines_with_an_accelerator_are_left_alone(monkeypatch):
-    from pix2pix_jax import host_memory
-
     monkeypatch.setenv("JAX_PLATFORMS", "cuda,cpu")
+    assert not host_memory.keep_freed()
+
+
+def test_other_c_libraries_are_left_alone(monkeypatch):
+    monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
     assert not host_memory.keep_freed()
