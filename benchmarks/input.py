@@ -20,7 +20,7 @@ from PIL import Image
 from configs import facades
 from pix2pix_jax import data, train
 from pix2pix_jax.data.synthetic import SyntheticFacades
-from pix2pix_jax.methods import METHODS
+from pix2pix_jax.methods import fresh_state
 from pix2pix_jax.reporter import CALLS_IN_FLIGHT
 
 DESIGNS = 100  # facades that are drawn; every image is one of them, shifted and lit anew
@@ -84,8 +84,7 @@ def _train(config, examples, options):
     mesh = Mesh(np.array(jax.devices()[:1]), ("data",))
     run_steps = train.make_run_steps(config, len(examples), mesh)
     whole, _ = train.shardings(mesh)
-    create = jax.jit(lambda key: METHODS[config.method].create_state(config, key))
-    state = jax.device_put(jax.device_get(create(jax.random.key(0))), whole)
+    state = jax.device_put(fresh_state(config), whole)
     cache, waited, pending = jax.device_put(examples.cache, whole), 0.0, []
     chunks = _chunks(config, examples, options.steps + 2)
     for step in range(options.steps + 2):

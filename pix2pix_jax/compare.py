@@ -10,7 +10,7 @@ import ml_collections
 
 from pix2pix_jax import checkpoints
 from pix2pix_jax.history import curves, read_rows
-from pix2pix_jax.methods import METHODS
+from pix2pix_jax.methods import abstract_state
 from pix2pix_jax.progress import duration, read_seconds
 
 COLUMNS = ("run", "steps", "loss", "training", "validation", "SSIM", "PSNR", "parameters", "time")
@@ -72,8 +72,7 @@ def _number(value, digits):
 
 
 def _parameters(config):
-    create = lambda key: METHODS[config.method].create_state(config, key)
-    networks = jax.eval_shape(create, jax.random.key(0)).networks
+    networks = abstract_state(config).networks
     return sum(
         leaf.size
         for name, network in networks.items()

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 
 from pix2pix_jax import checkpoints, config_checks, pth_file, torch_weights, weights
-from pix2pix_jax.methods import METHODS
+from pix2pix_jax.methods import fresh_state
 
 
 def import_pth(config: Any, workdir: str) -> None:
@@ -25,8 +25,7 @@ def import_pth(config: Any, workdir: str) -> None:
     ) as saver:
         if saver.latest is not None:
             raise ValueError(f"{saver.folder} holds checkpoints already: give another --workdir")
-        state = METHODS[config.method].create_state(config, jax.random.key(config.seed))
-        saver.save(weights.initialize(config, jax.device_get(state)))
+        saver.save(weights.initialize(config, fresh_state(config)))
         saver.wait()
         checkpoints.write_config(workdir, config)
         print(f"{config.init_from} is now step 0 of {workdir}", flush=True)

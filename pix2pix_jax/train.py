@@ -13,7 +13,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from pix2pix_jax import checkpoints, config_checks, data, evaluate, multihost, visualize, weights
 from pix2pix_jax.event_writer import EventWriter
 from pix2pix_jax.history import History
-from pix2pix_jax.methods import METHODS
+from pix2pix_jax.methods import METHODS, abstract_state, fresh_state
 from pix2pix_jax.methods.state import TrainState
 from pix2pix_jax.metrics import HIGHER_IS_BETTER
 from pix2pix_jax.progress import Stopwatch, duration
@@ -191,15 +191,14 @@ def _make_workdir(workdir: str) -> pathlib.Path:
 
 def _start(config, saver, sharding) -> TrainState:
     """The newest checkpoint, or fresh networks (with the weights of `init_from`)."""
-    create_state = functools.partial(METHODS[config.method].create_state, config)
-    target = jax.eval_shape(create_state, jax.random.key(config.seed))
+    target = abstract_state(config)
     if saver.latest is not None:
         state = multihost.place(saver.restore(target, saver.latest), sharding)
         print(f"resumed from step {saver.latest} of {saver.folder}", flush=True)
         return state
     checkpoints.check_space(saver.folder, target)
     # From host copies: placing a device array can alias it, and donation would delete it.
-    state = jax.device_get(jax.jit(create_state)(jax.random.key(config.seed)))
+    state = fresh_state(config)
     if config.init_from:
         state = weights.initialize(config, state)
     return multihost.place(state, sharding)

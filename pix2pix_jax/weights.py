@@ -8,7 +8,7 @@ from typing import Any
 import jax
 
 from pix2pix_jax import checkpoints, pth_file, torch_weights
-from pix2pix_jax.methods import METHODS
+from pix2pix_jax.methods import abstract_state
 from pix2pix_jax.methods.state import TrainState
 
 
@@ -55,8 +55,7 @@ def abstract_variables(
     config: Any, wanted: Callable[[str], bool] = lambda name: True
 ) -> dict[str, Any]:
     """Shapes and dtypes of the networks whose names are `wanted`, on one device."""
-    create = lambda key: METHODS[config.method].create_state(config, key)
-    state = jax.eval_shape(create, jax.random.key(0))
+    state = abstract_state(config)
     sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     variables = {name: net.variables for name, net in state.networks.items() if wanted(name)}
     place = lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)

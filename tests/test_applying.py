@@ -2,7 +2,6 @@
 
 import json
 
-import jax
 import numpy as np
 import pytest
 import torch
@@ -11,7 +10,7 @@ from skimage import metrics as skimage_metrics
 
 from benchmarks import torch_baseline as baseline
 from pix2pix_jax import convert, evaluate, train, translate, weights
-from pix2pix_jax.methods import METHODS
+from pix2pix_jax.methods import fresh_state
 from pix2pix_jax.pth_file import read_pth
 from tests import parity
 from tests.conftest import small_config
@@ -39,10 +38,7 @@ def test_noise_differs_between_images_and_samples():
     """Dropout is the noise: on the same image, other masks for another index or sample."""
     config = small_config(**{"model.generator": "unet_64", "model.dropout_blocks": (1, 2)})
     config.data.crop_size = (64, 64)
-    from pix2pix_jax.methods import pix2pix
-
-    state = pix2pix.create_state(config, jax.random.key(0))
-    variables = state.networks["G"].variables
+    variables = fresh_state(config).networks["G"].variables
     image = np.repeat(noise(1, 64, 64, 3), 3, axis=0)
     translator = evaluate.make_translator(config, 3)
     a = translator(variables, image, np.array([0, 1, 0]))
@@ -177,8 +173,8 @@ def test_fine_tuning_takes_what_there_is(finished_run, tmp_path, capsys):
         if origin.suffix == ".pth":
             pth_files(tmp_path)
             (tmp_path / "latest_net_G.pth").rename(origin)
-        fresh = METHODS["pix2pix"].create_state(config, jax.random.key(5))
-        started = weights.initialize(small_config(init_from=str(origin)), jax.device_get(fresh))
+        fresh = fresh_state(small_config(seed=5))
+        started = weights.initialize(small_config(init_from=str(origin)), fresh)
         same = parity.worst(started.networks["D"].params, fresh.networks["D"].params) == 0
         assert same == (origin.suffix == ".pth")
         assert parity.worst(started.networks["G"].params, fresh.networks["G"].params) > 0

@@ -4,7 +4,6 @@ import pathlib
 import shutil
 
 import cv2
-import jax
 import numpy as np
 import pytest
 import torch
@@ -14,7 +13,7 @@ from PIL import Image
 import demo
 from benchmarks import torch_baseline, torch_regression
 from pix2pix_jax import checkpoints, library
-from pix2pix_jax.methods import METHODS
+from pix2pix_jax.methods import fresh_state
 from tests.conftest import small_config
 from tests.parity import nchw, nhwc
 
@@ -200,8 +199,7 @@ def test_without_models_one_line_says_how_to_get_one(tmp_path):
 def test_directions_of_cyclegan_are_two_models(tmp_path):
     config = small_config(method="cyclegan", **{"data.synthetic_kind": "night"})
     with checkpoints.Checkpoints(tmp_path, best_metric="l1") as saver:
-        create = jax.jit(lambda key: METHODS["cyclegan"].create_state(config, key))
-        saver.save(create(jax.random.key(0)))
+        saver.save(fresh_state(config))
         saver.wait()
     checkpoints.write_config(tmp_path, config)
     found = library.find(str(tmp_path))

@@ -17,7 +17,7 @@ from configs import inpaint
 from pix2pix_jax import config_checks, data, evaluate, losses, masks, metrics, translate, weights
 from pix2pix_jax import torch_weights as names
 from pix2pix_jax.convert import export_pth
-from pix2pix_jax.methods import inpainting
+from pix2pix_jax.methods import abstract_state, fresh_state, inpainting
 from pix2pix_jax.methods.state import TrainState
 from pix2pix_jax.models.layers import upsample_bilinear
 from pix2pix_jax.optim import Plateau
@@ -149,8 +149,8 @@ def test_layers_of_the_published_size():
         net = theirs.InpaintingUnet()
     assert sum(p.numel() for p in net.parameters()) == 9_441_731
     config = inpaint.get_config()
-    create = lambda: inpainting.create_state(config, jax.random.key(0)).networks["G"].params
-    assert sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(create))) == 9_441_731
+    params = abstract_state(config).networks["G"].params
+    assert sum(leaf.size for leaf in jax.tree.leaves(params)) == 9_441_731
 
 
 # Holes
@@ -193,7 +193,7 @@ def test_holes_of_one_key_are_one_hole():
 def test_every_step_cuts_other_holes():
     config = small()
     step = jax.jit(inpainting.make_train_step(config, 6))
-    state = jax.jit(lambda key: inpainting.create_state(config, key))(jax.random.key(0))
+    state = fresh_state(config)
     image = parity.images(2, 64, 64, 3)
     found = [
         jax.device_get(step(state.replace(step=jnp.int32(i)), {"image": image})[1])

@@ -12,7 +12,7 @@ from pix2pix_jax import compare, config_checks, metrics, models
 from pix2pix_jax.data.augment import to_float
 from pix2pix_jax.evaluate import evaluate, make_translator
 from pix2pix_jax.history import read_rows
-from pix2pix_jax.methods import regression
+from pix2pix_jax.methods import abstract_state, fresh_state, regression
 from pix2pix_jax.methods.state import TrainState
 from pix2pix_jax.models.fcn import bilinear_init, max_pool
 from pix2pix_jax.optim import Plateau
@@ -123,12 +123,7 @@ def test_fresh_upsamplings_are_bilinear(stride):
 def test_sizes():
     """87,315 parameters as published; FCN's head is counted by hand."""
     count = lambda config: sum(
-        leaf.size
-        for leaf in jax.tree.leaves(
-            jax.eval_shape(
-                lambda: regression.create_state(config, jax.random.key(0)).networks["G"].params
-            )
-        )
+        leaf.size for leaf in jax.tree.leaves(abstract_state(config).networks["G"].params)
     )
     assert count(convdeconv.get_config()) == 87_315
     torch_size = lambda net: sum(p.numel() for p in net.parameters())
@@ -158,7 +153,7 @@ def test_max_pool_and_its_gradient():
 def test_the_step_of_a_trained_size_is_finite():
     """FCN-8s's whole jitted gradient at batch 10, where XLA's fused poolings gave NaN on CPUs."""
     config = fcn.get_config("8s_synthetic")
-    state = jax.jit(lambda key: regression.create_state(config, key))(jax.random.key(0))
+    state = fresh_state(config)
     source, target = parity.images(2, 10, 64, 64, 3)
     state, _ = jax.jit(regression.make_train_step(config, 400))(
         state, {"input": source, "target": target}

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from pix2pix_jax import checkpoints, data, train
-from pix2pix_jax.methods import METHODS
+from pix2pix_jax.methods import abstract_state, fresh_state
 from tests.conftest import small_config
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -20,10 +20,8 @@ ROOT = pathlib.Path(__file__).parent.parent
 
 def final_state(config, workdir, step=8):
     """The whole state saved at `step`, as numpy arrays."""
-    create = lambda key: METHODS[config.method].create_state(config, key)
-    target = jax.eval_shape(create, jax.random.key(0))
     with checkpoints.Checkpoints(workdir, create=False) as saver:
-        return saver.restore(target, step)
+        return saver.restore(abstract_state(config), step)
 
 
 def assert_same(a, b):
@@ -111,7 +109,7 @@ def test_last_and_best_are_kept(tmp_path):
     """Of saves with these validation errors, the newest two and the best one stay."""
     errors = {1: 0.5, 2: 0.1, 3: 0.4, 4: 0.3, 5: 0.6}
     config = small_config()
-    state = jax.device_get(METHODS["pix2pix"].create_state(config, jax.random.key(0)))
+    state = fresh_state(config)
     with checkpoints.Checkpoints(tmp_path, keep_last=2, best_metric="l1") as saver:
         for step, error in errors.items():
             saver.save(state.replace(step=np.int32(step)), {"l1": error, "psnr": 1, "ssim": 0})
@@ -174,7 +172,7 @@ def test_workdir_that_cannot_be_written(tmp_path):
 def make_run_steps(config):
     mesh = jax.sharding.Mesh(np.array(jax.devices()[:1]), ("data",))
     examples = data.load(config, "train", train=True)
-    state = jax.device_get(METHODS["pix2pix"].create_state(config, jax.random.key(0)))
+    state = fresh_state(config)
     run_steps = train.make_run_steps(config, len(examples), mesh)
     return run_steps, examples, jax.device_put(state, train.shardings(mesh)[0])
 
