@@ -13,9 +13,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
-from jax.sharding import NamedSharding
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 TOKEN_FILE = ".processes"  # shows, at the start, that all processes see one workdir
 
@@ -58,6 +59,20 @@ def devices(count: int = 0) -> list[jax.Device]:
             f"their {len(found)} devices: set it to 0"
         )
     return found[: count or None]
+
+
+def connect(mesh: Mesh) -> None:
+    """Opens the connections that sums over all devices need, while all processes are here.
+
+    On CPU the first sum waits 30 s for a late process, later ones as long as it takes; and a
+    process that finds its program in the compilation cache is that much ahead of one that compiles.
+    """
+    if jax.process_count() == 1:
+        return
+    split = NamedSharding(mesh, PartitionSpec(mesh.axis_names))
+    ones = distribute(np.ones(jax.local_device_count(), np.float32), split)
+    total = jax.jit(jnp.sum, out_shardings=NamedSharding(mesh, PartitionSpec()))
+    jax.block_until_ready(total(ones))
 
 
 def place(tree: Any, sharding: NamedSharding) -> Any:

@@ -35,12 +35,13 @@ def train(config: Any, workdir: str) -> dict[str, float]:
     config_checks.check(config, len(devices))
     run = _make_workdir(workdir)
     multihost.check_shared(run)
+    mesh = Mesh(np.array(devices), ("data",), axis_types=(AxisType.Auto,))
+    multihost.connect(mesh)
     for line in checkpoints.check_same_network(run, config, checkpoints.STATE_FIELDS):
         print(line, flush=True)
     kind = METHODS[config.method].DATA
     examples = data.load(config, config.data.train_split, train=True, kind=kind)
     validation = data.load(config, config.data.eval_split, train=False, kind=kind)
-    mesh = Mesh(np.array(devices), ("data",), axis_types=(AxisType.Auto,))
     replicated, split = shardings(mesh)
     total_steps = num_steps(config, len(examples))
     run_steps = make_run_steps(config, len(examples), mesh)

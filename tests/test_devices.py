@@ -17,7 +17,7 @@ from jax.sharding import Mesh
 
 from benchmarks import torch_baseline as baseline
 from pix2pix_jax import checkpoints, data, models, multihost, train
-from pix2pix_jax.methods import METHODS
+from pix2pix_jax.methods import abstract_state, fresh_state
 from pix2pix_jax.torch_weights import to_flax, unet_keys
 from tests import parity
 from tests.conftest import small_config
@@ -89,8 +89,7 @@ def test_a_training_step_of_eight_devices_is_that_of_one():
     for count in (1, DEVICES):
         examples = data.load(config, "train", train=True)
         run_steps = train.make_run_steps(config, len(examples), mesh_of(count))
-        state = METHODS["pix2pix"].create_state(config, jax.random.key(0))
-        state = jax.device_put(jax.device_get(state), train.shardings(mesh_of(count))[0])
+        state = jax.device_put(fresh_state(config), train.shardings(mesh_of(count))[0])
         state, losses = run_steps(state, examples.cache, examples.chunk(0, 1, DEVICES), None)
         results.append(jax.device_get((state.networks, losses)))
     for a, b in zip(jax.tree.leaves(results[0]), jax.tree.leaves(results[1]), strict=True):
@@ -108,6 +107,15 @@ def test_processes_read_the_rows_of_one_order():
 
 
 # Two processes of two devices each.
+
+LATE = """
+import runpy, sys, time
+from pix2pix_jax import train
+make = train.make_run_steps
+train.make_run_steps = lambda *arguments: time.sleep(31) or make(*arguments)
+sys.argv[0] = "launch.py"
+runpy.run_path("launch.py", run_name="__main__")
+"""  # for the first step
 
 NEAR = 5e-5  # of parameters, which Adam moves by up to 2e-4 at each of twelve steps
 FIELDS = {
@@ -128,8 +136,8 @@ FIELDS = {
 }
 
 
-def start(workdir, steps, processes=2, **fields):
-    """launch.py, `processes` times, with four devices in all."""
+def start(workdir, steps, processes=2, late=False, **fields):
+    """launch.py, `processes` times, with four devices in all; the last one `late` or not."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -141,20 +149,21 @@ def start(workdir, steps, processes=2, **fields):
         f"--workdir={workdir}",
         *(f"--config.{name}={value}" for name, value in settings.items()),
     ]
-    flags = [f"--coordinator=127.0.0.1:{port}", f"--num_processes={processes}"]
+    commands = [command]
+    if processes > 1:
+        command += [f"--coordinator=127.0.0.1:{port}", f"--num_processes={processes}"]
+        commands = [[*command, f"--process_id={i}"] for i in range(processes)]
+    if late:
+        commands[-1][1:2] = ["-c", LATE]
     environment = os.environ | {
         "XLA_FLAGS": f"--xla_force_host_platform_device_count={4 // processes}",
     }
+    pipe = subprocess.PIPE
     return [
         subprocess.Popen(
-            command + ([*flags, f"--process_id={i}"] if processes > 1 else []),
-            cwd=ROOT,
-            env=environment,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            command, cwd=ROOT, env=environment, text=True, stdout=pipe, stderr=subprocess.STDOUT
         )
-        for i in range(processes)
+        for command in commands
     ]
 
 
@@ -171,10 +180,8 @@ def final_state(workdir, step):
 
     config = quickstart.get_config()
     config.update_from_flattened_dict(FIELDS)
-    create = lambda key: METHODS["pix2pix"].create_state(config, key)
-    target = jax.eval_shape(create, jax.random.key(0))
     with checkpoints.Checkpoints(workdir, create=False) as saver:
-        return saver.restore(target, step)
+        return saver.restore(abstract_state(config), step)
 
 
 def worst(a, b):
@@ -206,17 +213,22 @@ def test_two_processes_go_on_as_one_would(one_process):
     assert names(workdir) == names(one_process)
 
 
-def wait_for(path, process):
+def wait_for(path, processes):
+    """Until the path exists; ends all processes if one ends before it, or in 200 s."""
     deadline = time.monotonic() + 200
     while not path.exists():
-        assert process.poll() is None and time.monotonic() < deadline, process.communicate()[0]
+        if any(process.poll() is not None for process in processes) or time.monotonic() > deadline:
+            for process in processes:
+                process.kill()
+            pytest.fail("\n".join(process.communicate()[0] for process in processes))
         time.sleep(0.05)
 
 
 def test_a_signal_to_one_process_stops_both_at_one_step(one_process):
+    """Though one comes to the first step half a minute late, as when it must compile alone."""
     workdir = one_process.parent / "stopped"
-    processes = start(workdir, 100_000)
-    wait_for(workdir / "checkpoints" / "4", processes[0])
+    processes = start(workdir, 100_000, late=True)
+    wait_for(workdir / "checkpoints" / "4", processes)
     processes[1].send_signal(signal.SIGTERM)
     output, _ = finish(processes)
     step = int(re.search(r"stopped and saved at step (\d+)", output)[1])
@@ -227,7 +239,7 @@ def test_a_killed_process_leaves_a_checkpoint_that_resumes(one_process):
     """Two processes save what one process would, and one process goes on from it."""
     workdir = one_process.parent / "killed"
     processes = start(workdir, 100_000, **{"train.checkpoint_every": 8})
-    wait_for(workdir / "checkpoints" / "8", processes[0])
+    wait_for(workdir / "checkpoints" / "8", processes)
     processes[1].kill()
     time.sleep(1)
     assert processes[0].poll() is None  # waits for it: JAX gives up after a while (100 s)
