@@ -9,23 +9,31 @@ Each round runs one step of ours, then one of PyTorch's in each memory layout; t
 medians over the rounds and our time over that of PyTorch's better layout. Each has a process of its
 own, as people run it: ours with the memory settings of launch.py. Inputs lie on the device; data
 loading takes no part.
+
+"Floor" is the longer of two times: the operations of PyTorch's convolutions over the rate of a
+large matrix product, and the bytes of state and images, read and written once, over the rate of
+memory. "Memory" is the accelerator's peak, or the process's.
 """
 
 import argparse
+import json
+import os
 import platform
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
 import torch
 
+from benchmarks import floor
 from benchmarks import torch_baseline as baseline
 from configs import cyclegan, default
-from pix2pix_jax.methods import METHODS
+from pix2pix_jax.methods import METHODS, fresh_state
 
 CONFIGS = {"pix2pix": default.get_config, "cyclegan": cyclegan.base}
 LAYOUTS = {"PyTorch": torch.contiguous_format, "PyTorch channels_last": torch.channels_last}
@@ -33,17 +41,18 @@ LAYOUTS = {"PyTorch": torch.contiguous_format, "PyTorch channels_last": torch.ch
 SETTINGS = "from pix2pix_jax import host_memory; host_memory.keep_freed();"
 SERVE = "from benchmarks import train_step; train_step.serve()"
 PAUSE = 0.05  # seconds
+SHARE = "0.4"  # of an accelerator's memory for ours; PyTorch's two take what they need
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def ours(options: argparse.Namespace, images: list[np.ndarray]) -> Callable[[], None]:
-    """One step of the jitted, donating train step."""
+def ours(options: argparse.Namespace, images: list[np.ndarray]) -> tuple[Callable, int]:
+    """One step of the jitted, donating train step; the bytes that it must read and write."""
     config = CONFIGS[options.config]()
     config.train.batch_size = options.batch
     config.data.crop_size = (options.size, options.size)
     config.model.dtype = options.dtype
     method = METHODS[config.method]
-    state = jax.jit(lambda key: method.create_state(config, key))(jax.random.key(0))
+    state = jax.device_put(fresh_state(config))
     step = jax.jit(method.make_train_step(config, num_examples=400), donate_argnums=0)
     names = ("input", "target") if method.DATA == "pairs" else ("A", "B")
     batch = jax.device_put(dict(zip(names, images, strict=True)))
@@ -53,20 +62,23 @@ def ours(options: argparse.Namespace, images: list[np.ndarray]) -> Callable[[], 
         state, losses = step(state, batch)
         jax.block_until_ready((state, losses))
 
-    return run
+    return run, floor.nbytes(state, state, batch)
 
 
-def our_translation(options: argparse.Namespace, images: list[np.ndarray]) -> Callable[[], None]:
-    """The generator on a batch, every image with its own statistics and dropout."""
+def our_translation(options: argparse.Namespace, images: list[np.ndarray]) -> tuple[Callable, int]:
+    """The generator on a batch, every image with its own statistics and dropout; its bytes."""
     config = CONFIGS[options.config]()
     config.model.dtype = options.dtype
     method = METHODS[config.method]
-    create = jax.jit(lambda key: method.create_state(config, key))
     generator = method.translations(config)[0].generator
-    variables = create(jax.random.key(0)).networks[generator].variables
+    variables = jax.device_put(fresh_state(config)).networks[generator].variables
     keys = jax.random.split(jax.random.key(1), options.batch)
     translate, batch = jax.jit(method.make_translate(config, 3)), jax.device_put(images[0])
-    return lambda: jax.block_until_ready(translate(variables, batch, keys))
+
+    def run():
+        jax.block_until_ready(translate(variables, batch, keys))
+
+    return run, floor.nbytes(variables, batch, batch)
 
 
 def their_translation(
@@ -113,6 +125,8 @@ def theirs(
     autocast = torch.autocast(DEVICE, torch.bfloat16, enabled=options.dtype == "bfloat16")
 
     def run():
+        if options.compile:  # what the last step's CUDA graphs returned may go
+            torch.compiler.cudagraph_mark_step_begin()
         with autocast:
             model.step(*tensors)
         if DEVICE == "cuda":
@@ -144,22 +158,30 @@ class Contestant:
         program = SETTINGS + SERVE if name == "ours" else SERVE
         command = [sys.executable, "-c", program, name, *arguments]
         pipe = subprocess.PIPE
-        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
-        self._wait()
+        environment = {"XLA_PYTHON_CLIENT_MEM_FRACTION": SHARE} | os.environ
+        self.process = subprocess.Popen(
+            command, stdin=pipe, stdout=pipe, text=True, env=environment
+        )
+        self._answer()
 
     def __call__(self) -> None:
         """One step, to its end."""
-        self.process.stdin.write("step\n")
-        self.process.stdin.flush()
-        self._wait()
+        self.ask("step")
 
-    def _wait(self):
-        if not self.process.stdout.readline():
+    def ask(self, what: str) -> Any:
+        """Runs one of the things of `serve`; returns its result."""
+        self.process.stdin.write(f"{what}\n")
+        self.process.stdin.flush()
+        return self._answer()
+
+    def _answer(self):
+        if not (line := self.process.stdout.readline()):
             sys.exit("a process of the benchmark ended; its error is above")
+        return json.loads(line)
 
 
 def serve() -> None:
-    """The other end of a contestant: builds it, and runs a step for every line that comes."""
+    """The other end of a contestant: builds it, and does what every line asks for."""
     name, options = sys.argv[1], parse(sys.argv[2:])
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     torch.backends.cudnn.benchmark = True
@@ -167,14 +189,17 @@ def serve() -> None:
     shape = (options.batch, options.size, options.size, 3)
     images = [generator.uniform(-1, 1, shape).astype(np.float32) for _ in range(2)]
     if name == "ours":
-        run = (our_translation if options.inference else ours)(options, images)
+        run, moved = (our_translation if options.inference else ours)(options, images)
+        parts = {"bytes": lambda: moved, "rates": lambda: floor.rates(options.dtype)}
     else:
         make = their_translation if options.inference else theirs
         run = make(options, images, LAYOUTS[name])
-    print("built", flush=True)
-    for _ in sys.stdin:
-        run()
-        print("done", flush=True)
+        eager = argparse.Namespace(**vars(options) | {"compile": False})
+        parts = {"flops": lambda: floor.flops(make(eager, images, LAYOUTS[name]))}
+    parts |= {"step": run, "memory": lambda: floor.peak_memory(ours=name == "ours")}
+    print(json.dumps("built"), flush=True)
+    for line in sys.stdin:
+        print(json.dumps(parts[line.strip()]()), flush=True)
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -193,12 +218,24 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+def least(runs: dict[str, Contestant]) -> float:
+    """The floor in seconds."""
+    operations, memory = runs["ours"].ask("rates")
+    return max(runs["PyTorch"].ask("flops") / operations, runs["ours"].ask("bytes") / memory)
+
+
+def milliseconds(seconds: float) -> str:
+    """As text, with two decimals where these say something."""
+    return f"{1000 * seconds:.{0 if seconds > 0.1 else 2}f}"
+
+
 def main() -> None:
     """Prints one Markdown row."""
     options = parse(sys.argv[1:])
     runs = {name: Contestant(name, sys.argv[1:]) for name in ("ours", *LAYOUTS)}
     found = measure(runs, options.rounds, options.warmup)
-    best = min(value for name, value in found.items() if name != "ours")
+    best = min(LAYOUTS, key=found.get)
+    peaks = [runs[name].ask("memory") / 2**20 for name in ("ours", best)]
     print(
         f"{platform.processor() or platform.machine()}, {DEVICE}, torch {torch.__version__}, "
         f"jax {jax.__version__}, {torch.get_num_threads()} threads"
@@ -206,12 +243,14 @@ def main() -> None:
     print(
         "| config | batch | size | dtype | "
         + " | ".join(f"{name}, ms" for name in found)
-        + " | ratio |"
+        + " | ratio | floor, ms | memory of ours, MiB | of PyTorch's better, MiB |"
     )
-    print("|" + "---|" * (len(found) + 5))
+    print("|" + "---|" * (len(found) + 8))
     cells = [options.config, str(options.batch), str(options.size), options.dtype]
-    cells += [f"{1000 * value:.0f}" for value in found.values()]
-    print(f"| {' | '.join(cells)} | {found['ours'] / best:.2f} |")
+    cells += [milliseconds(value) for value in found.values()]
+    cells += [f"{found['ours'] / found[best]:.2f}", milliseconds(least(runs))]
+    cells += [f"{peak:,.0f}" for peak in peaks]
+    print(f"| {' | '.join(cells)} |")
 
 
 if __name__ == "__main__":
