@@ -27,7 +27,9 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 
 def page_faults(argument):
-    environment = os.environ | {"JAX_PLATFORMS": "cpu"}
+    settings = {"GLIBC_TUNABLES", *(name for name in os.environ if name.startswith("MALLOC_"))}
+    environment = {name: value for name, value in os.environ.items() if name not in settings}
+    environment["JAX_PLATFORMS"] = "cpu"
     command = [sys.executable, "-c", PROGRAM, argument]
     return int(subprocess.run(command, env=environment, check=True, capture_output=True).stdout)
 
@@ -39,6 +41,12 @@ def test_no_page_is_mapped_anew_once_the_first_steps_are_done():
 
 def test_machines_with_an_accelerator_are_left_alone(monkeypatch):
     monkeypatch.setenv("JAX_PLATFORMS", "cuda,cpu")
+    assert not host_memory.keep_freed()
+
+
+@pytest.mark.parametrize("name", ["MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES"])
+def test_settings_of_ones_own_are_left_alone(monkeypatch, name):
+    monkeypatch.setenv(name, "")
     assert not host_memory.keep_freed()
 
 
