@@ -33,6 +33,7 @@ import torch
 from benchmarks import floor
 from benchmarks import torch_baseline as baseline
 from configs import cyclegan, default
+from pix2pix_jax import host_memory
 from pix2pix_jax.methods import METHODS, fresh_state
 
 CONFIGS = {"pix2pix": default.get_config, "cyclegan": cyclegan.base}
@@ -60,6 +61,7 @@ def ours(options: argparse.Namespace, images: list[np.ndarray]) -> tuple[Callabl
     def run():
         nonlocal state
         state, losses = step(state, batch)
+        host_memory.release_beyond()
         jax.block_until_ready((state, losses))
 
     return run, floor.nbytes(state, state, batch)

@@ -10,7 +10,16 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from pix2pix_jax import checkpoints, config_checks, data, evaluate, multihost, visualize, weights
+from pix2pix_jax import (
+    checkpoints,
+    config_checks,
+    data,
+    evaluate,
+    host_memory,
+    multihost,
+    visualize,
+    weights,
+)
 from pix2pix_jax.event_writer import EventWriter
 from pix2pix_jax.history import History
 from pix2pix_jax.methods import METHODS, abstract_state, fresh_state
@@ -89,6 +98,7 @@ def train(config: Any, workdir: str) -> dict[str, float]:
                 flags = multihost.flags(stop.requested, steps_per_call, split)
             state, losses = run_steps(state, cache, chunk, flags)
             report.add(step, losses)
+            host_memory.release_beyond()
             step += steps_per_call
             last = step == total_steps
             if last or _due(step, config.train.log_every):

@@ -9,6 +9,9 @@ import pytest
 
 from pix2pix_jax import host_memory
 
+only_glibc = pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc", reason="glibc's malloc alone is told"
+)
 PROGRAM = """
 import resource, sys
 from pix2pix_jax import host_memory
@@ -25,18 +28,50 @@ for step in range(80):
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
+RELEASE = """
+import pathlib, sys
+from pix2pix_jax import host_memory
+host_memory.CONTAINER_LIMITS = [sys.argv[1]]
+assert host_memory.keep_freed()
+import numpy as np
+def resident():
+    lines = pathlib.Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
+places = [np.ones(1 << 25) for _ in range(2)]  # 256 MiB each
+del places[0]
+kept = resident()
+released = host_memory.release_beyond(1)
+print(released, kept, resident())
+"""
 
-def page_faults(argument):
+
+def run(program, argument):
     settings = {"GLIBC_TUNABLES", *(name for name in os.environ if name.startswith("MALLOC_"))}
     environment = {name: value for name, value in os.environ.items() if name not in settings}
     environment["JAX_PLATFORMS"] = "cpu"
-    command = [sys.executable, "-c", PROGRAM, argument]
-    return int(subprocess.run(command, env=environment, check=True, capture_output=True).stdout)
+    command = [sys.executable, "-c", program, str(argument)]
+    return subprocess.run(command, env=environment, check=True, capture_output=True).stdout.split()
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's malloc alone is told")
+def page_faults(argument):
+    return int(run(PROGRAM, argument)[0])
+
+
+@only_glibc
 def test_no_page_is_mapped_anew_once_the_first_steps_are_done():
     assert page_faults("keep") < page_faults("default") / 5  # over 50 steps
+
+
+@only_glibc
+@pytest.mark.parametrize("limit", ["300000000\n", "max\n"])
+def test_idle_memory_goes_back_where_a_container_is_almost_full(tmp_path, limit):
+    file = tmp_path / "memory.max"
+    file.write_text(limit)
+    released, kept, left = run(RELEASE, file)
+    is_full = limit != "max\n"
+    assert float(kept) > 512  # MiB: the piece in use and the idle one
+    assert float(left) == pytest.approx(float(kept) - (256 if is_full else 0), abs=8)
+    assert (released == b"True") == is_full
 
 
 def test_machines_with_an_accelerator_are_left_alone(monkeypatch):
