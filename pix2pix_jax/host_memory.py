@@ -40,7 +40,7 @@ def keep_freed() -> bool:
     return _keeps
 
 
-def release_beyond(share: float = 1 / 4) -> bool:
+def release_beyond(share: float = 1 / 3) -> bool:
     """Gives what is kept and idle to the system, if the process has that share of all memory.
 
     Call it while a step runs: then what the step uses stays, for the next one too. It reads one
