@@ -14,11 +14,12 @@ import numpy as np
 from absl import logging
 from PIL import Image, ImageDraw
 
-from pix2pix_jax import library, poisson, translate
+from pix2pix_jax import trained_models, translate
+from pix2pix_jax.blending import poisson
 from pix2pix_jax.data import palettes
-from pix2pix_jax.data.images import image_size, naming, open_image
-from pix2pix_jax.data.preprocess import resize
 from pix2pix_jax.data.synthetic import SyntheticFacades
+from pix2pix_jax.images.files import image_size, naming, open_image
+from pix2pix_jax.images.resizing import resize
 
 MAX_SIDE = 1024  # longer images are scaled down, so that every answer comes in seconds
 MAX_PIXELS = 2**25  # of an upload; more are refused unread
@@ -155,7 +156,7 @@ def example(size: int, kind: str, seed: int = 0) -> np.ndarray:
     return record["A" if kind == "photo" else "B"]
 
 
-def kind_of(model: library.Model | None) -> tuple[str | None, int]:
+def kind_of(model: trained_models.Model | None) -> tuple[str | None, int]:
     """The palette of the images that a model takes, and their longer side."""
     if model is None:
         return None, EXAMPLE_SIZE
@@ -180,16 +181,16 @@ class Page:
                 self._blend_tab()
         return page
 
-    def models(self, inpainting: bool) -> dict[str, library.Model]:
+    def models(self, inpainting: bool) -> dict[str, trained_models.Model]:
         """Models of inpainting, or those of all other methods."""
-        found = library.find(*self.folders)
+        found = trained_models.find(*self.folders)
         return {
             name: model
             for name, model in found.items()
             if (model.config.method == "inpainting") == inpainting
         }
 
-    def model(self, name: str | None, inpainting: bool) -> library.Model:
+    def model(self, name: str | None, inpainting: bool) -> trained_models.Model:
         """The model of that name.
 
         Raises:

@@ -71,11 +71,11 @@ def main(argv: list[str]) -> None:
 
             evaluate(config, workdir)
         elif MODE.value == "import":
-            from pix2pix_jax.convert import import_pth
+            from pix2pix_jax.exchange import import_pth
 
             import_pth(config, workdir)
         elif MODE.value == "export":
-            from pix2pix_jax.convert import export_pth
+            from pix2pix_jax.exchange import export_pth
 
             export_pth(config, workdir, OUTPUT.value)
         else:
@@ -90,10 +90,10 @@ def main(argv: list[str]) -> None:
 
 def _start_jax(workdir):
     """What JAX must know before it computes."""
-    from pix2pix_jax import host_memory
+    from pix2pix_jax.runtime import host_memory
 
     host_memory.keep_freed()
-    from pix2pix_jax import compilation_cache, multihost
+    from pix2pix_jax.runtime import compilation_cache, processes
 
     chosen = COMPILATION_CACHE.value or os.environ.get("JAX_COMPILATION_CACHE_DIR")
     if chosen != "off":
@@ -103,8 +103,8 @@ def _start_jax(workdir):
     if DISTRIBUTED.value or any(value is not None for value in process):
         if MODE.value != "train":
             raise ValueError(f"--mode={MODE.value} takes one process: only training takes several")
-        multihost.initialize(*process)
-        if not multihost.is_first():
+        processes.initialize(*process)
+        if not processes.is_first():
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the first reports
 
 

@@ -18,10 +18,11 @@ from jax.sharding import Mesh
 from PIL import Image
 
 from configs import facades
-from pix2pix_jax import data, train
+from pix2pix_jax import train
+from pix2pix_jax.data import loading
 from pix2pix_jax.data.synthetic import SyntheticFacades
-from pix2pix_jax.methods import fresh_state
-from pix2pix_jax.reporter import CALLS_IN_FLIGHT
+from pix2pix_jax.methods.registry import fresh_state
+from pix2pix_jax.run.reporter import CALLS_IN_FLIGHT
 
 DESIGNS = 100  # facades that are drawn; every image is one of them, shifted and lit anew
 
@@ -61,7 +62,7 @@ def main() -> None:
         config.data.max_items = images
         config.data.cache_mb = 0 if way == "streamed" else 4096
         config.train.batch_size = options.batch
-        examples = data.load(config, "train", train=True)
+        examples = loading.load_examples(config, "train", train=True)
         seconds, waited = (_decode if options.decode_only else _train)(config, examples, options)
         rate = options.steps * options.batch / seconds
         share = "" if options.decode_only else f"{100 * waited / seconds:.2f}"
@@ -69,7 +70,7 @@ def main() -> None:
 
 
 def _chunks(config, examples, steps):
-    return data.prefetched(examples, 0, steps, 1, config.train.batch_size, config.data.prefetch)
+    return loading.prefetched(examples, 0, steps, 1, config.train.batch_size, config.data.prefetch)
 
 
 def _decode(config, examples, options):

@@ -23,8 +23,8 @@ import torch.nn.functional as F
 
 from benchmarks.train_step import measure
 from configs import cyclegan, default
-from pix2pix_jax import models
-from pix2pix_jax.models import convolution, layers
+from pix2pix_jax.models import build, layers
+from pix2pix_jax.models.convolution import form
 
 TITLES = ("layer", "times", "pass", "ours, ms", "PyTorch, ms", "ours, GFLOP/s", "PyTorch, GFLOP/s")
 TITLES += ("ratio", "lost, ms")
@@ -45,8 +45,8 @@ class Layer(NamedTuple):
         """Our layer."""
         if self.transposed:
             extra = (self.stride, self.padding, self.output_padding)
-            return convolution.convolve_transpose(x, w, *extra)
-        return convolution.convolve(x, w, self.stride, self.padding)
+            return form.convolve_transpose(x, w, *extra)
+        return form.convolve(x, w, self.stride, self.padding)
 
     def apply_torch(self, x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
         """PyTorch's."""
@@ -80,18 +80,18 @@ def layers_of(network: str, batch: int) -> collections.Counter:
     config = cyclegan.base() if network == "resnet" else default.get_config()
     channels = 3
     if network == "patchgan":
-        net, channels = models.build_discriminator(config.model), 6
+        net, channels = build.discriminator(config.model), 6
     else:
-        net = models.build_generator(config.model, 3)
+        net = build.generator(config.model, 3)
     found = collections.Counter()
 
     def note(x, w, stride, padding):
         found[Layer(False, x.shape, w.shape, stride, padding, 0)] += 1
-        return convolution.convolve(x, w, stride, padding)
+        return form.convolve(x, w, stride, padding)
 
     def note_transpose(x, w, stride, padding, output_padding=0):
         found[Layer(True, x.shape, w.shape, stride, padding, output_padding)] += 1
-        return convolution.convolve_transpose(x, w, stride, padding, output_padding)
+        return form.convolve_transpose(x, w, stride, padding, output_padding)
 
     keys = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
     x = _shape((batch, 256, 256, channels))

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from pix2pix_jax.visualize import COLORS
+from pix2pix_jax.report.curves import COLORS
 
 ROOT = pathlib.Path(__file__).parents[1]
 # work, batch; ours, PyTorch, PyTorch channels_last in ms, ratio, floor in ms, memory of two in MiB

@@ -21,7 +21,7 @@ import scipy.sparse
 import scipy.sparse.linalg
 from scipy import ndimage
 
-from pix2pix_jax import poisson
+from pix2pix_jax.blending import poisson
 
 
 def picture(size: int, seed: int, smoothness: float) -> np.ndarray:

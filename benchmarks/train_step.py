@@ -33,8 +33,8 @@ import torch
 from benchmarks import floor
 from benchmarks import torch_baseline as baseline
 from configs import cyclegan, default
-from pix2pix_jax import host_memory
-from pix2pix_jax.methods import METHODS, fresh_state
+from pix2pix_jax.methods.registry import METHODS, fresh_state
+from pix2pix_jax.runtime import host_memory
 
 CONFIGS = {"pix2pix": default.get_config, "cyclegan": cyclegan.base}
 LAYOUTS = {"PyTorch": torch.contiguous_format, "PyTorch channels_last": torch.channels_last}

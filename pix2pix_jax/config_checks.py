@@ -3,9 +3,10 @@
 import difflib
 from typing import Any
 
-from pix2pix_jax import losses, masks, optim
-from pix2pix_jax.methods import METHODS, abstract_state
-from pix2pix_jax.metrics import HIGHER_IS_BETTER
+from pix2pix_jax.images import masks
+from pix2pix_jax.methods import losses, optim
+from pix2pix_jax.methods.registry import METHODS, abstract_state
+from pix2pix_jax.metrics.per_image import HIGHER_IS_BETTER
 
 CHOICES = {
     "method": tuple(METHODS),

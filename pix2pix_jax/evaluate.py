@@ -9,11 +9,16 @@ from typing import Any
 import jax
 import numpy as np
 
-from pix2pix_jax import config_checks, data, metrics, multihost, visualize, weights
-from pix2pix_jax.data.augment import to_float, to_uint8
-from pix2pix_jax.html_page import html_page
-from pix2pix_jax.methods import METHODS
-from pix2pix_jax.methods.translation import Translation
+from pix2pix_jax import config_checks, weights
+from pix2pix_jax.data import loading
+from pix2pix_jax.images import files
+from pix2pix_jax.images.levels import to_float, to_uint8
+from pix2pix_jax.methods.contract import Translation
+from pix2pix_jax.methods.registry import METHODS
+from pix2pix_jax.metrics import per_image
+from pix2pix_jax.report import grids
+from pix2pix_jax.report.html_page import html_page
+from pix2pix_jax.runtime import processes
 
 Translator = Callable[..., np.ndarray]
 
@@ -57,9 +62,9 @@ def compare(
     With `hole`, [N, H, W, 1] and 255 in the hole, also those of the hole.
     """
     output, target = to_float(output), to_float(target)
-    found = metrics.evaluate(output, target)
+    found = per_image.evaluate(output, target)
     if hole is not None:
-        found |= metrics.in_hole(output, target, (hole > 127).astype(output.dtype))
+        found |= per_image.in_hole(output, target, (hole > 127).astype(output.dtype))
     return found
 
 
@@ -183,13 +188,13 @@ class Validator:
             fixed = np.linspace(0, count - 1, min(self._count, count)).astype(int)
             _, columns, _ = self._evaluator.translate(self._variables(state), translation, fixed)
             suffix = f"_{translation.name}" if translation.name else ""
-            grid = grids[f"samples{suffix}"] = visualize.grid(columns)
-            visualize.save_png(self._folder / f"step_{step:07}{suffix}.png", grid)
+            grid = grids[f"samples{suffix}"] = grids.grid(columns)
+            files.save_png(self._folder / f"step_{step:07}{suffix}.png", grid)
         return grids
 
     def _variables(self, state):
         networks = state.networks.items()
-        return multihost.local({name: network.variables for name, network in networks})
+        return processes.local({name: network.variables for name, network in networks})
 
 
 def evaluate(config: Any, workdir: str) -> dict[str, float]:
@@ -205,7 +210,7 @@ def evaluate(config: Any, workdir: str) -> dict[str, float]:
     """
     config_checks.check(config, 1)
     kind = METHODS[config.method].DATA
-    examples = data.load(config, config.data.eval_split, train=False, kind=kind)
+    examples = loading.load_examples(config, config.data.eval_split, train=False, kind=kind)
     variables, origin = weights.load_generators(config, workdir)
     folder = pathlib.Path(workdir) / "eval"
     (folder / "images").mkdir(parents=True, exist_ok=True)
@@ -215,7 +220,7 @@ def evaluate(config: Any, workdir: str) -> dict[str, float]:
         stem = row["name"].replace("/", "_")
         row["images"] = [(label, f"images/{stem}_{label}.png") for label, _ in row["columns"]]
         for (_, path), (_, image) in zip(row["images"], row.pop("columns"), strict=True):
-            visualize.save_png(folder / path, image)
+            files.save_png(folder / path, image)
         rows.append(row)
         if len(rows) == config.train.num_samples:
             print(f"the first images are in {folder / 'images'}", flush=True)
@@ -245,7 +250,7 @@ def _write_grid(folder, rows, count):
     """eval/grid.png: some images side by side, read back from what was written."""
     chosen = [rows[i] for i in np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int)]
     columns = [
-        (label, [visualize.read_image(folder / row["images"][i][1]) for row in chosen])
+        (label, [files.read_image(folder / row["images"][i][1], 3) for row in chosen])
         for i, (label, _) in enumerate(chosen[0]["images"])
     ]
-    visualize.save_png(folder / "grid.png", visualize.grid(columns))
+    files.save_png(folder / "grid.png", grids.grid(columns))

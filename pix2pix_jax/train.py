@@ -10,24 +10,19 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from pix2pix_jax import (
-    checkpoints,
-    config_checks,
-    data,
-    evaluate,
-    host_memory,
-    multihost,
-    visualize,
-    weights,
-)
-from pix2pix_jax.event_writer import EventWriter
-from pix2pix_jax.history import History
-from pix2pix_jax.methods import METHODS, abstract_state, fresh_state
+from pix2pix_jax import config_checks, evaluate, weights
+from pix2pix_jax.data import loading
+from pix2pix_jax.methods.registry import METHODS, abstract_state, fresh_state
 from pix2pix_jax.methods.state import TrainState
-from pix2pix_jax.metrics import HIGHER_IS_BETTER
-from pix2pix_jax.progress import Stopwatch, duration
-from pix2pix_jax.reporter import Reporter
-from pix2pix_jax.stopping import StopRequest
+from pix2pix_jax.metrics.per_image import HIGHER_IS_BETTER
+from pix2pix_jax.report.curves import loss_curves
+from pix2pix_jax.run import checkpoints, config_file
+from pix2pix_jax.run.event_writer import EventWriter
+from pix2pix_jax.run.history import History
+from pix2pix_jax.run.progress import Stopwatch, duration
+from pix2pix_jax.run.reporter import Reporter
+from pix2pix_jax.run.stopping import StopRequest
+from pix2pix_jax.runtime import host_memory, processes
 
 
 def train(config: Any, workdir: str) -> dict[str, float]:
@@ -40,25 +35,25 @@ def train(config: Any, workdir: str) -> dict[str, float]:
         ValueError, OSError: bad config or data; one sentence saying what to mend.
         FloatingPointError: a loss stopped being finite; the checkpoints before it stay.
     """
-    devices = multihost.devices(config.train.num_devices)
+    devices = processes.devices(config.train.num_devices)
     config_checks.check(config, len(devices))
     run = _make_workdir(workdir)
-    multihost.check_shared(run)
+    processes.check_shared(run)
     mesh = Mesh(np.array(devices), ("data",), axis_types=(AxisType.Auto,))
-    multihost.connect(mesh)
-    for line in checkpoints.check_same_network(run, config, checkpoints.STATE_FIELDS):
+    processes.connect(mesh)
+    for line in config_file.check_same_network(run, config, config_file.STATE_FIELDS):
         print(line, flush=True)
     kind = METHODS[config.method].DATA
-    examples = data.load(config, config.data.train_split, train=True, kind=kind)
-    validation = data.load(config, config.data.eval_split, train=False, kind=kind)
+    examples = loading.load_examples(config, config.data.train_split, train=True, kind=kind)
+    validation = loading.load_examples(config, config.data.eval_split, train=False, kind=kind)
     replicated, split = shardings(mesh)
     total_steps = num_steps(config, len(examples))
     run_steps = make_run_steps(config, len(examples), mesh)
-    cache = multihost.place(examples.cache, replicated)
+    cache = processes.place(examples.cache, replicated)
     saver = checkpoints.Checkpoints(run, config.train.keep_last, config.train.best_metric)
     state = _start(config, saver, replicated)
-    if multihost.is_first():
-        checkpoints.write_config(run, config)
+    if processes.is_first():
+        config_file.write_config(run, config)
     start, several = int(state.step), jax.process_count() > 1
     steps_per_call = fused_steps(config, total_steps, start)
     print(
@@ -70,7 +65,7 @@ def train(config: Any, workdir: str) -> dict[str, float]:
 
     metrics: dict[str, float] = {}
     with (
-        multihost.folder_to_write(run) as folder,
+        processes.folder_to_write(run) as folder,
         saver,
         StopRequest() as stop,
         EventWriter(folder) as events,
@@ -79,7 +74,7 @@ def train(config: Any, workdir: str) -> dict[str, float]:
         events.text("config", f"```\n{config}\n```")
         validate = evaluate.Validator(config, validation, folder / "samples")
         report = Reporter(config, events, history, total_steps, len(examples), start)
-        chunks = data.prefetched(
+        chunks = loading.prefetched(
             examples,
             start,
             total_steps,
@@ -94,8 +89,8 @@ def train(config: Any, workdir: str) -> dict[str, float]:
             if report.stop_agreed if several else stop.requested:
                 break
             with report.waiting():
-                chunk = multihost.distribute(next(chunks), split)
-                flags = multihost.flags(stop.requested, steps_per_call, split)
+                chunk = processes.distribute(next(chunks), split)
+                flags = processes.flags(stop.requested, steps_per_call, split)
             state, losses = run_steps(state, cache, chunk, flags)
             report.add(step, losses)
             host_memory.release_beyond()
@@ -108,7 +103,7 @@ def train(config: Any, workdir: str) -> dict[str, float]:
                     for name, grid in validate.samples(state, step).items():
                         events.image(step, name, grid)
                 if last or _due(step, config.train.eval_every):
-                    metrics = multihost.from_first(validate.metrics(state))
+                    metrics = processes.from_first(validate.metrics(state))
                     state = _after_validation(config, state, metrics, replicated)
                     report.validation(step, metrics)
                 if last or _due(step, config.train.checkpoint_every):
@@ -123,7 +118,7 @@ def train(config: Any, workdir: str) -> dict[str, float]:
             print(f"trained {step - start} steps in {duration(stopwatch.seconds)}", flush=True)
         saver.wait()
         if curves := history.curves():
-            visualize.loss_curves(folder / "losses.png", curves, title=config.name)
+            loss_curves(folder / "losses.png", curves, title=config.name)
     if step < total_steps:
         print(f"stopped and saved at step {step}; run the same command to go on", flush=True)
     return metrics
@@ -133,13 +128,13 @@ def make_run_steps(config: Any, num_examples: int, mesh: Mesh) -> Callable:
     """The one jitted function of training: several steps in a dispatch, the state donated.
 
     Returns:
-        (state, cache, chunk, flags) -> (state, losses), where chunk (see `data.Examples.chunk`) has
+        (state, cache, chunk, flags) -> (state, losses), where chunk (see `Examples.chunk`) has
         leading axes [steps, batch] and every loss comes back as [steps]. So does "stop", the
         largest of the flags [steps, devices], unless these are None.
     """
     groups = 1 if config.model.sync_batch_norm else mesh.size
     train_step = METHODS[config.method].make_train_step(config, num_examples, groups)
-    make_batch = functools.partial(data.make_batch, config)
+    make_batch = functools.partial(loading.make_batch, config)
 
     def run_steps(state, cache, chunk, flags):
         def one_step(state, item):
@@ -204,7 +199,7 @@ def _start(config, saver, sharding) -> TrainState:
     """The newest checkpoint, or fresh networks (with the weights of `init_from`)."""
     target = abstract_state(config)
     if saver.latest is not None:
-        state = multihost.place(saver.restore(target, saver.latest), sharding)
+        state = processes.place(saver.restore(target, saver.latest), sharding)
         print(f"resumed from step {saver.latest} of {saver.folder}", flush=True)
         return state
     checkpoints.check_space(saver.folder, target)
@@ -212,7 +207,7 @@ def _start(config, saver, sharding) -> TrainState:
     state = fresh_state(config)
     if config.init_from:
         state = weights.initialize(config, state)
-    return multihost.place(state, sharding)
+    return processes.place(state, sharding)
 
 
 def _after_validation(config, state, metrics, sharding) -> TrainState:
@@ -221,5 +216,5 @@ def _after_validation(config, state, metrics, sharding) -> TrainState:
         return state
     name = config.train.best_metric
     metric = -metrics[name] if HIGHER_IS_BETTER[name] else metrics[name]
-    plateau = multihost.local(state.plateau).update(config.optim, metric)
-    return state.replace(plateau=multihost.place(jax.device_get(plateau), sharding))
+    plateau = processes.local(state.plateau).update(config.optim, metric)
+    return state.replace(plateau=processes.place(jax.device_get(plateau), sharding))

@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from pix2pix_jax import config_checks, models, visualize, weights
-from pix2pix_jax.data.images import find_images, read_image
-from pix2pix_jax.data.preprocess import resize
+from pix2pix_jax import config_checks, weights
 from pix2pix_jax.evaluate import make_translator
-from pix2pix_jax.methods import METHODS
-from pix2pix_jax.methods.translation import Translation
+from pix2pix_jax.images.files import find_images, read_image, save_png
+from pix2pix_jax.images.resizing import resize
+from pix2pix_jax.methods.contract import Translation
+from pix2pix_jax.methods.registry import METHODS
+from pix2pix_jax.models import build
 
 
 class ImageTranslator:
@@ -92,7 +93,7 @@ def translate(
                 suffix += f"_{sample + 1}" if config.eval.noise_samples > 1 else ""
                 target = (folder / name).with_stem(name.stem + suffix)
                 target.parent.mkdir(parents=True, exist_ok=True)
-                visualize.save_png(target, result)
+                save_png(target, result)
     done = len(paths) - len(failed)
     print(f"{done} of {len(paths)} images translated with {origin} into {folder}", flush=True)
     return failed
@@ -153,6 +154,6 @@ def fit(
     height, width = image.shape[:2]
     if config.eval.fit == "resize":
         return resize(image, tuple(config.data.crop_size)), lambda y: resize(y, (height, width))
-    divisor = models.build_generator(config.model, out_channels).divisor
+    divisor = build.generator(config.model, out_channels).divisor
     pads = [(0, -height % divisor), (0, -width % divisor), (0, 0)]
     return np.pad(image, pads, mode="symmetric"), lambda y: y[:height, :width]

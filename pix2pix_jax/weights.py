@@ -7,9 +7,10 @@ from typing import Any
 
 import jax
 
-from pix2pix_jax import checkpoints, pth_file, torch_weights
-from pix2pix_jax.methods import abstract_state
+from pix2pix_jax.methods.registry import abstract_state
 from pix2pix_jax.methods.state import TrainState
+from pix2pix_jax.pytorch import pth_file, state_dicts
+from pix2pix_jax.run import checkpoints, config_file
 
 
 def load_generators(config: Any, workdir: str) -> tuple[dict[str, Any], str]:
@@ -70,8 +71,8 @@ def _load(config, target):
 
 
 def _from_run(config, workdir, target):
-    checkpoints.check_same_network(workdir, config, checkpoints.NETWORK_FIELDS)
-    stored = checkpoints.read_config(workdir)
+    config_file.check_same_network(workdir, config, config_file.NETWORK_FIELDS)
+    stored = config_file.read_config(workdir)
     if stored and "D" in target and not stored["loss"]["lambda_gan"]:
         raise FileNotFoundError(f"{workdir} was trained without a discriminator")
     with checkpoints.Checkpoints(
@@ -96,19 +97,19 @@ def _beside(path, name):
 def _from_pth(config, path, name, target):
     state = pth_file.read_pth(path)
     try:
-        torch_weights.check_fields(torch_weights.describe(state), config)
-        variables = torch_weights.to_flax(state, torch_keys(config, name))
+        state_dicts.check_fields(state_dicts.describe(state), config)
+        variables = state_dicts.to_flax(state, torch_keys(config, name))
         _check_tree(variables, target)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     return variables
 
 
-def torch_keys(config: Any, name: str) -> torch_weights.Keys:
+def torch_keys(config: Any, name: str) -> state_dicts.Keys:
     """PyTorch's names of the layers of the network called `name`."""
     if is_generator(name):
-        return torch_weights.generator_keys(config.model)
-    return torch_weights.discriminator_keys(config.model)
+        return state_dicts.generator_keys(config.model)
+    return state_dicts.discriminator_keys(config.model)
 
 
 def _check_tree(variables, target):

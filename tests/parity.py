@@ -4,9 +4,9 @@ import jax
 import numpy as np
 import torch
 
-from pix2pix_jax import torch_weights
+from pix2pix_jax.methods.optim import adam
 from pix2pix_jax.methods.state import Network
-from pix2pix_jax.optim import adam
+from pix2pix_jax.pytorch import state_dicts
 
 
 def state_dict(net: torch.nn.Module) -> dict[str, np.ndarray]:
@@ -16,7 +16,7 @@ def state_dict(net: torch.nn.Module) -> dict[str, np.ndarray]:
 
 def variables(net: torch.nn.Module, keys: dict[str, tuple[str, ...]]) -> dict:
     """The Flax variables that hold the same weights."""
-    return torch_weights.to_flax(state_dict(net), keys)
+    return state_dicts.to_flax(state_dict(net), keys)
 
 
 def network(net: torch.nn.Module, keys: dict[str, tuple[str, ...]], optim) -> Network:

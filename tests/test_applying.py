@@ -9,9 +9,9 @@ from PIL import Image
 from skimage import metrics as skimage_metrics
 
 from benchmarks import torch_baseline as baseline
-from pix2pix_jax import convert, evaluate, train, translate, weights
-from pix2pix_jax.methods import fresh_state
-from pix2pix_jax.pth_file import read_pth
+from pix2pix_jax import evaluate, exchange, train, translate, weights
+from pix2pix_jax.methods.registry import fresh_state
+from pix2pix_jax.pytorch.pth_file import read_pth
 from tests import parity
 from tests.conftest import small_config
 
@@ -145,8 +145,8 @@ def test_import_fine_tune_and_export(tmp_path):
     g, d = pth_files(tmp_path)
     config = small_config(**{"init_from": str(tmp_path / "latest_net_G.pth")})
     workdir = tmp_path / "run"
-    convert.import_pth(config, str(workdir))
-    paths = convert.export_pth(config, str(workdir), str(tmp_path / "weights"))
+    exchange.import_pth(config, str(workdir))
+    paths = exchange.export_pth(config, str(workdir), str(tmp_path / "weights"))
     assert [p.name for p in paths] == ["0_net_D.pth", "0_net_G.pth"]
     for path, net in zip(paths, (d, g), strict=True):
         state = torch.load(path, weights_only=True)
@@ -154,11 +154,11 @@ def test_import_fine_tune_and_export(tmp_path):
             assert torch.equal(state[name], tensor), name
         net.load_state_dict(state, strict=True)
     with pytest.raises(ValueError, match="holds checkpoints already"):
-        convert.import_pth(config, str(workdir))
+        exchange.import_pth(config, str(workdir))
 
     config.train.num_steps = 4
     train.train(config, str(workdir))
-    tuned = convert.export_pth(config, str(workdir), str(tmp_path / "tuned"))
+    tuned = exchange.export_pth(config, str(workdir), str(tmp_path / "tuned"))
     moved = (
         read_pth(tuned[1])["model.model.0.weight"] - parity.state_dict(g)["model.model.0.weight"]
     )

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pix2pix_jax.data import augment, preprocess
+from pix2pix_jax.data import augment
+from pix2pix_jax.images import levels, resizing
 from tests.test_data import picture
 
 
@@ -26,16 +27,16 @@ def test_jitter_equals_pil(method, size, load, channels):
     """Resize, crop at the drawn corner and mirror: the same pixels as PIL's, to the level."""
     images = np.stack([picture(*size, channels, seed=i) for i in range(8)])
     crop = (32, 36)  # non-square
-    resized = np.stack([preprocess.resize(image, load, method) for image in images])
+    resized = np.stack([resizing.resize(image, load, method) for image in images])
     sizes = np.tile(np.int32(load), (8, 1))
     corners, mirrored = augment.draw(jax.random.key(1), sizes, crop, True)
-    found = augment.to_uint8(
-        augment.to_float(augment.crop_and_flip(resized, corners, mirrored, crop))
+    found = levels.to_uint8(
+        levels.to_float(augment.crop_and_flip(resized, corners, mirrored, crop))
     )
     assert 0 < np.sum(mirrored) < 8
     for i, (top, left) in enumerate(np.asarray(corners)):
         image = Image.fromarray(images[i] if channels == 3 else images[i][..., 0])
-        expected = image.resize(load[::-1], preprocess.METHODS[method])
+        expected = image.resize(load[::-1], resizing.METHODS[method])
         expected = expected.crop((left, top, left + crop[1], top + crop[0]))
         if mirrored[i]:
             expected = expected.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
@@ -55,11 +56,11 @@ def test_corners_are_uniform_and_reach_both_ends():
 
 
 def test_levels_survive_the_way_to_float_and_back():
-    levels = np.arange(256, dtype=np.uint8)
-    floats = augment.to_float(levels)
+    every = np.arange(256, dtype=np.uint8)
+    floats = levels.to_float(every)
     assert float(floats.min()) == -1 and float(floats.max()) == 1
-    np.testing.assert_array_equal(augment.to_uint8(floats), levels)
-    np.testing.assert_array_equal(augment.to_uint8(np.float32([-3, 3])), [0, 255])
+    np.testing.assert_array_equal(levels.to_uint8(floats), every)
+    np.testing.assert_array_equal(levels.to_uint8(np.float32([-3, 3])), [0, 255])
 
 
 @pytest.mark.parametrize(
@@ -73,4 +74,4 @@ def test_levels_survive_the_way_to_float_and_back():
     ],
 )
 def test_sizes_of_every_mode(mode, size, expected):
-    assert preprocess.target_size(*size, mode, (286, 280), (256, 256)) == expected
+    assert resizing.target_size(*size, mode, (286, 280), (256, 256)) == expected

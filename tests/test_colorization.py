@@ -7,11 +7,13 @@ from PIL import Image
 from skimage import color
 
 from benchmarks import torch_baseline as baseline
-from pix2pix_jax import colors, config_checks, torch_weights, translate
+from pix2pix_jax import config_checks, translate
 from pix2pix_jax.evaluate import evaluate
+from pix2pix_jax.images import colors
 from pix2pix_jax.methods import colorization
+from pix2pix_jax.methods.optim import Plateau
 from pix2pix_jax.methods.state import TrainState
-from pix2pix_jax.optim import Plateau
+from pix2pix_jax.pytorch import state_dicts
 from pix2pix_jax.train import train
 from tests import parity
 from tests.conftest import small_config
@@ -65,8 +67,8 @@ def test_one_step():
     d = baseline.init_weights(baseline.NLayerDiscriminator(3, 4, 2), 2)
     model = baseline.Pix2Pix(g, d)
     networks = {
-        "G": parity.network(g, torch_weights.unet_keys(5), config.optim),
-        "D": parity.network(d, torch_weights.patchgan_keys(2), config.optim),
+        "G": parity.network(g, state_dicts.unet_keys(5), config.optim),
+        "D": parity.network(d, state_dicts.patchgan_keys(2), config.optim),
     }
     images = parity.images(2, 32, 32, 3)
     lab = color.rgb2lab((images + 1) / 2).astype(np.float32)
@@ -131,5 +133,5 @@ def test_channels_are_those_of_lab():
 def test_weights_of_pytorch():
     """U-Nets of 1 to 2 channels, as the baseline's colorization model has them."""
     net = baseline.UnetGenerator(1, 2, 5, 4)
-    fields = torch_weights.describe(parity.state_dict(net))
+    fields = state_dicts.describe(parity.state_dict(net))
     assert (fields["data.input_channels"], fields["data.output_channels"]) == (1, 2)

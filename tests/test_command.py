@@ -10,8 +10,9 @@ import sys
 import jax
 import pytest
 
-from pix2pix_jax import compilation_cache, config_checks
-from pix2pix_jax.methods import abstract_state
+from pix2pix_jax import config_checks
+from pix2pix_jax.methods.registry import abstract_state
+from pix2pix_jax.runtime import compilation_cache
 from tests.conftest import small_config
 
 ROOT = pathlib.Path(__file__).parent.parent

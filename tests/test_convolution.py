@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from pix2pix_jax.models import winograd
-from pix2pix_jax.models.convolution import convolve, convolve_transpose
-from pix2pix_jax.models.geometry import Geometry
+from pix2pix_jax.models.convolution import winograd
+from pix2pix_jax.models.convolution.form import convolve, convolve_transpose
+from pix2pix_jax.models.convolution.geometry import Geometry
 
 # (size, kernel, stride, padding, in, out): image-sized, few channels, few pixels, and large layers
 SHAPES = [
@@ -163,7 +163,7 @@ def test_other_backends_take_the_stock_convolution(monkeypatch):
     x, w = random(2, 4, 4, 64, seed=0), random(4, 4, 64, 64, seed=1)
     y, back = jax.vjp(lambda x, w: convolve(x, w, 2, 1), x, w)
     ours = (y, *back(jnp.ones_like(y)))
-    monkeypatch.setattr("pix2pix_jax.models.convolution._on_cpu", lambda: False)
+    monkeypatch.setattr("pix2pix_jax.models.convolution.form._on_cpu", lambda: False)
     y, back = jax.vjp(lambda x, w: convolve(x, w, 2, 1), x, w)
     for a, b in zip(ours, (y, *back(jnp.ones_like(y))), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)

@@ -13,18 +13,22 @@ from torch.nn import functional as F
 from benchmarks import torch_baseline as baseline
 from configs import cyclegan as cyclegan_config
 from configs import cyclegan_tf, pix2pix_tf
-from pix2pix_jax import config_checks, convert, evaluate, models, torch_weights, train, translate
-from pix2pix_jax.methods import cyclegan, fresh_state
+from pix2pix_jax import config_checks, evaluate, exchange, train, translate
+from pix2pix_jax.data import loading
+from pix2pix_jax.methods import cyclegan
 from pix2pix_jax.methods.image_pool import ImagePool
+from pix2pix_jax.methods.optim import Plateau
+from pix2pix_jax.methods.registry import fresh_state
 from pix2pix_jax.methods.state import TrainState
-from pix2pix_jax.optim import Plateau
+from pix2pix_jax.models import build
+from pix2pix_jax.pytorch import state_dicts
 from tests import parity
 from tests.test_data import picture
 from tests.test_train_step import check_network
 from tests.test_training import assert_same, final_state
 
 SIZE, POOL = 32, 2
-G_KEYS, D_KEYS = torch_weights.resnet_keys(2, False), torch_weights.patchgan_keys(2)
+G_KEYS, D_KEYS = state_dicts.resnet_keys(2, False), state_dicts.patchgan_keys(2)
 
 
 def small_config(**fields):
@@ -269,8 +273,8 @@ def test_all_four_networks_go_to_pytorch_and_back(tmp_path):
         baseline.init_weights(net, i)
         torch.save(net.state_dict(), tmp_path / f"latest_net_{name}.pth")
     config = small_config(**{"init_from": str(tmp_path / "latest_net_G_A.pth")})
-    convert.import_pth(config, str(tmp_path / "run"))
-    for path in convert.export_pth(config, str(tmp_path / "run"), str(tmp_path / "out")):
+    exchange.import_pth(config, str(tmp_path / "run"))
+    for path in exchange.export_pth(config, str(tmp_path / "run"), str(tmp_path / "out")):
         net = nets[path.stem.removeprefix("0_net_")]
         state = torch.load(path, weights_only=True)
         assert all(torch.equal(state[k], v) for k, v in net.state_dict().items())
@@ -291,16 +295,15 @@ def unpaired_folder(root: pathlib.Path, counts):
 @pytest.mark.parametrize("counts", [{"A": 4, "B": 7}, {"A": 7, "B": 4}, {"A": 5, "B": 5}])
 @pytest.mark.parametrize("cache_mb", [0, 64])
 def test_epochs_go_through_the_larger_set(tmp_path, counts, cache_mb):
-    from pix2pix_jax import data
 
     root = unpaired_folder(tmp_path, counts)
     config = small_config(**{"data.dir": str(root), "data.cache_mb": cache_mb})
-    examples = data.load(config, "train", train=True, kind="sets")
+    examples = loading.load_examples(config, "train", train=True, kind="sets")
     n = max(counts.values())
     assert len(examples) == n
     if cache_mb == 0:
         item = jax.tree.map(lambda x: x[0], examples.chunk(0, 1, 2))
-        batch = data.make_batch(config, np.int32(0), examples.cache, item)
+        batch = loading.make_batch(config, np.int32(0), examples.cache, item)
         assert batch["A"].shape == batch["B"].shape == (2, SIZE, SIZE, 3)
         return
     chunk = examples.chunk(0, 60 * n, 1)
@@ -315,15 +318,14 @@ def test_epochs_go_through_the_larger_set(tmp_path, counts, cache_mb):
 
 
 def test_missing_domain_and_channels(tmp_path):
-    from pix2pix_jax import data
 
     root = unpaired_folder(tmp_path, {"A": 2})
     config = small_config(**{"data.dir": str(root)})
     with pytest.raises(FileNotFoundError, match=r"trainB; .* has trainA"):
-        data.load(config, "train", train=True, kind="sets")
+        loading.load_examples(config, "train", train=True, kind="sets")
     (root / "trainB").mkdir()
     with pytest.raises(FileNotFoundError, match="trainB holds no images"):
-        data.load(config, "train", train=True, kind="sets")
+        loading.load_examples(config, "train", train=True, kind="sets")
     with pytest.raises(ValueError, match="identity loss .* 3 and 1 channels"):
         config_checks.check(small_config(**{"data.output_channels": 1}), 1)
 
@@ -352,11 +354,11 @@ def count(module, channels):
 
 def test_tutorial_parameter_counts():
     model = pix2pix_tf.get_config().model
-    assert count(models.build_generator(model, 3), 3)[0] == 54_414_979
-    total, params = count(models.build_discriminator(model), 6)
+    assert count(build.generator(model, 3), 3)[0] == 54_414_979
+    total, params = count(build.discriminator(model), 6)
     assert total == 2_768_641
     assert "bias" not in params["conv_0"] and "bias" in params["conv_4"]
-    _, params = count(models.build_generator(cyclegan_tf.get_config().model, 3), 3)
+    _, params = count(build.generator(cyclegan_tf.get_config().model, 3), 3)
     assert params["down_norm_8"]["scale"].shape == (512,)  # affine instance norm, innermost too
 
 
@@ -366,7 +368,7 @@ def test_tutorial_generator(norm):
     ConvT-Norm-ReLU up, [up, skip], the skips after their activation."""
     model = (pix2pix_tf if norm == "batch" else cyclegan_tf).get_config().model
     model.update(generator="unet_32", ngf=4, dropout=0.0)
-    module = models.build_generator(model, 3)
+    module = build.generator(model, 3)
     x = parity.images(2, 64, 32, 3)
     variables = jax.jit(module.init)(jax.random.key(0), x)
     ours, _ = jax.jit(lambda v, x: module.apply(v, x, mutable=["batch_stats"]))(variables, x)

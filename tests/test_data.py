@@ -8,10 +8,9 @@ import pytest
 from PIL import Image
 
 from configs.default import get_config
-from pix2pix_jax import data
-from pix2pix_jax.data import batches, sources
-from pix2pix_jax.data.batches import Examples
-from pix2pix_jax.data.images import find_images, image_size, read_image
+from pix2pix_jax.data import examples, loading, sources
+from pix2pix_jax.data.examples import Examples
+from pix2pix_jax.images.files import find_images, image_size, read_image
 from tests.conftest import small_config
 
 
@@ -29,15 +28,15 @@ def picture(height, width, channels=3, seed=0):
 
 @pytest.mark.parametrize("n, batch_size", [(7, 1), (7, 3), (5, 8)])
 def test_every_epoch_is_a_permutation_and_no_batch_has_a_history(n, batch_size):
-    stream = batches.order(3, n, 0, 4 * n)
+    stream = examples.order(3, n, 0, 4 * n)
     epochs = stream.reshape(4, n)
     for epoch in epochs:
         np.testing.assert_array_equal(np.sort(epoch), np.arange(n))
     assert len({tuple(epoch) for epoch in epochs}) > 1
     for step in range(4 * n // batch_size):
-        batch = batches.order(3, n, step * batch_size, batch_size)
+        batch = examples.order(3, n, step * batch_size, batch_size)
         np.testing.assert_array_equal(batch, stream[step * batch_size :][:batch_size])
-    assert (batches.order(4, n, 0, 4 * n) != stream).any()
+    assert (examples.order(4, n, 0, 4 * n) != stream).any()
 
 
 class Pictures:
@@ -72,13 +71,13 @@ def test_streamed_batches_equal_cached_ones(flip):
     streamed = Examples(source, DOMAINS, config.data, 0, train=True)
     assert cached.cache is not None and streamed.cache is None
     for step, (a, b) in enumerate(
-        zip(*(data.prefetched(e, 2, 10, 2, 3, 2) for e in (cached, streamed)), strict=True)
+        zip(*(loading.prefetched(e, 2, 10, 2, 3, 2) for e in (cached, streamed)), strict=True)
     ):
         for i in range(2):
             take = lambda tree, i=i: jax.tree.map(lambda x: x[i], tree)
             number = np.int32(2 + 2 * step + i)
-            one = data.make_batch(config, number, cached.cache, take(a))
-            two = data.make_batch(config, number, streamed.cache, take(b))
+            one = loading.make_batch(config, number, cached.cache, take(a))
+            two = loading.make_batch(config, number, streamed.cache, take(b))
             for name in DOMAINS:
                 assert one[name].shape == (3, 16, 16, 3)
                 np.testing.assert_array_equal(one[name], two[name])
@@ -92,7 +91,7 @@ def test_both_images_of_a_pair_get_the_same_jitter():
 
     config = settings()
     examples = Examples(Twins([(20, 20)] * 4), DOMAINS, config.data, 0, train=True)
-    batch = data.make_batch(config, np.int32(3), examples.cache, examples.chunk(3, 1, 4)[0])
+    batch = loading.make_batch(config, np.int32(3), examples.cache, examples.chunk(3, 1, 4)[0])
     np.testing.assert_array_equal(batch["input"], batch["target"])
 
 
@@ -110,7 +109,7 @@ def test_images_of_several_sizes_are_cropped_inside_themselves():
     assert examples.cache["input"].shape == (3, 40, 30, 3)
     for step in range(20):
         chunk = examples.chunk(step, 1, 3)[0]
-        batch = data.make_batch(config, np.int32(step), examples.cache, chunk)
+        batch = loading.make_batch(config, np.int32(step), examples.cache, chunk)
         assert (batch["input"] == 1).all()
 
 
@@ -163,7 +162,7 @@ def test_evaluation_resizes_to_the_crop():
 @pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
 def test_direction(direction, pairs_folder):
     config = small_config(**{"data.dir": str(pairs_folder), "data.direction": direction})
-    images, names = data.load(config, "train", train=False).eval_batch(np.array([0]))
+    images, names = loading.load_examples(config, "train", train=False).eval_batch(np.array([0]))
     pair = np.asarray(Image.open(pairs_folder / "train" / "1.png"))
     halves = (pair[:, :32], pair[:, 32:])
     expected = halves if direction == "AtoB" else halves[::-1]
@@ -301,7 +300,7 @@ def test_a_damaged_jpeg_is_named(pairs_folder):
     (pairs_folder / "train" / "torn.jpg").write_bytes(file.getvalue()[:-300])
     config = small_config(**{"data.dir": str(pairs_folder)})
     with pytest.raises(ValueError, match=r"torn\.jpg cannot be read"):
-        data.load(config, "train", train=True)
+        loading.load_examples(config, "train", train=True)
 
 
 @pytest.mark.parametrize(
@@ -318,4 +317,4 @@ def test_sizes_that_do_not_fit_are_named(fields, words):
 
 def test_max_items(pairs_folder):
     config = small_config(**{"data.dir": str(pairs_folder), "data.max_items": 3})
-    assert len(data.load(config, "train", train=True)) == 3
+    assert len(loading.load_examples(config, "train", train=True)) == 3

@@ -12,8 +12,9 @@ from PIL import Image
 
 import demo
 from benchmarks import torch_baseline, torch_regression
-from pix2pix_jax import checkpoints, library
-from pix2pix_jax.methods import fresh_state
+from pix2pix_jax import trained_models
+from pix2pix_jax.methods.registry import fresh_state
+from pix2pix_jax.run import checkpoints, config_file
 from tests.conftest import small_config
 from tests.parity import nchw, nhwc
 
@@ -184,7 +185,10 @@ def test_images_of_too_many_pixels_are_never_decoded(client, models, tmp_path):
 
 
 def test_models_are_found_and_others_left_out(models):
-    found = {pathlib.Path(name).name: model for name, model in library.find(str(models[0])).items()}
+    found = {
+        pathlib.Path(name).name: model
+        for name, model in trained_models.find(str(models[0])).items()
+    }
     assert set(found) == {"run", "resnet.pth", "pennet.pth"}
     assert found["run"].palette() == "facades" and found["resnet.pth"].palette() is None
     assert found["pennet.pth"].config.method == "inpainting"
@@ -201,8 +205,8 @@ def test_directions_of_cyclegan_are_two_models(tmp_path):
     with checkpoints.Checkpoints(tmp_path, best_metric="l1") as saver:
         saver.save(fresh_state(config))
         saver.wait()
-    checkpoints.write_config(tmp_path, config)
-    found = library.find(str(tmp_path))
+    config_file.write_config(tmp_path, config)
+    found = trained_models.find(str(tmp_path))
     assert list(found) == [f"{tmp_path} A2B", f"{tmp_path} B2A"]
     images = [model.load()(noise(32, 32)) for model in found.values()]
     assert (images[0] != images[1]).any()

@@ -16,9 +16,13 @@ import pytest
 from jax.sharding import Mesh
 
 from benchmarks import torch_baseline as baseline
-from pix2pix_jax import checkpoints, data, models, multihost, train
-from pix2pix_jax.methods import abstract_state, fresh_state
-from pix2pix_jax.torch_weights import to_flax, unet_keys
+from pix2pix_jax import train
+from pix2pix_jax.data import loading
+from pix2pix_jax.methods.registry import abstract_state, fresh_state
+from pix2pix_jax.models import build
+from pix2pix_jax.pytorch.state_dicts import to_flax, unet_keys
+from pix2pix_jax.run import checkpoints
+from pix2pix_jax.runtime import processes
 from tests import parity
 from tests.conftest import small_config
 
@@ -40,7 +44,7 @@ def net():
 def our_gradients(net, x, target, count, groups):
     """Of the mean L1 distance, over `count` devices."""
     config = small_config(**{"model.dropout": 0.0})
-    generator = models.build_generator(config.model, 3, groups)
+    generator = build.generator(config.model, 3, groups)
     variables = to_flax(parity.state_dict(net), unet_keys(5))
 
     def loss(params, x, target):
@@ -87,7 +91,7 @@ def test_a_training_step_of_eight_devices_is_that_of_one():
     )
     results = []
     for count in (1, DEVICES):
-        examples = data.load(config, "train", train=True)
+        examples = loading.load_examples(config, "train", train=True)
         run_steps = train.make_run_steps(config, len(examples), mesh_of(count))
         state = jax.device_put(fresh_state(config), train.shardings(mesh_of(count))[0])
         state, losses = run_steps(state, examples.cache, examples.chunk(0, 1, DEVICES), None)
@@ -99,7 +103,7 @@ def test_a_training_step_of_eight_devices_is_that_of_one():
 def test_processes_read_the_rows_of_one_order():
     """Side by side, the shares of any number of processes are the batch of one."""
     config = small_config(**{"train.batch_size": DEVICES})
-    examples = data.load(config, "train", train=True)
+    examples = loading.load_examples(config, "train", train=True)
     whole = examples.chunk(3, 2, DEVICES)
     for count in (2, 4, 8):
         shares = [examples.chunk(3, 2, DEVICES, (i, count)) for i in range(count)]
@@ -252,7 +256,7 @@ def test_a_killed_process_leaves_a_checkpoint_that_resumes(one_process):
 
 def test_arguments_that_do_not_go_together(tmp_path):
     with pytest.raises(ValueError, match="--coordinator=HOST:PORT, --num_processes and"):
-        multihost.initialize("127.0.0.1:1", None, 0)
+        processes.initialize("127.0.0.1:1", None, 0)
     command = [sys.executable, "launch.py", "--config=configs/quickstart.py", "--mode=eval"]
     result = subprocess.run(
         [*command, f"--workdir={tmp_path}", "--num_processes=2"],

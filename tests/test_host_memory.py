@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from pix2pix_jax import host_memory
+from pix2pix_jax.runtime import host_memory
 
 only_glibc = pytest.mark.skipif(
     platform.libc_ver()[0] != "glibc", reason="glibc's malloc alone is told"

@@ -14,13 +14,17 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from benchmarks import torch_baseline as baseline
 from benchmarks import torch_regression as theirs
 from configs import inpaint
-from pix2pix_jax import config_checks, data, evaluate, losses, masks, metrics, translate, weights
-from pix2pix_jax import torch_weights as names
-from pix2pix_jax.convert import export_pth
-from pix2pix_jax.methods import abstract_state, fresh_state, inpainting
+from pix2pix_jax import config_checks, evaluate, translate, weights
+from pix2pix_jax.data import loading
+from pix2pix_jax.exchange import export_pth
+from pix2pix_jax.images import masks
+from pix2pix_jax.methods import inpainting, losses
+from pix2pix_jax.methods.optim import Plateau
+from pix2pix_jax.methods.registry import abstract_state, fresh_state
 from pix2pix_jax.methods.state import TrainState
+from pix2pix_jax.metrics import per_image
 from pix2pix_jax.models.layers import upsample_bilinear
-from pix2pix_jax.optim import Plateau
+from pix2pix_jax.pytorch import state_dicts as names
 from pix2pix_jax.train import train
 from tests import parity
 
@@ -240,7 +244,7 @@ def test_metrics_inside_the_hole():
         expected = np.average(ssim.mean(-1)[inner], weights=share[inner])
         assert float(found["hole_ssim"][i]) == pytest.approx(expected, abs=1e-4)
     empty = [float(found[name][2]) for name in ("hole_l1", "hole_psnr", "hole_ssim")]
-    assert empty == [0, metrics.PSNR_CAP, 1]
+    assert empty == [0, per_image.PSNR_CAP, 1]
 
 
 # Runs
@@ -251,7 +255,7 @@ def test_evaluation_keeps_what_is_outside_the_hole(run):
     means = evaluate.evaluate(config, str(workdir))
     report = json.loads((workdir / "eval" / "metrics.json").read_text())
     assert means["hole_l1"] > 0 and {"hole_psnr", "hole_ssim"} <= set(means)
-    examples = data.load(config, "val", False, "masked")
+    examples = loading.load_examples(config, "val", False, "masked")
     batch, found_names = examples.eval_batch(np.arange(3))
     for i, name in enumerate(found_names):
         read = lambda kind, name=name: np.asarray(
@@ -312,8 +316,8 @@ def test_a_folder_of_photographs_and_one_of_masks(photographs, tmp_path):
             "train.eval_every": 2,
         }
     )
-    training = data.load(config, "train", True, "masked")
-    validation = data.load(config, "val", False, "masked")
+    training = loading.load_examples(config, "train", True, "masked")
+    validation = loading.load_examples(config, "val", False, "masked")
     assert len(training) == 19 and len(validation) == 2
     batch, found = validation.eval_batch(np.arange(2))
     assert found == ["00", "20"]
@@ -321,7 +325,7 @@ def test_a_folder_of_photographs_and_one_of_masks(photographs, tmp_path):
         expected = hole_of(64, 64, i) * 255
         np.testing.assert_array_equal(batch["masked"][i, ..., 3:], expected)
     item = jax.tree.map(lambda x: x[0], training.chunk(0, 1, 2))
-    made = data.make_batch(config, jnp.int32(0), training.cache, item)
+    made = loading.make_batch(config, jnp.int32(0), training.cache, item)
     assert made["image"].shape == (2, 64, 64, 3) and made["mask"].shape == (2, 64, 64, 1)
     known = [hole_of(64, 64, i).tobytes() for i in range(2)]
     for mask in np.asarray(made["mask"] > 0, np.float32):
@@ -332,15 +336,15 @@ def test_a_folder_of_photographs_and_one_of_masks(photographs, tmp_path):
 
 def test_data_that_is_not_there(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"celebahq.*fetch them by hand.*data\.dir"):
-        data.load(inpaint.get_config("celebahq"), "train", True, "masked")
+        loading.load_examples(inpaint.get_config("celebahq"), "train", True, "masked")
     config = inpaint.get_config("folder")
     config.data.dir = str(tmp_path / "none")
     with pytest.raises(FileNotFoundError, match="no such folder"):
-        data.load(config, "train", True, "masked")
+        loading.load_examples(config, "train", True, "masked")
     Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(tmp_path / "one.png")
     config.data.dir = str(tmp_path)
     with pytest.raises(ValueError, match="one image only"):
-        data.load(config, "train", True, "masked")
+        loading.load_examples(config, "train", True, "masked")
 
 
 def test_translating_with_masks(run, photographs, tmp_path):

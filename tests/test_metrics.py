@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from pix2pix_jax import metrics
+from pix2pix_jax.metrics import per_image
 
 
 def _pairs(kind: str, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
@@ -37,8 +37,8 @@ def _to_float(images: np.ndarray) -> jax.Array:
 @pytest.mark.parametrize("shape", [(2, 32, 48, 3), (3, 40, 11, 1)])
 def test_metrics_equal_scikit_image_on_uint8(kind, shape):
     output, target = _pairs(kind, shape)
-    got = jax.jit(metrics.evaluate)(_to_float(output), _to_float(target))
-    assert set(got) == set(metrics.METRICS)
+    got = jax.jit(per_image.evaluate)(_to_float(output), _to_float(target))
+    assert set(got) == set(per_image.METRICS)
     assert all(values.shape == shape[:1] for values in got.values())
     for i, (a, b) in enumerate(zip(output, target, strict=True)):
         l1 = np.abs(a.astype(float) - b).mean() / 127.5
@@ -60,52 +60,52 @@ def test_psnr_and_ssim_equal_scikit_image_on_floats():
     target = rng.uniform(-1, 1, (1, 24, 30, 3)).astype(np.float32)
     output = np.clip(target + rng.normal(0, 0.02, target.shape), -1, 1).astype(np.float32)
     want = peak_signal_noise_ratio(target[0], output[0], data_range=2)
-    np.testing.assert_allclose(metrics.psnr(output, target)[0], want, rtol=1e-5)
+    np.testing.assert_allclose(per_image.psnr(output, target)[0], want, rtol=1e-5)
     a, b = (output[0].astype(float) + 1) / 2, (target[0].astype(float) + 1) / 2
     want = structural_similarity(
         a, b, data_range=1, channel_axis=-1, gaussian_weights=True, sigma=1.5,
         use_sample_covariance=False,
     )  # fmt: skip
-    np.testing.assert_allclose(metrics.ssim(output, target)[0], want, atol=1e-5)
+    np.testing.assert_allclose(per_image.ssim(output, target)[0], want, atol=1e-5)
 
 
 def test_identical_and_opposite_images():
     white, black = jnp.ones((1, 16, 16, 3)), -jnp.ones((1, 16, 16, 3))
-    same = {name: float(v[0]) for name, v in metrics.evaluate(white, white).items()}
-    assert same == pytest.approx({"l1": 0, "l2": 0, "psnr": metrics.PSNR_CAP, "ssim": 1})
-    opposite = {name: float(v[0]) for name, v in metrics.evaluate(white, black).items()}
+    same = {name: float(v[0]) for name, v in per_image.evaluate(white, white).items()}
+    assert same == pytest.approx({"l1": 0, "l2": 0, "psnr": per_image.PSNR_CAP, "ssim": 1})
+    opposite = {name: float(v[0]) for name, v in per_image.evaluate(white, black).items()}
     # SSIM of constants: only the luminance is left, (2 * 1 * 0 + c1) / (1 + 0 + c1).
     assert opposite == pytest.approx({"l1": 2, "l2": 4, "psnr": 0, "ssim": 1e-4 / 1.0001}, abs=1e-6)
 
 
 def test_each_image_is_measured_alone():
     output, target = (_to_float(i) for i in _pairs("noisy", (3, 16, 20, 3)))
-    together = metrics.evaluate(output, target)
+    together = per_image.evaluate(output, target)
     for i in range(3):
-        alone = metrics.evaluate(output[i : i + 1], target[i : i + 1])
+        alone = per_image.evaluate(output[i : i + 1], target[i : i + 1])
         for name, values in alone.items():
             np.testing.assert_allclose(together[name][i], values[0], rtol=1e-6)
 
 
 def test_direction_of_improvement():
     output, target = (_to_float(i) for i in _pairs("noisy", (1, 16, 20, 3)))
-    for function, higher_is_better in metrics.METRICS.values():
+    for function, higher_is_better in per_image.METRICS.values():
         better = float(function(target * 0.9 + output * 0.1, target)[0])
         assert (better > float(function(output, target)[0])) == higher_is_better
 
 
 def test_bfloat16_images_are_measured_in_float32():
     image = jnp.zeros((1, 16, 16, 1), jnp.bfloat16)
-    assert all(v.dtype == jnp.float32 for v in metrics.evaluate(image, image).values())
+    assert all(v.dtype == jnp.float32 for v in per_image.evaluate(image, image).values())
 
 
 def test_errors_name_the_problem():
     image = jnp.zeros((1, 10, 16, 3))
     with pytest.raises(ValueError, match="at least 11x11 pixels, not 10x16"):
-        metrics.ssim(image, image)
+        per_image.ssim(image, image)
     with pytest.raises(ValueError, match="one shape"):
-        metrics.l1(image, image[..., :1])
+        per_image.l1(image, image[..., :1])
     with pytest.raises(ValueError, match="one shape"):
-        metrics.psnr(image[0], image[0])
+        per_image.psnr(image[0], image[0])
     with pytest.raises(ValueError, match="not uint8"):
-        metrics.l1(image.astype(jnp.uint8), image)
+        per_image.l1(image.astype(jnp.uint8), image)

@@ -10,7 +10,8 @@ import torch
 
 from benchmarks import torch_baseline as baseline
 from configs.default import get_config
-from pix2pix_jax import models, torch_weights
+from pix2pix_jax.models import build
+from pix2pix_jax.pytorch import state_dicts
 from tests import parity
 
 BOUND = 1e-4  # float32, other order of summation
@@ -58,16 +59,14 @@ def compare(net, module, keys, x, **settings):
 def test_unet(norm, batch):
     net = baseline.UnetGenerator(3, 2, num_downs=6, ngf=8, norm=norm, dropout=False)
     perturb_statistics(baseline.init_weights(net, 1))
-    module = models.build_generator(
-        model_config(generator="unet_64", ngf=8, norm=norm, dropout=0.0), 2
-    )
-    compare(net, module, torch_weights.unet_keys(6), parity.images(batch, 64, 128, 3))
+    module = build.generator(model_config(generator="unet_64", ngf=8, norm=norm, dropout=0.0), 2)
+    compare(net, module, state_dicts.unet_keys(6), parity.images(batch, 64, 128, 3))
 
 
 def test_unet_256_with_default_widths():
     net = baseline.init_weights(baseline.UnetGenerator(dropout=False), 2)
-    module = models.build_generator(model_config(dropout=0.0), 3)
-    compare(net, module, torch_weights.unet_keys(8), parity.images(1, 256, 256, 3))
+    module = build.generator(model_config(dropout=0.0), 3)
+    compare(net, module, state_dicts.unet_keys(8), parity.images(1, 256, 256, 3))
 
 
 @pytest.mark.parametrize("norm", ["batch", "instance", "none"])
@@ -78,8 +77,8 @@ def test_resnet(norm, padding):
     config = model_config(
         generator="resnet_3blocks", ngf=8, norm=norm, padding=padding, dropout=0.0
     )
-    keys = torch_weights.resnet_keys(3, False, padding)
-    compare(net, models.build_generator(config, 3), keys, parity.images(2, 32, 48, 3))
+    keys = state_dicts.resnet_keys(3, False, padding)
+    compare(net, build.generator(config, 3), keys, parity.images(2, 32, 48, 3))
 
 
 @pytest.mark.parametrize("norm", ["batch", "instance"])
@@ -87,15 +86,15 @@ def test_resnet(norm, padding):
 def test_patchgan(norm, n_layers):
     net = baseline.NLayerDiscriminator(6, 8, n_layers, norm)
     perturb_statistics(baseline.init_weights(net, 4))
-    module = models.build_discriminator(model_config(n_layers=n_layers, ndf=8, norm=norm))
-    compare(net, module, torch_weights.patchgan_keys(n_layers), parity.images(2, 128, 96, 6))
+    module = build.discriminator(model_config(n_layers=n_layers, ndf=8, norm=norm))
+    compare(net, module, state_dicts.patchgan_keys(n_layers), parity.images(2, 128, 96, 6))
 
 
 @pytest.mark.parametrize("norm", ["batch", "instance"])
 def test_pixel_discriminator(norm):
     net = perturb_statistics(baseline.init_weights(baseline.PixelDiscriminator(6, 8, norm), 5))
-    module = models.build_discriminator(model_config(discriminator="pixel", ndf=8, norm=norm))
-    compare(net, module, torch_weights.pixel_keys(), parity.images(2, 16, 24, 6))
+    module = build.discriminator(model_config(discriminator="pixel", ndf=8, norm=norm))
+    compare(net, module, state_dicts.pixel_keys(), parity.images(2, 16, 24, 6))
 
 
 # reference-table of the baseline: input and output channels 3, all at 64 filters.
@@ -127,7 +126,7 @@ def count(module, channels, size=256):
 
 @pytest.mark.parametrize("name, norm", GENERATORS)
 def test_generator_parameter_counts(name, norm):
-    module = models.build_generator(model_config(generator=name, norm=norm), 3)
+    module = build.generator(model_config(generator=name, norm=norm), 3)
     assert count(module, 3) == GENERATORS[name, norm]
 
 
@@ -135,13 +134,13 @@ def test_generator_parameter_counts(name, norm):
 def test_discriminator_parameter_counts(name, n_layers, norm, channels):
     config = model_config(discriminator=name, n_layers=n_layers, norm=norm)
     expected = DISCRIMINATORS[name, n_layers, norm, channels]
-    assert count(models.build_discriminator(config), channels, 512) == expected
+    assert count(build.discriminator(config), channels, 512) == expected
 
 
 @pytest.mark.parametrize("n_layers, field", [(1, 16), (2, 34), (3, 70), (4, 142)])
 def test_receptive_field_of_a_patch(n_layers, field):
     """Pixels that change one logit span the published number of rows."""
-    module = models.build_discriminator(model_config(n_layers=n_layers, ndf=2, norm="none"))
+    module = build.discriminator(model_config(n_layers=n_layers, ndf=2, norm="none"))
     x = jnp.asarray(parity.images(1, 256, 256, 3))
     variables = jax.jit(module.init)(jax.random.key(0), x)
 
@@ -159,7 +158,7 @@ def test_dropout_acts_on_the_levels_of_the_baseline():
     """Three of unet_256's ups, those that make 4, 8 and 16 pixels: half zero, half doubled."""
     config = model_config(generator="unet_256", ngf=1, norm="none")
     x = parity.images(1, 256, 256, 3)
-    module = models.build_generator(config, 3)
+    module = build.generator(config, 3)
     keys = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
     variables = jax.jit(module.init)(keys, x)
     apply = functools.partial(module.apply, capture_intermediates=True, mutable=["intermediates"])
@@ -186,7 +185,7 @@ def test_initialisation_has_torch_spread(kind):
         "kaiming": lambda w: torch.nn.init.kaiming_normal_(w, 0, "fan_in"),
         "orthogonal": lambda w: torch.nn.init.orthogonal_(w, gain),
     }
-    init = models.layers.kernel_init(kind, gain)
+    init = build.layers.kernel_init(kind, gain)
     for weight, shape in ((conv.weight, (4, 4, 32, 64)), (up.weight, (4, 4, 64, 32))):
         makers[kind](weight.data)
         ours = init(jax.random.key(0), shape)
@@ -199,7 +198,7 @@ def test_bfloat16_computes_roughly_the_same_with_float32_parameters():
     outputs = []
     for dtype in ("float32", "bfloat16"):
         config = model_config(generator="unet_64", ngf=8, dropout=0.0, dtype=dtype)
-        module = models.build_generator(config, 3)
+        module = build.generator(config, 3)
         variables = jax.jit(module.init)(jax.random.key(0), x)
         assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
         apply = jax.jit(functools.partial(module.apply, mutable=["batch_stats"]))
@@ -217,7 +216,7 @@ def test_bfloat16_computes_roughly_the_same_with_float32_parameters():
     ],
 )
 def test_wrong_sizes_name_the_divisor(size, fields, words):
-    module = models.build_generator(model_config(**fields), 3)
+    module = build.generator(model_config(**fields), 3)
     with pytest.raises(ValueError, match=words):
         jax.eval_shape(lambda: module.init(jax.random.key(0), jnp.zeros((1, size, size, 3))))
 
@@ -237,4 +236,4 @@ def test_wrong_sizes_name_the_divisor(size, fields, words):
 def test_unknown_values_are_named(fields):
     ((name, value),) = fields.items()
     with pytest.raises(ValueError, match=f"model.{name} is '{value}'"):
-        models.build_generator(model_config(**fields), 3)
+        build.generator(model_config(**fields), 3)

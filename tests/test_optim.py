@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from configs.default import get_config
-from pix2pix_jax import optim
+from pix2pix_jax.methods import optim
 from pix2pix_jax.methods.state import epoch_of
 
 

@@ -8,18 +8,19 @@ import numpy as np
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from pix2pix_jax import visualize
-from pix2pix_jax.event_writer import EventWriter
-from pix2pix_jax.history import History, read_rows
-from pix2pix_jax.html_page import html_page
+from pix2pix_jax.images.files import save_png
+from pix2pix_jax.report import curves, grids
+from pix2pix_jax.report.html_page import html_page
+from pix2pix_jax.run.event_writer import EventWriter
+from pix2pix_jax.run.history import History, read_rows
 
 
 def test_grid_places_every_image():
     generator = np.random.default_rng(0)
     color = [generator.integers(0, 256, (20, 30, 3), np.uint8) for _ in range(2)]
     gray = [generator.integers(0, 256, (10, 12, 1), np.uint8) for _ in range(2)]
-    page = visualize.grid([("input", color), ("output", gray)])
-    gutter = visualize.GUTTER
+    page = grids.grid([("input", color), ("output", gray)])
+    gutter = grids.GUTTER
     top = page.shape[0] - 2 * (20 + gutter)
     for row in range(2):
         y = top + row * (20 + gutter)
@@ -32,7 +33,7 @@ def test_grid_places_every_image():
 def test_png_round_trip(tmp_path):
     for channels in (1, 3):
         image = np.random.default_rng(0).integers(0, 256, (5, 7, channels), np.uint8)
-        visualize.save_png(tmp_path / "a.png", image)
+        save_png(tmp_path / "a.png", image)
         found = np.asarray(Image.open(tmp_path / "a.png")).reshape(image.shape)
         np.testing.assert_array_equal(found, image)
     assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
@@ -40,10 +41,10 @@ def test_png_round_trip(tmp_path):
 
 def test_smoothing_keeps_lines_and_length():
     line = np.arange(500.0) * 3
-    np.testing.assert_allclose(visualize.smooth(line), line)
+    np.testing.assert_allclose(curves.smooth(line), line)
     noise = np.random.default_rng(0).normal(size=500)
-    assert visualize.smooth(noise).std() < 0.5 * noise.std()
-    assert len(visualize.smooth(noise[:3])) == 3
+    assert curves.smooth(noise).std() < 0.5 * noise.std()
+    assert len(curves.smooth(noise[:3])) == 3
 
 
 class Page(html.parser.HTMLParser):
@@ -79,8 +80,8 @@ def test_html_page(tmp_path):
 
 
 def test_loss_curves(tmp_path):
-    curves = {"train/g_l1": (np.arange(50), np.geomspace(9, 1, 50)), "val/l1": ([1], [2.0])}
-    visualize.loss_curves(tmp_path / "losses.png", curves, "run")
+    lines = {"train/g_l1": (np.arange(50), np.geomspace(9, 1, 50)), "val/l1": ([1], [2.0])}
+    curves.loss_curves(tmp_path / "losses.png", lines, "run")
     image = np.asarray(Image.open(tmp_path / "losses.png"))
     blue = np.abs(image[..., :3].astype(int) - [0, 114, 178]).sum(-1) < 30
     assert blue.sum() > 200  # two panels, each with a curve in the first colour

@@ -13,7 +13,7 @@ from PIL import Image
 from scipy import ndimage
 from skimage import draw
 
-from pix2pix_jax import multigrid, poisson
+from pix2pix_jax.blending import multigrid, poisson
 from tests.test_command import ROOT
 
 
@@ -256,7 +256,7 @@ def test_masks_that_no_blend_could_take(mask, offset, words):
 
 
 def run(folder, *arguments):
-    command = [sys.executable, "-m", "pix2pix_jax.poisson", *arguments]
+    command = [sys.executable, "-m", "pix2pix_jax.blending", *arguments]
     command += [f"--foreground={folder}/f.png", f"--background={folder}/b.png"]
     command += [f"--output={folder}/out.png"]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)

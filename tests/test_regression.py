@@ -8,14 +8,18 @@ import torch
 
 from benchmarks import torch_regression as theirs
 from configs import convdeconv, fcn
-from pix2pix_jax import compare, config_checks, metrics, models
-from pix2pix_jax.data.augment import to_float
+from pix2pix_jax import config_checks
 from pix2pix_jax.evaluate import evaluate, make_translator
-from pix2pix_jax.history import read_rows
-from pix2pix_jax.methods import abstract_state, fresh_state, regression
+from pix2pix_jax.images.levels import to_float
+from pix2pix_jax.methods import regression
+from pix2pix_jax.methods.optim import Plateau
+from pix2pix_jax.methods.registry import abstract_state, fresh_state
 from pix2pix_jax.methods.state import TrainState
+from pix2pix_jax.metrics import per_image
+from pix2pix_jax.models import build
 from pix2pix_jax.models.fcn import bilinear_init, max_pool
-from pix2pix_jax.optim import Plateau
+from pix2pix_jax.report import comparison
+from pix2pix_jax.run.history import read_rows
 from pix2pix_jax.train import train
 from tests import parity
 from tests.conftest import small_config
@@ -108,7 +112,7 @@ def test_two_steps_and_evaluation(case):
 def test_fresh_upsamplings_are_bilinear(stride):
     config = fcn.get_config(f"{stride}s")
     config.model.ngf = 2
-    module = models.build_generator(config.model, 3)
+    module = build.generator(config.model, 3)
     rngs = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
     params = jax.jit(module.init)(rngs, jnp.zeros((1, 32, 32, 3)))["params"]
     net = bilinear(theirs.FCN(stride=stride, ngf=2))
@@ -187,7 +191,7 @@ def test_curves_and_table(regression_run, finished_run, tmp_path):
     assert named("train/l2") and named("val/l2")
     mean = evaluate(config, str(workdir))
     assert min(named("val/l2")) == pytest.approx(mean["l2"], rel=1e-5)  # of the best checkpoint
-    text = compare.table([str(workdir), str(finished_run[1])])
+    text = comparison.table([str(workdir), str(finished_run[1])])
     header, _, ours, pix2pix = [
         [cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()
     ]
@@ -204,14 +208,14 @@ def test_curves_and_table(regression_run, finished_run, tmp_path):
     weighted = [row["train/g_l1"] for row in rows if "train/g_l1" in row][-1]
     assert float(other["training"]) == pytest.approx(weighted / 100, abs=1e-4)
     with pytest.raises(FileNotFoundError, match="no run with a validation"):
-        compare.table([str(tmp_path)])
+        comparison.table([str(tmp_path)])
 
 
 def test_the_published_loss_is_a_quarter():
     """Mean squares of images in [-1, 1] are four times those in [0, 1]."""
     a, b = parity.images(2, 3, 16, 16, 3)
     expected = (((a + 1) / 2 - (b + 1) / 2).astype(float) ** 2).mean((1, 2, 3))
-    np.testing.assert_allclose(metrics.l2(a, b) / 4, expected, rtol=1e-5)
+    np.testing.assert_allclose(per_image.l2(a, b) / 4, expected, rtol=1e-5)
 
 
 def test_what_regression_cannot_be():

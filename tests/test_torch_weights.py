@@ -12,27 +12,29 @@ import torch
 
 from benchmarks import torch_baseline as baseline
 from configs.default import get_config
-from pix2pix_jax import models, torch_weights, weights
-from pix2pix_jax.pth_file import read_pth, write_pth
+from pix2pix_jax import weights
+from pix2pix_jax.models import build
+from pix2pix_jax.pytorch import state_dicts
+from pix2pix_jax.pytorch.pth_file import read_pth, write_pth
 from tests import parity
 
 NETWORKS = {
-    "unet": (lambda: baseline.UnetGenerator(3, 2, 5, 4), torch_weights.unet_keys(5)),
+    "unet": (lambda: baseline.UnetGenerator(3, 2, 5, 4), state_dicts.unet_keys(5)),
     "unet instance": (
         lambda: baseline.UnetGenerator(1, 3, 6, 4, "instance"),
-        torch_weights.unet_keys(6),
+        state_dicts.unet_keys(6),
     ),
-    "resnet": (lambda: baseline.ResnetGenerator(num_blocks=6), torch_weights.resnet_keys(6, False)),
+    "resnet": (lambda: baseline.ResnetGenerator(num_blocks=6), state_dicts.resnet_keys(6, False)),
     "resnet dropout": (
         lambda: baseline.ResnetGenerator(norm="batch", dropout=True, num_blocks=2),
-        torch_weights.resnet_keys(2, True),
+        state_dicts.resnet_keys(2, True),
     ),
     "resnet zero": (
         lambda: baseline.ResnetGenerator(num_blocks=2, padding="zero"),
-        torch_weights.resnet_keys(2, False, "zero"),
+        state_dicts.resnet_keys(2, False, "zero"),
     ),
-    "patchgan": (lambda: baseline.NLayerDiscriminator(6, 4, 3), torch_weights.patchgan_keys(3)),
-    "pixel": (lambda: baseline.PixelDiscriminator(6, 4), torch_weights.pixel_keys()),
+    "patchgan": (lambda: baseline.NLayerDiscriminator(6, 4, 3), state_dicts.patchgan_keys(3)),
+    "pixel": (lambda: baseline.PixelDiscriminator(6, 4), state_dicts.pixel_keys()),
 }
 
 
@@ -45,7 +47,7 @@ def test_there_and_back(name, tmp_path):
         torch.save(net.state_dict(), tmp_path / "a.pth", _use_new_zipfile_serialization=not legacy)
         state = read_pth(tmp_path / "a.pth")
         assert list(state) == list(net.state_dict())
-    write_pth(tmp_path / "b.pth", torch_weights.to_torch(torch_weights.to_flax(state, keys), keys))
+    write_pth(tmp_path / "b.pth", state_dicts.to_torch(state_dicts.to_flax(state, keys), keys))
     other = make()
     other.load_state_dict(torch.load(tmp_path / "b.pth", weights_only=True), strict=True)
     for name, tensor in net.state_dict().items():
@@ -54,13 +56,13 @@ def test_there_and_back(name, tmp_path):
 
 def test_trees_are_those_of_our_modules():
     config = get_config()
-    module = models.build_generator(config.model, 3)
+    module = build.generator(config.model, 3)
     keys = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
     expected = jax.eval_shape(lambda: module.init(keys, jnp.zeros((1, 256, 256, 3))))
     with torch.device("meta"):
         net = baseline.UnetGenerator()
     state = {k: np.zeros(v.shape, np.float32) for k, v in net.state_dict().items()}
-    found = torch_weights.to_flax(state, torch_weights.unet_keys(8))
+    found = state_dicts.to_flax(state, state_dicts.unet_keys(8))
     shapes = lambda tree: jax.tree.map(lambda x: x.shape, tree)
     assert shapes(found) == shapes(expected)
 
@@ -131,11 +133,11 @@ def test_flipped_bits_are_found(tmp_path):
 def test_stale_instance_norm_statistics_are_dropped():
     net = baseline.UnetGenerator(3, 3, 5, 4, "instance")
     state = parity.state_dict(net)
-    clean = torch_weights.to_flax(state, torch_weights.unet_keys(5))
+    clean = state_dicts.to_flax(state, state_dicts.unet_keys(5))
     stale = {"running_mean": 16, "running_var": 16, "num_batches_tracked": ()}
     for leaf, shape in stale.items():
         state[f"model.model.1.model.2.{leaf}"] = np.zeros(shape)
-    found = torch_weights.to_flax(state, torch_weights.unet_keys(5))
+    found = state_dicts.to_flax(state, state_dicts.unet_keys(5))
     assert jax.tree.structure(found) == jax.tree.structure(clean)
 
 
@@ -165,7 +167,7 @@ def test_stale_instance_norm_statistics_are_dropped():
     ],
 )
 def test_networks_are_told_from_their_files(make, expected):
-    found = torch_weights.describe(parity.state_dict(make()))
+    found = state_dicts.describe(parity.state_dict(make()))
     assert expected.items() <= found.items()
 
 

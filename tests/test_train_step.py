@@ -7,13 +7,13 @@ import torch
 
 from benchmarks import torch_baseline as baseline
 from configs.default import get_config
-from pix2pix_jax import losses, torch_weights
-from pix2pix_jax.methods import pix2pix
+from pix2pix_jax.methods import losses, pix2pix
+from pix2pix_jax.methods.optim import Plateau
 from pix2pix_jax.methods.state import TrainState
-from pix2pix_jax.optim import Plateau
+from pix2pix_jax.pytorch import state_dicts
 from tests import parity
 
-UNET, PATCHGAN = torch_weights.unet_keys(6), torch_weights.patchgan_keys(3)
+UNET, PATCHGAN = state_dicts.unet_keys(6), state_dicts.patchgan_keys(3)
 
 
 def setup(batch_size, **fields):
@@ -147,7 +147,7 @@ def test_gan_loss(mode, real):
 
 def test_gradient_penalty_and_its_gradient():
     """The penalty of a convolutional critic, and its derivative in the critic's weights."""
-    from pix2pix_jax.models.convolution import convolve
+    from pix2pix_jax.models.convolution.form import convolve
 
     generator = np.random.default_rng(0)
     w = (generator.standard_normal((4, 4, 3, 5)) * 0.3).astype(np.float32)

@@ -11,8 +11,10 @@ import jax
 import numpy as np
 import pytest
 
-from pix2pix_jax import checkpoints, data, train
-from pix2pix_jax.methods import abstract_state, fresh_state
+from pix2pix_jax import train
+from pix2pix_jax.data import loading
+from pix2pix_jax.methods.registry import abstract_state, fresh_state
+from pix2pix_jax.run import checkpoints
 from tests.conftest import small_config
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -171,7 +173,7 @@ def test_workdir_that_cannot_be_written(tmp_path):
 
 def make_run_steps(config):
     mesh = jax.sharding.Mesh(np.array(jax.devices()[:1]), ("data",))
-    examples = data.load(config, "train", train=True)
+    examples = loading.load_examples(config, "train", train=True)
     state = fresh_state(config)
     run_steps = train.make_run_steps(config, len(examples), mesh)
     return run_steps, examples, jax.device_put(state, train.shardings(mesh)[0])

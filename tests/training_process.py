@@ -14,7 +14,8 @@ def main(workdir, num_steps, trouble=""):
     from tests.conftest import small_config
 
     config = small_config(**{"train.num_steps": int(num_steps)})
-    from pix2pix_jax import progress, train
+    from pix2pix_jax import train
+    from pix2pix_jax.run import progress
 
     if trouble == "full_disk":
         resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))

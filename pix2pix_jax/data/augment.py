@@ -1,17 +1,7 @@
-"""Random crop and mirror on the device. Images are uint8 until the last step, then [-1, 1]."""
+"""Random crop and mirror on the device, of uint8 images."""
 
 import jax
 import jax.numpy as jnp
-
-
-def to_float(images: jax.Array) -> jax.Array:
-    """uint8 levels to float32 in [-1, 1]."""
-    return images.astype(jnp.float32) / 127.5 - 1.0
-
-
-def to_uint8(images: jax.Array) -> jax.Array:
-    """[-1, 1] to the nearest uint8 level; the inverse of `to_float`."""
-    return jnp.round(jnp.clip((images + 1.0) * 127.5, 0, 255)).astype(jnp.uint8)
 
 
 def draw(

@@ -6,10 +6,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from pix2pix_jax import masks
-from pix2pix_jax.data.batches import Batch, Examples, UnpairedExamples
+from pix2pix_jax.data.examples import Batch, Examples, UnpairedExamples
 from pix2pix_jax.data.sources import SingleFolder
 from pix2pix_jax.data.stream import WHOLE, Shard
+from pix2pix_jax.images import masks
 
 
 class MaskedExamples:

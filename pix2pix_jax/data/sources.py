@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image
 
-from pix2pix_jax.data.images import (
+from pix2pix_jax.images.files import (
     Path,
     find_images,
     image_size,

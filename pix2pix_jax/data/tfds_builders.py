@@ -20,7 +20,7 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.core.example_serializer import ExampleSerializer
 from tensorflow_datasets.core.splits import SplitInfo
 
-from pix2pix_jax.data.images import is_image, natural
+from pix2pix_jax.images.files import is_image, natural
 
 PIX2PIX_URL = "http://efrosgans.eecs.berkeley.edu/pix2pix/datasets/{name}.tar.gz"
 PIX2PIX_SPLITS = {

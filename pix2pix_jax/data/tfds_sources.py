@@ -11,8 +11,8 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from pix2pix_jax.data import tfds_builders
-from pix2pix_jax.data.images import image_size, naming, open_image
 from pix2pix_jax.data.sources import Header, Record, split_pair
+from pix2pix_jax.images.files import image_size, naming, open_image
 
 CONNECTION_SECONDS = 20
 

@@ -11,17 +11,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pix2pix_jax import colors
-from pix2pix_jax.methods import pix2pix, translation
+from pix2pix_jax.images import colors
+from pix2pix_jax.methods import contract, pix2pix
 from pix2pix_jax.methods.pix2pix import create_state
 
 DATA = "images"
 UPDATE_ORDERS = pix2pix.UPDATE_ORDERS
 
 
-def translations(config: Any) -> list[translation.Translation]:
+def translations(config: Any) -> list[contract.Translation]:
     """From a photograph, of which only the lightness is used, to a coloured one."""
-    return [translation.Translation("", "image", "image", "G", 3, 3, show_input=show_lightness)]
+    return [contract.Translation("", "image", "image", "G", 3, 3, show_input=show_lightness)]
 
 
 def make_train_step(config: Any, num_examples: int, groups: int = 1) -> pix2pix.Step:
@@ -36,8 +36,8 @@ def make_train_step(config: Any, num_examples: int, groups: int = 1) -> pix2pix.
 
 
 def make_translate(config: Any, out_channels: int) -> Callable[[Any, jax.Array, jax.Array], Any]:
-    """As `translation.make_translate`, RGB to RGB; lightness stays, but for the gamut."""
-    colorize = translation.make_translate(config, config.data.output_channels)
+    """As `contract.make_translate`, RGB to RGB; lightness stays, but for the gamut."""
+    colorize = contract.make_translate(config, config.data.output_channels)
 
     def translate(variables, images, keys):
         lightness, _ = split(images)

@@ -10,12 +10,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from pix2pix_jax import losses, models
+from pix2pix_jax.methods import losses
+from pix2pix_jax.methods.contract import Translation, make_translate
 from pix2pix_jax.methods.image_pool import ImagePool
+from pix2pix_jax.methods.optim import Plateau, learning_rate
 from pix2pix_jax.methods.pix2pix import Step
 from pix2pix_jax.methods.state import TrainState, apply, create_network, epoch_of
-from pix2pix_jax.methods.translation import Translation, make_translate
-from pix2pix_jax.optim import Plateau, learning_rate
+from pix2pix_jax.models import build
 
 DATA = "sets"
 # Both generators, then both discriminators on what these made before their update: without pools
@@ -48,8 +49,8 @@ def create_state(config: Any, key: jax.Array) -> TrainState:
 
     networks = {}
     for letter, source, target in (("A", "A", "B"), ("B", "B", "A")):
-        generator = models.build_generator(config.model, channels[target])
-        discriminator = models.build_discriminator(config.model)
+        generator = build.generator(config.model, channels[target])
+        discriminator = build.discriminator(config.model)
         networks[f"G_{letter}"] = create(generator, f"G_{letter}", source)
         networks[f"D_{letter}"] = create(discriminator, f"D_{letter}", target)
     pools = {}
@@ -73,10 +74,10 @@ def make_train_step(config: Any, num_examples: int, groups: int = 1) -> Step:
     """
     loss, channels = config.loss, channels_of(config)
     generators = {
-        "G_A": models.build_generator(config.model, channels["B"], groups),
-        "G_B": models.build_generator(config.model, channels["A"], groups),
+        "G_A": build.generator(config.model, channels["B"], groups),
+        "G_B": build.generator(config.model, channels["A"], groups),
     }
-    discriminator = models.build_discriminator(config.model, groups)
+    discriminator = build.discriminator(config.model, groups)
     seed = jax.random.key(config.seed)
 
     def generator_loss(own, params, stats, batch, key):

@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pix2pix_jax import losses, masks
-from pix2pix_jax.methods import pix2pix, translation
+from pix2pix_jax.images import masks
+from pix2pix_jax.methods import contract, losses, pix2pix
 from pix2pix_jax.methods.pix2pix import create_state
 
 DATA = "masked"
@@ -20,12 +20,10 @@ UPDATE_ORDERS = pix2pix.UPDATE_ORDERS
 HOLE = 3  # number of the holes' key among the keys of a step
 
 
-def translations(config: Any) -> list[translation.Translation]:
+def translations(config: Any) -> list[contract.Translation]:
     """Filling; its source is the image with the hole as one more channel (255 in the hole)."""
     channels = config.data.output_channels
-    return [
-        translation.Translation("", "masked", "image", "G", channels, channels, None, show_hole)
-    ]
+    return [contract.Translation("", "masked", "image", "G", channels, channels, None, show_hole)]
 
 
 def make_train_step(config: Any, num_examples: int, groups: int = 1) -> pix2pix.Step:
@@ -64,11 +62,11 @@ def make_train_step(config: Any, num_examples: int, groups: int = 1) -> pix2pix.
 
 
 def make_translate(config: Any, out_channels: int) -> Callable[[Any, jax.Array, jax.Array], Any]:
-    """As `translation.make_translate`, of images [N, H, W, C + 1]: the last channel is the hole.
+    """As `contract.make_translate`, of images [N, H, W, C + 1]: the last channel is the hole.
 
     With eval.composite the pixels outside the hole come back as they were.
     """
-    fill = translation.make_translate(config, out_channels)
+    fill = contract.make_translate(config, out_channels)
 
     def translate(variables, images, keys):
         image, hole = images[..., :-1], (images[..., -1:] > 0).astype(jnp.float32)

@@ -9,10 +9,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from pix2pix_jax import losses, models
+from pix2pix_jax.methods import losses
+from pix2pix_jax.methods.contract import Translation, make_translate
+from pix2pix_jax.methods.optim import Plateau, learning_rate
 from pix2pix_jax.methods.state import TrainState, apply, create_network, epoch_of
-from pix2pix_jax.methods.translation import Translation, make_translate
-from pix2pix_jax.optim import Plateau, learning_rate
+from pix2pix_jax.models import build
 
 DATA = "pairs"
 UPDATE_ORDERS = ("torch", "simultaneous")  # G judged by the updated D, or by the old one
@@ -32,11 +33,11 @@ def create_state(config: Any, key: jax.Array) -> TrainState:
     """Freshly initialised networks G and, when its loss has weight, D."""
     data = config.data
     g_key, d_key = jax.random.split(key)
-    generator = models.build_generator(config.model, data.output_channels)
+    generator = build.generator(config.model, data.output_channels)
     channels = data.input_channels
     networks = {"G": create_network(generator, config.optim, g_key, 1, *data.crop_size, channels)}
     if config.loss.lambda_gan:
-        discriminator = models.build_discriminator(config.model)
+        discriminator = build.discriminator(config.model)
         channels = data.output_channels + (data.input_channels if config.loss.conditional else 0)
         networks["D"] = create_network(
             discriminator, config.optim, d_key, 1, *data.crop_size, channels
@@ -65,8 +66,8 @@ def make_train_step(
             {"g_l1": loss.lambda_l1 * losses.l1(output, batch["target"])},
             output,
         )
-    generator = models.build_generator(config.model, config.data.output_channels, groups)
-    discriminator = models.build_discriminator(config.model, groups)
+    generator = build.generator(config.model, config.data.output_channels, groups)
+    discriminator = build.discriminator(config.model, groups)
     seed = jax.random.key(config.seed)
 
     def judge(params, batch_stats, source, image):

@@ -5,10 +5,9 @@ A batch is {"input": [N, H, W, I], "target": [N, H, W, O]}, float32 in [-1, 1].
 
 from typing import Any
 
-from pix2pix_jax import losses
-from pix2pix_jax.methods import pix2pix
+from pix2pix_jax.methods import losses, pix2pix
+from pix2pix_jax.methods.contract import make_translate
 from pix2pix_jax.methods.pix2pix import create_state, translations
-from pix2pix_jax.methods.translation import make_translate
 
 DATA = "pairs"
 UPDATE_ORDERS = pix2pix.UPDATE_ORDERS

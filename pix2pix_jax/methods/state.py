@@ -7,7 +7,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from pix2pix_jax import optim as optimizers
+from pix2pix_jax.methods import optim as optimizers
 
 
 @flax.struct.dataclass

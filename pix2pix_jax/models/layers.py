@@ -8,7 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from pix2pix_jax.models.convolution import convolve, convolve_transpose
+from pix2pix_jax.models.convolution.form import convolve, convolve_transpose
 
 Initializer = Callable[..., jax.Array]
 

@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from pix2pix_jax.runtime.whole_file import whole_file
+
 Path = str | os.PathLike[str]
 MAGIC = 0x1950A86A20F9469CFC6C  # opens the legacy format
 STORAGE_TYPES = {
@@ -203,8 +205,6 @@ def write_pth(path: Path, state: dict[str, np.ndarray]) -> None:
     Raises:
         ValueError: an array has another dtype.
     """
-    path = pathlib.Path(path)
-    temporary = path.with_name(path.name + ".tmp")
     arrays = {
         name: np.ascontiguousarray(array).reshape(np.shape(array)) for name, array in state.items()
     }
@@ -213,13 +213,12 @@ def write_pth(path: Path, state: dict[str, np.ndarray]) -> None:
             raise ValueError(
                 f"{name} is {array.dtype}; a .pth file is written of float32 and int64"
             )
-    with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+    with whole_file(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         archive.writestr("archive/data.pkl", _pickle(arrays))
         archive.writestr("archive/byteorder", "little")
         for i, array in enumerate(arrays.values()):
             archive.writestr(f"archive/data/{i}", array.tobytes())
         archive.writestr("archive/version", "3\n")
-    temporary.replace(path)
 
 
 def _pickle(arrays: dict[str, np.ndarray]) -> bytes:

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from pix2pix_jax.runtime.whole_file import whole_file
+
 
 class History:
     """Appends to a file of {"step": N, name: value, ...} lines.
@@ -18,9 +20,8 @@ class History:
     def __init__(self, path: str | os.PathLike[str], resume_step: int = 0):
         self._path = pathlib.Path(path)
         self._rows = [row for row in read_rows(self._path) if row["step"] <= resume_step]
-        temporary = self._path.with_suffix(".tmp")
-        temporary.write_text("".join(json.dumps(row) + "\n" for row in self._rows))
-        temporary.replace(self._path)
+        with whole_file(self._path) as temporary:
+            temporary.write_text("".join(json.dumps(row) + "\n" for row in self._rows))
         self._file = self._path.open("a")
 
     def __enter__(self) -> "History":

@@ -1,20 +1,14 @@
-r"""Poisson blending: a part of one image put into another, seamlessly (Perez et al. 2003).
-
-    python -m pix2pix_jax.poisson --foreground=bear.png --background=water.jpg \
-        --mask=mask.png --offset=120,40 --output=blended.png
+"""Poisson blending: a part of one image put into another, seamlessly (Perez et al. 2003).
 
 In the mask the result has the gradients of the foreground, at its edge the background's colours.
 Two solvers of the same equations: `direct` (conjugate gradient with multigrid) and `gradient`,
 which minimises the squared error of the Laplacian with Adam, as the classical exercise does.
 """
 
-import argparse
 import functools
 import os
 import pathlib
 import re
-import sys
-import time
 from typing import Any, NamedTuple
 
 import jax
@@ -23,8 +17,7 @@ import numpy as np
 import optax
 from PIL import Image, ImageDraw
 
-from pix2pix_jax import multigrid, visualize
-from pix2pix_jax.data.images import read_image
+from pix2pix_jax.blending import multigrid
 
 SOLVERS = ("direct", "gradient")
 TOLERANCE = 1e-4  # of the residual, relative to that of the foreground pasted as it is
@@ -263,52 +256,3 @@ def _solve_by_gradient(problem, mixed):
     last = wanted - _laplacian(f * 255, neighbours)
     residual = norm(last) / jnp.maximum(norm(first), 1e-6)
     return f * 255, residual.max(), ADAM_ITERATIONS
-
-
-def _offset(text):
-    x, y = map(int, text.split(","))
-    return x, y
-
-
-def main() -> None:
-    """Blends the images that the command line names."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--foreground", required=True, help="image to take from")
-    parser.add_argument("--background", required=True, help="image to put it into")
-    area = parser.add_mutually_exclusive_group(required=True)
-    area.add_argument("--mask", help="image of the foreground's size, white where it is taken")
-    area.add_argument("--polygon", help="text file: x,y of one corner on each line")
-    parser.add_argument(
-        "--offset", type=_offset, default=(0, 0), metavar="X,Y",
-        help="place in the background of the foreground's upper left pixel",
-    )  # fmt: skip
-    parser.add_argument("--output", required=True, help="PNG file to write")
-    parser.add_argument("--solver", choices=SOLVERS, default="direct")
-    parser.add_argument("--mixed", action="store_true", help="keep the stronger gradients of both")
-    options = parser.parse_args()
-    try:
-        foreground, background = (
-            read_image(path, 3) for path in (options.foreground, options.background)
-        )
-        if options.mask:
-            mask = read_image(options.mask, 1)[..., 0]
-        else:
-            mask = polygon_mask(read_points(options.polygon), *foreground.shape[:2])
-        began = time.perf_counter()
-        result = blend(foreground, background, mask, options.offset, options.solver, options.mixed)
-        seconds = time.perf_counter() - began
-        output = pathlib.Path(options.output).with_suffix(".png")
-        output.parent.mkdir(parents=True, exist_ok=True)
-        visualize.save_png(output, result.image)
-    except (OSError, ValueError) as error:
-        sys.exit(f"error: {error}")
-    print(
-        f"{output}: {options.solver}, {result.iterations} iterations, relative residual "
-        f"{result.residual:.1e}, {seconds:.1f} s with compilation"
-    )
-
-
-if __name__ == "__main__":
-    main()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from pix2pix_jax.progress import Progress
+from pix2pix_jax.run.progress import Progress
 
 CALLS_IN_FLIGHT = 2  # dispatches queued on the device: enough to keep it busy, few to stop soon
 

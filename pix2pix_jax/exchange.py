@@ -5,8 +5,10 @@ from typing import Any
 
 import jax
 
-from pix2pix_jax import checkpoints, config_checks, pth_file, torch_weights, weights
-from pix2pix_jax.methods import fresh_state
+from pix2pix_jax import config_checks, weights
+from pix2pix_jax.methods.registry import fresh_state
+from pix2pix_jax.pytorch import pth_file, state_dicts
+from pix2pix_jax.run import checkpoints, config_file
 
 
 def import_pth(config: Any, workdir: str) -> None:
@@ -27,7 +29,7 @@ def import_pth(config: Any, workdir: str) -> None:
             raise ValueError(f"{saver.folder} holds checkpoints already: give another --workdir")
         saver.save(weights.initialize(config, fresh_state(config)))
         saver.wait()
-        checkpoints.write_config(workdir, config)
+        config_file.write_config(workdir, config)
         print(f"{config.init_from} is now step 0 of {workdir}", flush=True)
 
 
@@ -42,14 +44,14 @@ def export_pth(config: Any, workdir: str, output: str) -> list[pathlib.Path]:
         workdir, best_metric=config.train.best_metric, create=False
     ) as saver:
         step = saver.find(config.eval.checkpoint)
-    checkpoints.check_same_network(workdir, config, checkpoints.STATE_FIELDS)
+    config_file.check_same_network(workdir, config, config_file.STATE_FIELDS)
     target = weights.abstract_variables(config)
     variables = jax.device_get(checkpoints.restore_variables(workdir, step, target))
     folder = pathlib.Path(output)
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for name, tree in variables.items():
-        state = torch_weights.to_torch(tree, weights.torch_keys(config, name), step)
+        state = state_dicts.to_torch(tree, weights.torch_keys(config, name), step)
         paths.append(folder / f"{step}_net_{name}.pth")
         pth_file.write_pth(paths[-1], state)
         print(f"wrote {paths[-1]}", flush=True)

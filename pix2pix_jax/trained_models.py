@@ -6,10 +6,12 @@ import re
 from typing import Any, NamedTuple
 
 from configs.default import get_config
-from pix2pix_jax import checkpoints, pth_file, torch_weights, translate
+from pix2pix_jax import translate
 from pix2pix_jax.data import palettes
-from pix2pix_jax.methods import METHODS
-from pix2pix_jax.methods.translation import Translation
+from pix2pix_jax.methods.contract import Translation
+from pix2pix_jax.methods.registry import METHODS
+from pix2pix_jax.pytorch import pth_file, state_dicts
+from pix2pix_jax.run import checkpoints, config_file
 
 LOADED = 4  # models kept in memory
 
@@ -48,7 +50,7 @@ def find(*folders: str) -> dict[str, Model]:
     """
     found = {}
     for folder in map(pathlib.Path, folders):
-        runs = [file.parent for file in folder.rglob(checkpoints.CONFIG_FILE)]
+        runs = [file.parent for file in folder.rglob(config_file.CONFIG_FILE)]
         for path in sorted(runs) + sorted(folder.rglob("*.pth")):
             try:
                 version = _version(path)
@@ -69,7 +71,7 @@ def run_config(workdir: pathlib.Path) -> Any:
         ValueError, OSError, KeyError: there is none, or one of another program.
     """
     config = get_config()  # has what runs of former versions did not know
-    config.update(checkpoints.read_config(workdir))
+    config.update(config_file.read_config(workdir))
     config.init_from = ""
     return config
 
@@ -80,7 +82,7 @@ def pth_config(path: pathlib.Path) -> Any:
     Raises:
         ValueError, OSError: it is damaged, or holds no generator.
     """
-    fields = torch_weights.describe(pth_file.read_pth(path))
+    fields = state_dicts.describe(pth_file.read_pth(path))
     if "model.generator" not in fields:
         raise ValueError(f"{path} holds a discriminator: choose a generator, latest_net_G.pth")
     config = get_config()

@@ -2,10 +2,11 @@
 
 import html
 import os
-import pathlib
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
+
+from pix2pix_jax.runtime.whole_file import whole_file
 
 STYLE = """
 :root { color-scheme: light dark; }
@@ -81,9 +82,8 @@ def html_page(
 <script>{SCRIPT}</script>
 </body></html>
 """
-    temporary = pathlib.Path(path).with_suffix(".tmp")
-    temporary.write_text(page, encoding="utf-8")
-    temporary.replace(path)
+    with whole_file(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
 
 
 def _article(number, row):

@@ -3,6 +3,8 @@
 import pathlib
 import time
 
+from pix2pix_jax.runtime.whole_file import whole_file
+
 
 class Progress:
     """Measures steps and images a second between lines, and the time waited for data."""
@@ -64,9 +66,8 @@ class Stopwatch:
 
     def write(self) -> None:
         """Brings the file up to date."""
-        temporary = self._path.with_suffix(".tmp")
-        temporary.write_text(f"{self._before + self.seconds:.1f}\n")
-        temporary.replace(self._path)
+        with whole_file(self._path) as temporary:
+            temporary.write_text(f"{self._before + self.seconds:.1f}\n")
 
 
 def read_seconds(path: pathlib.Path) -> float:

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from pix2pix_jax import models
 from pix2pix_jax.methods.state import apply
+from pix2pix_jax.models import build
 
 
 class Translation(NamedTuple):
@@ -31,7 +31,7 @@ def make_translate(config: Any, out_channels: int) -> Callable[[Any, jax.Array, 
         [-1, 1]. Every image has its own dropout key and, with eval.norm_mode "batch", its own
         statistics.
     """
-    generator = models.build_generator(config.model, out_channels)
+    generator = build.generator(config.model, out_channels)
     settings = {"running": config.eval.norm_mode == "running", "dropout": config.eval.dropout}
 
     def translate_one(variables, image, key):

@@ -1,30 +1,20 @@
-"""Checkpoints of the whole training state (orbax), and the config kept beside them.
+"""Checkpoints of the whole training state (orbax): workdir/checkpoints/<step>/ holds one state."""
 
-workdir/checkpoints/<step>/ holds one state; workdir/config.json the config that made it.
-"""
-
-import json
 import os
 import pathlib
 import shutil
 from typing import Any
 
 import jax
-import ml_collections
 import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy as preservation
 
-from pix2pix_jax import multihost
 from pix2pix_jax.methods.state import TrainState
-from pix2pix_jax.metrics import HIGHER_IS_BETTER
+from pix2pix_jax.metrics.per_image import HIGHER_IS_BETTER
+from pix2pix_jax.runtime import processes
 
 Path = str | os.PathLike[str]
-CONFIG_FILE = "config.json"
-# What the generators depend on, and what else the shapes of the whole state do.
-NETWORK_FIELDS = ("method", "model", "data.input_channels", "data.output_channels")
-STATE_FIELDS = (*NETWORK_FIELDS, "loss.lambda_gan", "loss.conditional", "loss.pool_size")
-FREE_FIELDS = ("model.dtype", "model.sync_batch_norm", "model.remat")  # of `model`, but no shapes
 
 
 def _alone() -> ocp.options.MultiprocessingOptions:
@@ -64,7 +54,7 @@ class Checkpoints:
                 ),
             ]
         )
-        self._writes = multihost.is_first()
+        self._writes = processes.is_first()
         if create:  # ourselves: orbax would not with `active_processes`
             self.folder.mkdir(parents=True, exist_ok=True)
         options = ocp.CheckpointManagerOptions(
@@ -199,61 +189,3 @@ def check_space(workdir: Path, state: Any) -> None:
             f"{workdir} has {free / 2**20:.0f} MiB free, and a checkpoint of this network takes "
             f"{size / 2**20:.0f}: make room for two, or choose another --workdir"
         )
-
-
-def write_config(workdir: Path, config: ml_collections.ConfigDict) -> None:
-    """Writes the whole config beside the checkpoints, atomically."""
-    path = pathlib.Path(workdir) / CONFIG_FILE
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(config.to_json_best_effort(indent=2, sort_keys=True) + "\n")
-    temporary.replace(path)
-
-
-def read_config(workdir: Path) -> dict[str, Any] | None:
-    """The config in `workdir`, as nested dicts; None when the folder has none."""
-    path = pathlib.Path(workdir) / CONFIG_FILE
-    return json.loads(path.read_text()) if path.exists() else None
-
-
-def check_same_network(
-    workdir: Path, config: ml_collections.ConfigDict, fields: tuple[str, ...]
-) -> list[str]:
-    """Compares `config` with the one in `workdir`.
-
-    Args:
-        workdir: of a run; it need not have a config.
-        config: what is asked for.
-        fields: those (and those below them) that must agree: NETWORK_FIELDS or STATE_FIELDS.
-
-    Returns:
-        a line for each other field that has changed.
-
-    Raises:
-        ValueError: they describe different networks, so the checkpoint cannot be restored.
-    """
-    stored = read_config(workdir)
-    if stored is None:
-        return []
-    old, new = flatten(stored), flatten(json.loads(config.to_json_best_effort()))
-    # A field that the run did not know yet has the default that stands for how it was before.
-    changed = [key for key in sorted(old.keys() & new.keys()) if old[key] != new[key]]
-    wrong = [key for key in changed if key.startswith(fields) and key not in FREE_FIELDS]
-    wrong = [k for k in wrong if k != "loss.lambda_gan" or bool(old[k]) != bool(new[k])]
-    if wrong:
-        raise ValueError(
-            f"the checkpoints in {workdir} are of another network: "
-            + ", ".join(f"{key} is {old[key]} there, {new[key]} here" for key in wrong)
-            + ". Set these fields as they are there, or choose another --workdir"
-        )
-    return [f"config.{key} was {old[key]}, is now {new[key]}" for key in changed]
-
-
-def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"model": {"ngf": 64}} -> {"model.ngf": 64}."""
-    flat = {}
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from pix2pix_jax.data import preprocess
 from pix2pix_jax.data.sources import Source, header_of
 from pix2pix_jax.data.stream import WHOLE, Shard, order, random_example, share
+from pix2pix_jax.images import resizing
 
 Batch = dict[str, np.ndarray]
 
@@ -32,14 +32,14 @@ class Domain:
         crop = tuple(data.crop_size)
         if not self._train:
             return crop
-        size = preprocess.target_size(height, width, data.preprocess, data.load_size, crop)
+        size = resizing.target_size(height, width, data.preprocess, data.load_size, crop)
         if min(size[0] - crop[0], size[1] - crop[1]) < 0:
             raise ValueError(
                 f"{name} is {size[1]}x{size[0]}, smaller than the crop "
                 f"{crop[1]}x{crop[0]}: lower data.crop_size, or resize with "
                 "data.preprocess=resize_and_crop"
             )
-        if not preprocess.crops(data.preprocess) and size != crop:
+        if not resizing.crops(data.preprocess) and size != crop:
             raise ValueError(
                 f"{name} is {size[1]}x{size[0]} and nothing is cropped: with "
                 f"data.preprocess={data.preprocess} set data.crop_size=({size[0]}, {size[1]}), "
@@ -51,7 +51,7 @@ class Domain:
         """The resized image of a record."""
         image = record[self._key]
         size = self.resized(*image.shape[:2], record["name"])
-        return preprocess.resize(image, size, self._data.resize_method)
+        return resizing.resize(image, size, self._data.resize_method)
 
 
 class Examples:

@@ -25,7 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from pix2pix_jax.models.geometry import Geometry
+from pix2pix_jax.models.convolution.geometry import Geometry
 
 
 class Algorithm(NamedTuple):

@@ -19,8 +19,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from pix2pix_jax.models import winograd
-from pix2pix_jax.models.geometry import Geometry
+from pix2pix_jax.models.convolution import winograd
+from pix2pix_jax.models.convolution.geometry import Geometry
 
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 

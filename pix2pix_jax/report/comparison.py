@@ -1,17 +1,15 @@
-"""Compares finished runs as a Markdown table: python -m pix2pix_jax.compare runs/a runs/b."""
+"""Finished runs side by side, as a Markdown table."""
 
-import argparse
 import pathlib
-import sys
 from typing import Any
 
 import jax
 import ml_collections
 
-from pix2pix_jax import checkpoints
-from pix2pix_jax.history import curves, read_rows
-from pix2pix_jax.methods import abstract_state
-from pix2pix_jax.progress import duration, read_seconds
+from pix2pix_jax.methods.registry import abstract_state
+from pix2pix_jax.run import config_file
+from pix2pix_jax.run.history import curves, read_rows
+from pix2pix_jax.run.progress import duration, read_seconds
 
 COLUMNS = ("run", "steps", "loss", "training", "validation", "SSIM", "PSNR", "parameters", "time")
 
@@ -31,7 +29,7 @@ def table(workdirs: list[str]) -> str:
 
 def _row(workdir):
     folder = pathlib.Path(workdir)
-    stored = checkpoints.read_config(folder)
+    stored = config_file.read_config(folder)
     points = curves(read_rows(folder / "metrics.jsonl"))
     if stored is None or not any(name.startswith("val/") for name in points):
         raise FileNotFoundError(
@@ -79,17 +77,3 @@ def _parameters(config):
         if name.startswith("G")
         for leaf in jax.tree.leaves(network.params)
     )
-
-
-def main() -> None:
-    """Prints the table of the runs named on the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("workdirs", nargs="+", help="folders of finished runs")
-    try:
-        print(table(parser.parse_args().workdirs))
-    except (OSError, ValueError, KeyError) as error:
-        sys.exit(f"error: {error}")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""Image files: finding them in a fixed order, and decoding them to uint8 [H, W, C]."""
+"""Image files: finding them in a fixed order, decoding them to uint8 [H, W, C], writing them."""
 
 import os
 import pathlib
@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
+
+from pix2pix_jax.runtime.whole_file import whole_file
 
 Path = str | os.PathLike[str]
 EXTENSIONS = {".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".tif", ".tiff", ".webp"}
@@ -129,3 +131,10 @@ def image_size(file: Any) -> tuple[int, int]:
         tagged = image.format != "TIFF" and (image.format != "PNG" or "exif" in image.info)
         turned = tagged and image.getexif().get(ORIENTATION, 1) >= 5
     return (width, height) if turned else (height, width)
+
+
+def save_png(path: Path, image: np.ndarray) -> None:
+    """Writes uint8 [H, W, 1 or 3]; the file appears under its name only when it is whole."""
+    squeezed = image[..., 0] if image.shape[-1] == 1 else image
+    with whole_file(path) as temporary:
+        Image.fromarray(squeezed).save(temporary, "PNG")

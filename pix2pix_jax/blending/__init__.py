@@ -1,0 +1,1 @@
+"""Poisson blending of images."""

@@ -1,0 +1,62 @@
+r"""Puts a part of one image into another.
+
+python -m pix2pix_jax.blending --foreground=bear.png --background=water.jpg \
+    --mask=mask.png --offset=120,40 --output=blended.png
+"""
+
+import argparse
+import pathlib
+import sys
+import time
+
+from pix2pix_jax.blending.poisson import SOLVERS, blend, polygon_mask, read_points
+from pix2pix_jax.images.files import read_image, save_png
+
+
+def _offset(text):
+    x, y = map(int, text.split(","))
+    return x, y
+
+
+def main() -> None:
+    """Blends the images that the command line names."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--foreground", required=True, help="image to take from")
+    parser.add_argument("--background", required=True, help="image to put it into")
+    area = parser.add_mutually_exclusive_group(required=True)
+    area.add_argument("--mask", help="image of the foreground's size, white where it is taken")
+    area.add_argument("--polygon", help="text file: x,y of one corner on each line")
+    parser.add_argument(
+        "--offset", type=_offset, default=(0, 0), metavar="X,Y",
+        help="place in the background of the foreground's upper left pixel",
+    )  # fmt: skip
+    parser.add_argument("--output", required=True, help="PNG file to write")
+    parser.add_argument("--solver", choices=SOLVERS, default="direct")
+    parser.add_argument("--mixed", action="store_true", help="keep the stronger gradients of both")
+    options = parser.parse_args()
+    try:
+        foreground, background = (
+            read_image(path, 3) for path in (options.foreground, options.background)
+        )
+        if options.mask:
+            mask = read_image(options.mask, 1)[..., 0]
+        else:
+            mask = polygon_mask(read_points(options.polygon), *foreground.shape[:2])
+        began = time.perf_counter()
+        result = blend(foreground, background, mask, options.offset, options.solver, options.mixed)
+        seconds = time.perf_counter() - began
+        output = pathlib.Path(options.output).with_suffix(".png")
+        output.parent.mkdir(parents=True, exist_ok=True)
+        save_png(output, result.image)
+    except (OSError, ValueError) as error:
+        sys.exit(f"error: {error}")
+    print(
+        f"{output}: {options.solver}, {result.iterations} iterations, relative residual "
+        f"{result.residual:.1e}, {seconds:.1f} s with compilation"
+    )
+
+
+if __name__ == "__main__":
+    main()

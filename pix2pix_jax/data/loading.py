@@ -1,0 +1,160 @@
+"""Data: from folders, TFDS or a procedural renderer to float32 batches in [-1, 1]."""
+
+import pathlib
+from typing import Any
+
+import jax
+
+from pix2pix_jax.data import augment, sources
+from pix2pix_jax.data.examples import Examples, UnpairedExamples, prefetched
+from pix2pix_jax.data.masked import MaskedExamples
+from pix2pix_jax.images.levels import to_float
+
+JITTER = 2  # number of the jitter's key among the keys of a step
+
+
+def load_examples(
+    config: Any, split: str, train: bool, kind: str = "pairs"
+) -> Examples | UnpairedExamples | MaskedExamples:
+    """The examples of a split: of data.dir, else of the data set that data.name names.
+
+    Args:
+        config: the whole config.
+        split: a name like train, val or test.
+        train: whether images are for a random crop, or for evaluation.
+        kind: what the method takes. "pairs" {"input", "target"}; "sets": images of two domains
+            {"A", "B"} drawn apart, which a data set of pairs has too; "images" {"image"}, which
+            are the target's side of pairs; "masked": the same with holes to fill.
+
+    Raises:
+        FileNotFoundError: no such folder or data set.
+        ValueError: images that do not fit the config; the message names one.
+    """
+    data = config.data
+    domains = ("A", "B") if data.direction == "AtoB" else ("B", "A")
+    channels = dict(zip(domains, (data.input_channels, data.output_channels), strict=True))
+    if kind in ("images", "masked"):
+        source, domain = _images(config, split, train, domains[1])
+        images = Examples(
+            _limited(source, data.max_items), {"image": domain}, data, config.seed, train
+        )
+        return MaskedExamples(images, config, train) if kind == "masked" else images
+    if kind == "pairs":
+        source = _limited(_pairs(config, split, train, channels), data.max_items)
+        names = dict(zip(("input", "target"), domains, strict=True))
+        return Examples(source, names, data, config.seed, train)
+    by_domain, belong = _two_sets(config, split, train, channels)
+    a, b = (
+        Examples(_limited(by_domain[d], data.max_items), {name: d}, data, config.seed, train)
+        for name, d in zip("AB", domains, strict=True)
+    )
+    return UnpairedExamples({"A": a, "B": b}, config.seed, belong)
+
+
+def _limited(source, count):
+    return sources.Subset(source, range(min(count, len(source)))) if count else source
+
+
+def _pairs(config, split, train, channels) -> sources.Source:
+    data = config.data
+    if data.dir:
+        square = all(size[0] == size[1] for size in (data.load_size, data.crop_size))
+        return sources.paired_folder(data.dir, split, (channels["A"], channels["B"]), square)
+    if data.name == "synthetic":
+        from pix2pix_jax.data.synthetic import SyntheticFacades
+
+        count = data.synthetic_train if train else data.synthetic_eval
+        return SyntheticFacades(split, count, data.synthetic_size, config.seed, data.synthetic_kind)
+    from pix2pix_jax.data.tfds_sources import TfdsPairs
+
+    return TfdsPairs(data.name, split, data.tfds_dir, (channels["A"], channels["B"]))
+
+
+def _two_sets(config, split, train, channels) -> tuple[dict[str, sources.Source], bool]:
+    """The sources of both domains, and whether their images belong together one by one."""
+    data = config.data
+    if data.dir:
+        folders = {d: pathlib.Path(data.dir) / f"{split}{d}" for d in "AB"}
+        if any(folder.is_dir() for folder in folders.values()):
+            images = {d: sources.SingleFolder(folders[d], channels[d], d) for d in "AB"}
+            return images, sources.same_names(images["A"], images["B"])
+    elif data.name != "synthetic":
+        from pix2pix_jax.data.tfds_sources import TfdsImages
+
+        names = {d: TfdsImages(data.name, f"{split}{d}", data.tfds_dir, channels[d]) for d in "AB"}
+        return names, data.name in ("facades", "maps", "cityscapes") and split == "test"
+    elif train:  # two streets that share no house
+        streets = {d: _pairs(config, f"{split}{d}", train, channels) for d in "AB"}
+        return streets, False
+    pairs = _pairs(config, split, train, channels)
+    return {"A": pairs, "B": pairs}, True
+
+
+def _images(config, split, train, domain) -> tuple[sources.Source, str]:
+    """The source of single images, and under which name its records have them."""
+    data, channels = config.data, 1 if config.data.output_channels == 1 else 3
+    if data.name == "synthetic" and not data.dir:
+        return _pairs(config, split, train, {}), domain
+    if data.name in ("facades", "cityscapes", "maps", "night2day"):  # pairs, even as a local copy
+        try:
+            return _pairs(config, split, train, {"A": channels, "B": channels}), domain
+        except ValueError as error:
+            raise ValueError(
+                f"{error}. A folder of single images goes with --config.data.name=folder"
+            ) from error
+    if not data.dir:
+        raise FileNotFoundError(
+            f"the images of {data.name!r} cannot be downloaded here: fetch them by hand, and give "
+            "their folder as --config.data.dir=FOLDER"
+        )
+    return sources.image_folder(data.dir, split, channels, (data.train_split, data.eval_split))
+
+
+def make_batch(config: Any, step: jax.Array, cache: Any, item: Any) -> dict[str, jax.Array]:
+    """The training batch at `step`: gathered, cropped and mirrored, float32 in [-1, 1].
+
+    Both images of a pair get the same crop and mirroring, those of two sets (or an image and its
+    mask) each their own. Can be jitted.
+
+    Args:
+        config: the whole config.
+        step: int32, which the random draws depend on.
+        cache: `Examples.cache`.
+        item: one step's part of `Examples.chunk`.
+
+    Returns:
+        {"input", "target"} of pairs, {"A", "B"} of two sets, {"image"} and maybe {"mask"} else.
+    """
+    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(config.seed), step), JITTER)
+    if not isinstance(item, dict) or any(name.endswith("_size") for name in item):
+        return _jitter(config.data, key, item if cache is None else _gather(cache, item))
+    batch = {}
+    for i, name in enumerate(sorted(item)):
+        images = item[name] if cache is None else _gather(cache[name], item[name])
+        batch |= _jitter(config.data, jax.random.fold_in(key, i), images)
+    return batch
+
+
+def _gather(cache, indices):
+    return jax.tree.map(lambda images: images[indices], cache)
+
+
+def _jitter(data, key, images):
+    """Crops and mirrors all images of an example alike: {name, name_size} -> {name}."""
+    names = [name for name in images if not name.endswith("_size")]
+    crop = tuple(data.crop_size)
+    corners, mirrored = augment.draw(key, images[f"{names[0]}_size"], crop, data.flip)
+    return {
+        name: to_float(augment.crop_and_flip(images[name], corners, mirrored, crop))
+        for name in names
+    }
+
+
+__all__ = [
+    "Examples",
+    "MaskedExamples",
+    "UnpairedExamples",
+    "load_examples",
+    "make_batch",
+    "prefetched",
+]

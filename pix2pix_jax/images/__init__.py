@@ -1,0 +1,1 @@
+"""Image files, their value ranges, sizes and colours, and holes in them."""

@@ -1,0 +1,1 @@
+"""Metrics of single images and of whole sets."""

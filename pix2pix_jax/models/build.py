@@ -1,0 +1,166 @@
+"""Networks, built from the `model` section of a config."""
+
+import functools
+import re
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from pix2pix_jax.models import layers
+from pix2pix_jax.models.fcn import FCN, ConvDeconv
+from pix2pix_jax.models.inpainting import InpaintingUNet
+from pix2pix_jax.models.patchgan import PatchGAN, PixelDiscriminator
+from pix2pix_jax.models.resnet import ResNet
+from pix2pix_jax.models.unet import UNet
+
+BIAS_RULES = ("torch", "last", "none")
+
+
+def generator(model: Any, out_channels: int, groups: int = 1) -> nn.Module:
+    """The generator that `model.generator` names.
+
+    Heights and widths of its images are multiples of its `divisor`.
+
+    Args:
+        model: the `model` section of a config.
+        out_channels: channels of the images it makes.
+        groups: runs of images that batch norm normalises apart (see `layers.BatchNorm`).
+
+    Raises:
+        ValueError: a field has a value that no network knows.
+    """
+    for pattern, build in GENERATORS.items():
+        if match := re.fullmatch(pattern, model.generator):
+            return build(model, out_channels, groups, match[1] if match.groups() else None)
+    raise ValueError(
+        f"model.generator is {model.generator!r}; choose unet_<size> (unet_256, unet_128, ...), "
+        "resnet_<n>blocks (resnet_9blocks, resnet_6blocks), convdeconv, fcn_32s, fcn_16s, fcn_8s "
+        "or inpainting_unet"
+    )
+
+
+def _unet(model, out_channels, groups, size):
+    num_downs = int(size).bit_length() - 1
+    if int(size) != 2**num_downs or num_downs < 5:
+        raise ValueError(
+            f"model.generator is {model.generator!r}: a U-Net's size is a power of two from 32"
+        )
+    if model.upsample not in ("transposed", "resize"):
+        raise ValueError(f"model.upsample is {model.upsample!r}; choose transposed or resize")
+    return UNet(
+        out_channels,
+        num_downs,
+        model.ngf,
+        norm_innermost=model.norm_innermost,
+        dropout=model.dropout,
+        dropout_blocks=tuple(model.dropout_blocks),
+        leaky_slope=model.leaky_slope,
+        skip_first=model.skip_first,
+        skip_leaks=model.skip_leaks,
+        upsample=model.upsample,
+        last_bias=model.bias != "none",
+        conv_transpose=_conv_transpose(model),
+        **_shared(model, groups),
+    )
+
+
+def _resnet(model, out_channels, groups, blocks):
+    return ResNet(
+        out_channels,
+        int(blocks),
+        model.ngf,
+        dropout=model.dropout,
+        padding=model.padding,
+        remat=model.remat,
+        last_bias=model.bias != "none",
+        conv_transpose=_conv_transpose(model),
+        **_shared(model, groups),
+    )
+
+
+def _convdeconv(model, out_channels, groups, _):
+    shared = _shared(model, groups) | {"bias": model.bias != "none"}
+    return ConvDeconv(out_channels, model.ngf, conv_transpose=_conv_transpose(model), **shared)
+
+
+def _fcn(model, out_channels, groups, stride):
+    return FCN(
+        out_channels,
+        int(stride),
+        model.ngf,
+        stage_convs=tuple(model.fcn_convs),
+        split_upsampling=model.fcn_split_upsampling,
+        dropout=model.dropout,
+        conv_transpose=_conv_transpose(model),
+        **(_shared(model, groups) | {"bias": model.bias != "none"}),
+    )
+
+
+def _inpainting_unet(model, out_channels, groups, _):
+    return InpaintingUNet(
+        out_channels,
+        model.ngf,
+        bias=model.bias != "none",
+        leaky_slope=model.leaky_slope,
+        conv=_shared(model, groups)["conv"],
+    )
+
+
+GENERATORS = {
+    r"unet_(\d+)": _unet,
+    r"resnet_(\d+)blocks": _resnet,
+    r"convdeconv": _convdeconv,
+    r"fcn_(32|16|8)s": _fcn,
+    r"inpainting_unet": _inpainting_unet,
+}
+
+
+def discriminator(model: Any, groups: int = 1) -> nn.Module:
+    """The discriminator that `model.discriminator` names; arguments as `generator`."""
+    shared = _shared(model, groups)
+    shared["first_bias"] = model.bias == "torch"
+    shared["leaky_slope"] = model.leaky_slope
+    if model.discriminator == "patchgan":
+        return PatchGAN(model.n_layers, model.ndf, last_bias=model.bias != "none", **shared)
+    if model.discriminator == "pixel":
+        return PixelDiscriminator(model.ndf, **shared)
+    raise ValueError(
+        f"model.discriminator is {model.discriminator!r}; choose patchgan (model.n_layers sets its "
+        "receptive field) or pixel"
+    )
+
+
+def _shared(model, groups):
+    """Settings that every network has: normalisation, bias rule, convolution."""
+    if model.bias not in BIAS_RULES:
+        raise ValueError(f"model.bias is {model.bias!r}; choose one of {', '.join(BIAS_RULES)}")
+    return {
+        "norm": _norm(model, groups),
+        "bias": model.bias == "torch" and model.norm == "instance",
+        "conv": functools.partial(layers.Conv, **_conv_settings(model)),
+    }
+
+
+def _conv_transpose(model):
+    return functools.partial(layers.ConvTranspose, **_conv_settings(model))
+
+
+def _conv_settings(model):
+    if model.dtype not in ("float32", "bfloat16"):
+        raise ValueError(f"model.dtype is {model.dtype!r}; choose float32 or bfloat16")
+    init = layers.kernel_init(model.init_type, model.init_gain)
+    return {"init": init, "dtype": jnp.dtype(model.dtype)}
+
+
+def _norm(model, groups):
+    dtype = jnp.dtype(model.dtype)
+    if model.norm == "batch":
+        return functools.partial(
+            layers.BatchNorm, model.norm_eps, model.norm_momentum, groups, dtype
+        )
+    if model.norm == "instance":
+        return functools.partial(layers.InstanceNorm, model.norm_eps, model.norm_affine, dtype)
+    if model.norm == "none":
+        return layers.Identity
+    raise ValueError(f"model.norm is {model.norm!r}; choose batch, instance or none")

@@ -1,0 +1,1 @@
+"""Convolution: the form, its derivative rule, and how a CPU computes it."""

@@ -1,0 +1,1 @@
+"""PyTorch's weights: .pth files and the names in them."""

@@ -1,0 +1,20 @@
+"""Finished runs side by side: python -m pix2pix_jax.report runs/a runs/b."""
+
+import argparse
+import sys
+
+from pix2pix_jax.report.comparison import table
+
+
+def main() -> None:
+    """Prints the table of the runs named on the command line."""
+    parser = argparse.ArgumentParser(prog="python -m pix2pix_jax.report", description=__doc__)
+    parser.add_argument("workdirs", nargs="+", help="folders of finished runs")
+    try:
+        print(table(parser.parse_args().workdirs))
+    except (OSError, ValueError, KeyError) as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()
