@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from pix2pix_jax.models.convolution import winograd
+from pix2pix_jax.models.convolution import stock, winograd
 from pix2pix_jax.models.convolution.form import convolve, convolve_transpose
 from pix2pix_jax.models.convolution.geometry import Geometry
 
@@ -158,12 +158,31 @@ def test_second_derivative(size, channels, features):
         agree(ours, theirs.grad.permute(2, 3, 1, 0).numpy())
 
 
-def test_other_backends_take_the_stock_convolution(monkeypatch):
-    """The matrix products are for CPU; what the GPU runs gives the same numbers."""
-    x, w = random(2, 4, 4, 64, seed=0), random(4, 4, 64, 64, seed=1)
+@pytest.mark.parametrize("shape", [(1, 64, 64, 64), (2, 4, 4, 64), (1, 16, 16, 3)])
+def test_the_platform_that_is_compiled_for_chooses_the_form(shape):
+    """On this CPU, for CUDA and TPU: XLA's convolution in all three maps, and no matrix product."""
+    x, w = random(*shape, seed=0), random(4, 4, shape[-1], 64, seed=1)
+    step = jax.jit(lambda x, w: jax.vjp(lambda x, w: convolve(x, w, 2, 1), x, w)[1](1 + 0 * y))
+    y = convolve(x, w, 2, 1)
+    programs = {
+        platform: jax.export.export(step, platforms=[platform])(x, w).mlir_module()
+        for platform in ("cpu", "cuda", "tpu")
+    }
+    for platform in ("cuda", "tpu"):
+        assert programs[platform].count("stablehlo.convolution") == 2
+        assert "dot_general" not in programs[platform]
+    assert "dot_general" in programs["cpu"]
+
+
+@pytest.mark.parametrize("shape", [(2, 4, 4, 64), (1, 16, 16, 3)])
+def test_the_forms_of_the_cpu_equal_those_of_other_platforms(shape):
+    x, w = random(*shape, seed=0), random(4, 4, shape[-1], 64, seed=1)
+    geometry = Geometry(*shape[1:3], kernel=4, stride=2, padding=1)
     y, back = jax.vjp(lambda x, w: convolve(x, w, 2, 1), x, w)
-    ours = (y, *back(jnp.ones_like(y)))
-    monkeypatch.setattr("pix2pix_jax.models.convolution.form._on_cpu", lambda: False)
-    y, back = jax.vjp(lambda x, w: convolve(x, w, 2, 1), x, w)
-    for a, b in zip(ours, (y, *back(jnp.ones_like(y))), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+    agree(y, stock.stock(x, w, geometry))
+    for ours, theirs in zip(
+        back(y),
+        (stock.stock_adjoint(y, w, geometry), stock.stock_weight_gradient(x, y, geometry)),
+        strict=True,
+    ):
+        agree(ours / 64, theirs / 64)
