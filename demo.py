@@ -14,12 +14,13 @@ import numpy as np
 from absl import logging
 from PIL import Image, ImageDraw
 
-from pix2pix_jax import trained_models, translate
+from pix2pix_jax import trained_models
 from pix2pix_jax.blending import poisson
 from pix2pix_jax.data import palettes
 from pix2pix_jax.data.synthetic import SyntheticFacades
 from pix2pix_jax.images.files import image_size, naming, open_image
 from pix2pix_jax.images.resizing import resize
+from pix2pix_jax.translator import with_hole
 
 MAX_SIDE = 1024  # longer images are scaled down, so that every answer comes in seconds
 MAX_PIXELS = 2**25  # of an upload; more are refused unread
@@ -211,12 +212,12 @@ class Page:
         """Several translations of a picture; one if the model has no noise."""
         model = self.model(name, inpainting=False)
         image, _ = flatten(drawing, ground(model.palette()))
-        image = channels_of(scaled(image), model.translation.in_channels)
+        image = channels_of(scaled(image), model.direction.in_channels)
         translator = model.load()
         if not (model.config.model.dropout and model.config.eval.dropout):
             samples = 1
         samples = min(max(1, int(samples)), MAX_SAMPLES)
-        outputs = [translator(image, sample=sample) for sample in range(samples)]
+        outputs = [translator.translate(image, sample=sample) for sample in range(samples)]
         return [np.broadcast_to(image, (*image.shape[:2], 3)) for image in outputs]
 
     @told
@@ -230,8 +231,8 @@ class Page:
         if not hole.any():
             raise ValueError("brush over what is to be filled")
         mask = scaled(np.repeat(hole[..., None] * np.uint8(255), 3, axis=-1))[..., :1]
-        image = channels_of(scaled(image), model.translation.in_channels)
-        output = model.load()(translate.with_hole(image, mask))
+        image = channels_of(scaled(image), model.direction.in_channels)
+        output = model.load().translate(with_hole(image, mask))
         return np.broadcast_to(output, (*output.shape[:2], 3))
 
     def _model_row(self, page, inpainting):
@@ -278,7 +279,7 @@ class Page:
             if not drawn:
                 return np.full((size, size, 3), ground(palette), np.uint8)
             night = model and model.config.data.synthetic_kind == "night"
-            kind = "night" if night and model.translation.source == "B" else "photo"
+            kind = "night" if night and model.direction.source == "B" else "photo"
             seed = int(np.random.default_rng().integers(2**31))
             return example(size, "labels" if palette == "facades" else kind, seed)
 

@@ -18,6 +18,7 @@ from jax.sharding import Mesh
 from PIL import Image
 
 from configs import facades
+from pix2pix_jax.data.prefetch import prefetched
 from pix2pix_jax import train
 from pix2pix_jax.data import loading
 from pix2pix_jax.data.synthetic import SyntheticFacades
@@ -70,7 +71,7 @@ def main() -> None:
 
 
 def _chunks(config, examples, steps):
-    return loading.prefetched(examples, 0, steps, 1, config.train.batch_size, config.data.prefetch)
+    return prefetched(examples, 0, steps, 1, config.train.batch_size, config.data.prefetch)
 
 
 def _decode(config, examples, options):
@@ -83,7 +84,7 @@ def _decode(config, examples, options):
 def _train(config, examples, options):
     """(seconds, seconds waited) of so many steps, after two that compile."""
     mesh = Mesh(np.array(jax.devices()[:1]), ("data",))
-    run_steps = train.make_run_steps(config, len(examples), mesh)
+    run_steps = train.make_run_steps(config, examples, mesh)
     whole, _ = train.shardings(mesh)
     state = jax.device_put(fresh_state(config), whole)
     cache, waited, pending = jax.device_put(examples.cache, whole), 0.0, []

@@ -33,13 +33,14 @@ import torch
 from benchmarks import floor
 from benchmarks import torch_baseline as baseline
 from configs import cyclegan, default
+from pix2pix_jax.methods.contract import Layout
 from pix2pix_jax.methods.registry import METHODS, fresh_state
 from pix2pix_jax.runtime import host_memory
 
 CONFIGS = {"pix2pix": default.get_config, "cyclegan": cyclegan.base}
 LAYOUTS = {"PyTorch": torch.contiguous_format, "PyTorch channels_last": torch.channels_last}
 # Before JAX is imported, hence not in `serve`.
-SETTINGS = "from pix2pix_jax import host_memory; host_memory.keep_freed();"
+SETTINGS = "from pix2pix_jax.runtime import host_memory; host_memory.keep_freed();"
 SERVE = "from benchmarks import train_step; train_step.serve()"
 PAUSE = 0.05  # seconds
 SHARE = "0.4"  # of an accelerator's memory for ours; PyTorch's two take what they need
@@ -54,8 +55,8 @@ def ours(options: argparse.Namespace, images: list[np.ndarray]) -> tuple[Callabl
     config.model.dtype = options.dtype
     method = METHODS[config.method]
     state = jax.device_put(fresh_state(config))
-    step = jax.jit(method.make_train_step(config, num_examples=400), donate_argnums=0)
-    names = ("input", "target") if method.DATA == "pairs" else ("A", "B")
+    step = jax.jit(method.make_train_step(config, 400, Layout()), donate_argnums=0)
+    names = ("input", "target") if method.data == "pairs" else ("A", "B")
     batch = jax.device_put(dict(zip(names, images, strict=True)))
 
     def run():
@@ -72,13 +73,13 @@ def our_translation(options: argparse.Namespace, images: list[np.ndarray]) -> tu
     config = CONFIGS[options.config]()
     config.model.dtype = options.dtype
     method = METHODS[config.method]
-    generator = method.translations(config)[0].generator
-    variables = jax.device_put(fresh_state(config).networks[generator].variables)
+    direction = method.directions(config)[0]
+    variables = jax.device_put(fresh_state(config).networks[direction.generator].variables)
     keys = jax.random.split(jax.random.key(1), options.batch)
-    translate, batch = jax.jit(method.make_translate(config, 3)), jax.device_put(images[0])
+    generate, batch = jax.jit(method.make_generate(config, direction)), jax.device_put(images[0])
 
     def run():
-        jax.block_until_ready(translate(variables, batch, keys))
+        jax.block_until_ready(generate(variables, batch, keys))
 
     return run, floor.nbytes(variables, batch, batch)
 

@@ -1,6 +1,5 @@
 """The training loop of every method: resumes, reports, validates, saves."""
 
-import functools
 import math
 import pathlib
 from collections.abc import Callable
@@ -10,11 +9,14 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from pix2pix_jax import config_checks, evaluate, weights
+from pix2pix_jax import config_checks, weights
 from pix2pix_jax.data import loading
+from pix2pix_jax.data.prefetch import prefetched
+from pix2pix_jax.evaluator import Validator
+from pix2pix_jax.methods.contract import Layout
 from pix2pix_jax.methods.registry import METHODS, abstract_state, fresh_state
 from pix2pix_jax.methods.state import TrainState
-from pix2pix_jax.metrics.per_image import HIGHER_IS_BETTER
+from pix2pix_jax.metrics.registry import HIGHER_IS_BETTER
 from pix2pix_jax.report.curves import loss_curves
 from pix2pix_jax.run import checkpoints, config_file
 from pix2pix_jax.run.event_writer import EventWriter
@@ -22,7 +24,7 @@ from pix2pix_jax.run.history import History
 from pix2pix_jax.run.progress import Stopwatch, duration
 from pix2pix_jax.run.reporter import Reporter
 from pix2pix_jax.run.stopping import StopRequest
-from pix2pix_jax.runtime import host_memory, processes
+from pix2pix_jax.runtime import host_memory, processes, random_streams
 
 
 def train(config: Any, workdir: str) -> dict[str, float]:
@@ -43,12 +45,12 @@ def train(config: Any, workdir: str) -> dict[str, float]:
     processes.connect(mesh)
     for line in config_file.check_same_network(run, config, config_file.STATE_FIELDS):
         print(line, flush=True)
-    kind = METHODS[config.method].DATA
+    kind = METHODS[config.method].data
     examples = loading.load_examples(config, config.data.train_split, train=True, kind=kind)
     validation = loading.load_examples(config, config.data.eval_split, train=False, kind=kind)
     replicated, split = shardings(mesh)
     total_steps = num_steps(config, len(examples))
-    run_steps = make_run_steps(config, len(examples), mesh)
+    run_steps = make_run_steps(config, examples, mesh)
     cache = processes.place(examples.cache, replicated)
     saver = checkpoints.Checkpoints(run, config.train.keep_last, config.train.best_metric)
     state = _start(config, saver, replicated)
@@ -72,9 +74,9 @@ def train(config: Any, workdir: str) -> dict[str, float]:
         History(folder / "metrics.jsonl", resume_step=start) as history,
     ):
         events.text("config", f"```\n{config}\n```")
-        validate = evaluate.Validator(config, validation, folder / "samples")
+        validate = Validator(config, validation, folder / "samples")
         report = Reporter(config, events, history, total_steps, len(examples), start)
-        chunks = loading.prefetched(
+        chunks = prefetched(
             examples,
             start,
             total_steps,
@@ -124,7 +126,7 @@ def train(config: Any, workdir: str) -> dict[str, float]:
     return metrics
 
 
-def make_run_steps(config: Any, num_examples: int, mesh: Mesh) -> Callable:
+def make_run_steps(config: Any, examples: Any, mesh: Mesh) -> Callable:
     """The one jitted function of training: several steps in a dispatch, the state donated.
 
     Returns:
@@ -132,14 +134,18 @@ def make_run_steps(config: Any, num_examples: int, mesh: Mesh) -> Callable:
         leading axes [steps, batch] and every loss comes back as [steps]. So does "stop", the
         largest of the flags [steps, devices], unless these are None.
     """
-    groups = 1 if config.model.sync_batch_norm else mesh.size
-    train_step = METHODS[config.method].make_train_step(config, num_examples, groups)
-    make_batch = functools.partial(loading.make_batch, config)
+    over_devices = NamedSharding(mesh, PartitionSpec("data"))
+    layout = Layout(
+        groups=1 if config.model.sync_batch_norm else mesh.size,
+        spread=lambda images: jax.lax.with_sharding_constraint(images, over_devices),
+    )
+    train_step = METHODS[config.method].make_train_step(config, len(examples), layout)
 
     def run_steps(state, cache, chunk, flags):
         def one_step(state, item):
             chunk, flags = item
-            state, losses = train_step(state, make_batch(state.step, cache, chunk))
+            key = random_streams.at_step(config.seed, random_streams.JITTER, state.step)
+            state, losses = train_step(state, examples.batch(key, cache, chunk))
             return state, losses if flags is None else losses | {"stop": flags.max()}
 
         items = (chunk, flags)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from configs.default import get_config
 from pix2pix_jax import translate
 from pix2pix_jax.data import palettes
-from pix2pix_jax.methods.contract import Translation
+from pix2pix_jax.methods.contract import Direction
 from pix2pix_jax.methods.registry import METHODS
 from pix2pix_jax.pytorch import pth_file, state_dicts
 from pix2pix_jax.run import checkpoints, config_file
@@ -21,12 +21,12 @@ class Model(NamedTuple):
 
     name: str  # its path; where there are two directions, also that
     config: Any
-    translation: Translation
+    direction: Direction
     number: int  # of the direction
     version: float  # changes when there are new weights
     path: pathlib.Path
 
-    def load(self) -> translate.ImageTranslator:
+    def load(self) -> translate.TrainedTranslator:
         """The model, ready to use.
 
         Raises:
@@ -36,7 +36,7 @@ class Model(NamedTuple):
 
     def palette(self) -> str | None:
         """The palette of the label maps that it takes; None if it takes photographs."""
-        data, side = self.config.data, self.translation.source
+        data, side = self.config.data, self.direction.source
         if side == "input":
             side = "A" if data.direction == "AtoB" else "B"
         has_labels = data.name != "synthetic" or data.synthetic_kind == "labels"
@@ -55,7 +55,7 @@ def find(*folders: str) -> dict[str, Model]:
             try:
                 version = _version(path)
                 config = _config(path, version)
-                directions = METHODS[config.method].translations(config)
+                directions = METHODS[config.method].directions(config)
             except (ValueError, OSError, KeyError):
                 continue
             for number, direction in enumerate(directions):

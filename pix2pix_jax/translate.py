@@ -1,45 +1,42 @@
 """--mode=translate: a user's own images of any size, named like their inputs."""
 
+import functools
 import pathlib
+from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from pix2pix_jax import config_checks, weights
-from pix2pix_jax.evaluate import make_translator
-from pix2pix_jax.images.files import find_images, read_image, save_png
-from pix2pix_jax.images.resizing import resize
-from pix2pix_jax.methods.contract import Translation
+from pix2pix_jax.images.files import find_images, read_image, save_png, unique_names
+from pix2pix_jax.methods.contract import Direction
 from pix2pix_jax.methods.registry import METHODS
-from pix2pix_jax.models import build
+from pix2pix_jax.translator import Translator, with_hole
 
 
-class ImageTranslator:
-    """One direction of a trained model, for images of any size."""
+class TrainedTranslator(NamedTuple):
+    """One direction of a method with trained weights."""
 
-    def __init__(self, config: Any, translation: Translation, variables: Any):
-        """`variables` are those of the direction's generator."""
-        self.config, self.translation, self._variables = config, translation, variables
-        self._run = make_translator(config, translation.out_channels)
-
-    def __call__(self, image: np.ndarray, index: int = 0, sample: int = 0) -> np.ndarray:
-        """Image uint8 [H, W, C], of inpainting as `with_hole` gives it -> uint8 [H, W, O].
-
-        The noise depends on config.seed, `index` and `sample`.
-        """
-        fitted, restore = fit(image, self.config, self.translation.out_channels)
-        return restore(self._run(self._variables, fitted[None], np.array([index]), sample)[0])
+    direction: Direction
+    # (image uint8 [H, W, C], index, sample) -> uint8 [H, W, O], see `Translator.image`
+    translate: Callable[..., np.ndarray]
 
 
-def load(config: Any, workdir: str) -> tuple[list[ImageTranslator], str]:
+def load(config: Any, workdir: str) -> tuple[list[TrainedTranslator], str]:
     """A translator for each direction, and a line saying where the weights are from.
 
     Raises as `weights.load_generators` does.
     """
     variables, origin = weights.load_generators(config, workdir)
-    directions = METHODS[config.method].translations(config)
-    return [ImageTranslator(config, d, variables[d.generator]) for d in directions], origin
+    translators = [
+        TrainedTranslator(
+            direction,
+            functools.partial(Translator(config, direction).image, variables[direction.generator]),
+        )
+        for direction in METHODS[config.method].directions(config)
+    ]
+    return translators, origin
 
 
 def translate(
@@ -47,9 +44,10 @@ def translate(
 ) -> list[str]:
     """Translates an image, or every image below a folder, into the folder `output`.
 
-    An image keeps its size and its path below `source`, as a .png; with several directions or
-    noise samples their names and numbers are added. Transparency is laid on
-    white. See `fit` for how images of other sizes than data.crop_size pass the network.
+    An image keeps its size and its path below `source`, as a .png; where two names differ in
+    their endings only, these are kept. With several directions or noise samples their names and
+    numbers are added. Transparent images are shown on white. See `Translator.image` for how images
+    of other sizes than data.crop_size pass the network.
 
     Args:
         config: the whole config.
@@ -63,45 +61,73 @@ def translate(
         Names of the files that could not be read; one line was printed for each.
 
     Raises:
-        ValueError, OSError: bad config, checkpoint or folders; one sentence saying what to mend.
+        ValueError, OSError: bad config, checkpoint or folders; one sentence saying what to do.
     """
     config_checks.check(config, 1)
-    paths = find_images(source)
+    paths, folder = find_images(source), pathlib.Path(output)
     root = pathlib.Path(source)
     root = root if root.is_dir() else root.parent
     masks = _masks(config, paths, root, mask)
-    folder = pathlib.Path(output)
+    targets = _targets(config, paths, root, folder)
     folder.mkdir(parents=True, exist_ok=True)
     translators, origin = load(config, workdir)
 
     failed = []
     for index, path in enumerate(paths):
-        name = path.relative_to(root).with_suffix(".png")
-        for translator in translators:
-            direction = translator.translation
-            try:
-                image = read_image(path, direction.in_channels)
-                if masks:
-                    image = with_hole(image, read_image(masks[path], 1), masks[path])
-            except (ValueError, OSError) as error:
-                print(f"skipped {path}: {error}", flush=True)
-                failed.append(str(path))
-                break
+        try:
+            images = _read(path, translators, masks.get(path))
+        except (ValueError, OSError) as error:
+            print(f"skipped {path}: {error}", flush=True)
+            failed.append(str(path))
+            continue
+        for (direction, run), image in zip(translators, images, strict=True):
             for sample in range(config.eval.noise_samples):
-                result = translator(image, index, sample)
-                suffix = f"_{direction.name}" if len(translators) > 1 else ""
-                suffix += f"_{sample + 1}" if config.eval.noise_samples > 1 else ""
-                target = (folder / name).with_stem(name.stem + suffix)
+                target = targets[path, direction.name, sample]
                 target.parent.mkdir(parents=True, exist_ok=True)
-                save_png(target, result)
+                save_png(target, run(image, index, sample))
     done = len(paths) - len(failed)
     print(f"{done} of {len(paths)} images translated with {origin} into {folder}", flush=True)
     return failed
 
 
+def _read(path, translators, mask):
+    """The image as each direction takes it."""
+    images = [read_image(path, direction.in_channels) for direction, _ in translators]
+    if mask is None:
+        return images
+    return [with_hole(image, read_image(mask, 1), mask) for image in images]
+
+
+def _targets(config, paths, root, folder) -> dict[tuple[pathlib.Path, str, int], pathlib.Path]:
+    """The file that each image, direction and sample is written to.
+
+    Raises:
+        ValueError: two are the same file, or one is an image to be translated.
+    """
+    names = [d.name for d in METHODS[config.method].directions(config)]
+    samples = config.eval.noise_samples
+    targets = {}
+    for path, stem in zip(paths, unique_names(paths, root), strict=True):
+        for name in names:
+            for sample in range(samples):
+                suffix = f"_{name}" if len(names) > 1 else ""
+                suffix += f"_{sample + 1}" if samples > 1 else ""
+                targets[path, name, sample] = folder / f"{stem}{suffix}.png"
+    target, count = Counter(targets.values()).most_common(1)[0]
+    if count > 1:
+        raise ValueError(f"{count} images would be written to {target}: rename one of them")
+    sources = {path.resolve() for path in paths}
+    if overwritten := [t for t in targets.values() if t.resolve() in sources]:
+        raise ValueError(
+            f"{overwritten[0]} is one of the images to translate, and would be overwritten: give "
+            "another folder as --output"
+        )
+    return targets
+
+
 def _masks(config, paths, root, mask):
     """{image: its mask}; empty for the methods that take none."""
-    wanted = METHODS[config.method].DATA == "masked"
+    wanted = METHODS[config.method].has_holes
     if wanted != bool(mask):
         raise ValueError(
             "inpainting takes --mask=FILE_OR_FOLDER, white in the holes"
@@ -120,40 +146,3 @@ def _masks(config, paths, root, mask):
             f"{missing[0]} has no mask of its name in {folder} ({len(missing)} images have none)"
         )
     return masks
-
-
-def with_hole(image: np.ndarray, mask: np.ndarray, name: Any = "the mask") -> np.ndarray:
-    """Image uint8 [H, W, C] and mask [H, W, 1] -> [H, W, C + 1], 255 where the mask is over 127.
-
-    Raises:
-        ValueError: their sizes differ; the message calls the mask `name`.
-    """
-    if image.shape[:2] != mask.shape[:2]:
-        sizes = [f"{width}x{height}" for height, width in (mask.shape[:2], image.shape[:2])]
-        raise ValueError(f"{name} is {sizes[0]}, and the image {sizes[1]}: they must agree")
-    return np.concatenate([image, np.where(mask > 127, 255, 0).astype(np.uint8)], axis=-1)
-
-
-def fit(
-    image: np.ndarray, config: Any, out_channels: int
-) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
-    """Brings an image to a size that the network takes, and tells how to undo that.
-
-    eval.fit "resize" gives every image data.crop_size, which the network was trained on, and
-    resizes the result back (bicubic). "pad" keeps the resolution: it mirrors the right and lower
-    border up to the next multiple of the network's divisor and cuts the result.
-
-    Args:
-        image: uint8 [H, W, C].
-        config: the whole config.
-        out_channels: of the result.
-
-    Returns:
-        uint8 [h, w, C], and the function from the result [h, w, O] to [H, W, O].
-    """
-    height, width = image.shape[:2]
-    if config.eval.fit == "resize":
-        return resize(image, tuple(config.data.crop_size)), lambda y: resize(y, (height, width))
-    divisor = build.generator(config.model, out_channels).divisor
-    pads = [(0, -height % divisor), (0, -width % divisor), (0, 0)]
-    return np.pad(image, pads, mode="symmetric"), lambda y: y[:height, :width]

@@ -52,6 +52,14 @@ def small_config(**fields):
     return config
 
 
+def make_batch(config, examples, step, item):
+    """The training batch at `step`, as the training step makes it."""
+    from pix2pix_jax.runtime import random_streams
+
+    key = random_streams.at_step(config.seed, random_streams.JITTER, np.int32(step))
+    return examples.batch(key, examples.cache, item)
+
+
 def pytest_sessionfinish():
     if "PYTEST_XDIST_WORKER" in os.environ:  # one of several, which share it
         return

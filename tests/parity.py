@@ -5,7 +5,7 @@ import numpy as np
 import torch
 
 from pix2pix_jax.methods.optim import adam
-from pix2pix_jax.methods.state import Network
+from pix2pix_jax.methods.state import NetworkState
 from pix2pix_jax.pytorch import state_dicts
 
 
@@ -19,10 +19,10 @@ def variables(net: torch.nn.Module, keys: dict[str, tuple[str, ...]]) -> dict:
     return state_dicts.to_flax(state_dict(net), keys)
 
 
-def network(net: torch.nn.Module, keys: dict[str, tuple[str, ...]], optim) -> Network:
-    """A `Network` with the weights of `net` and a fresh optimizer."""
+def network(net: torch.nn.Module, keys: dict[str, tuple[str, ...]], optim) -> NetworkState:
+    """A `NetworkState` with the weights of `net` and a fresh optimizer."""
     tree = variables(net, keys)
-    return Network(tree["params"], tree["batch_stats"], adam(optim).init(tree["params"]))
+    return NetworkState(tree["params"], tree["batch_stats"], adam(optim).init(tree["params"]))
 
 
 def nchw(images: np.ndarray) -> torch.Tensor:

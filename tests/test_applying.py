@@ -10,8 +10,10 @@ from skimage import metrics as skimage_metrics
 
 from benchmarks import torch_baseline as baseline
 from pix2pix_jax import evaluate, exchange, train, translate, weights
+from pix2pix_jax.methods import pix2pix
 from pix2pix_jax.methods.registry import fresh_state
 from pix2pix_jax.pytorch.pth_file import read_pth
+from pix2pix_jax.translator import Translator
 from tests import parity
 from tests.conftest import small_config
 
@@ -27,7 +29,7 @@ def test_batches_give_the_images_of_one_by_one(finished_run, fields):
     config.model.dropout_blocks = small_config().model.dropout_blocks
     variables, _ = weights.load_generators(config, str(workdir))
     images, indices = noise(7, 32, 32, 3), np.arange(7)
-    translator = evaluate.make_translator(config, 3)
+    translator = Translator(config, *pix2pix.directions(config)).batch
     together = translator(variables["G"], images, indices)
     for i in indices:
         alone = translator(variables["G"], images[i : i + 1], indices[i : i + 1])
@@ -40,7 +42,7 @@ def test_noise_differs_between_images_and_samples():
     config.data.crop_size = (64, 64)
     variables = fresh_state(config).networks["G"].variables
     image = np.repeat(noise(1, 64, 64, 3), 3, axis=0)
-    translator = evaluate.make_translator(config, 3)
+    translator = Translator(config, *pix2pix.directions(config)).batch
     a = translator(variables, image, np.array([0, 1, 0]))
     b = translator(variables, image, np.array([0, 1, 0]), sample=1)
     assert (a[0] == a[2]).all() and (a[0] != a[1]).any() and (a[0] != b[0]).any()

@@ -11,6 +11,7 @@ from pix2pix_jax import config_checks, translate
 from pix2pix_jax.evaluate import evaluate
 from pix2pix_jax.images import colors
 from pix2pix_jax.methods import colorization
+from pix2pix_jax.methods.contract import Layout
 from pix2pix_jax.methods.optim import Plateau
 from pix2pix_jax.methods.state import TrainState
 from pix2pix_jax.pytorch import state_dicts
@@ -74,7 +75,9 @@ def test_one_step():
     lab = color.rgb2lab((images + 1) / 2).astype(np.float32)
     expected = model.step(parity.nchw(lab[..., :1] / 50 - 1), parity.nchw(lab[..., 1:] / 110))
     state = TrainState(np.int32(0), networks, Plateau.create(), {})
-    _, found = jax.jit(colorization.make_train_step(config, 400))(state, {"image": images})
+    _, found = jax.jit(colorization.make_train_step(config, 400, Layout()))(
+        state, {"image": images}
+    )
     assert found.keys() == expected.keys()
     for name, value in expected.items():
         assert float(found[name]) == pytest.approx(float(value), rel=1e-4), name

@@ -16,13 +16,16 @@ from configs import cyclegan_tf, pix2pix_tf
 from pix2pix_jax import config_checks, evaluate, exchange, train, translate
 from pix2pix_jax.data import loading
 from pix2pix_jax.methods import cyclegan
+from pix2pix_jax.methods.contract import Layout
 from pix2pix_jax.methods.image_pool import ImagePool
 from pix2pix_jax.methods.optim import Plateau
 from pix2pix_jax.methods.registry import fresh_state
 from pix2pix_jax.methods.state import TrainState
 from pix2pix_jax.models import build
 from pix2pix_jax.pytorch import state_dicts
+from pix2pix_jax.runtime import random_streams
 from tests import parity
+from tests.conftest import make_batch
 from tests.test_data import picture
 from tests.test_train_step import check_network
 from tests.test_training import assert_same, final_state
@@ -62,11 +65,11 @@ def small_config(**fields):
     return config
 
 
-def draws(config, number):
+def draws(config, discriminator):
     """The pool's draws in the steps of `config`, image by image, for PyTorch's pool."""
     for step in itertools.count():
-        key = jax.random.fold_in(jax.random.key(config.seed), step)
-        swap_key, index_key = jax.random.split(jax.random.split(key, 5)[number])
+        key = random_streams.at_step(config.seed, random_streams.POOL, step)
+        swap_key, index_key = jax.random.split(random_streams.named(key, discriminator))
         n = config.train.batch_size
         swaps = jax.random.bernoulli(swap_key, 0.5, (n,))
         indices = jax.random.randint(index_key, (n,), 0, config.loss.pool_size)
@@ -117,7 +120,8 @@ def test_five_steps(case):
     ]
     size = config.loss.pool_size
     pool_b, pool_a = (
-        SteppedPool(size, draws(config, i)) if size else baseline.ImagePool(0) for i in (1, 2)
+        SteppedPool(size, draws(config, name)) if size else baseline.ImagePool(0)
+        for name in ("D_A", "D_B")
     )
     loss = config.loss
     theirs = baseline.CycleGAN(
@@ -129,9 +133,8 @@ def test_five_steps(case):
         name: parity.network(net, k, config.optim)
         for name, net, k in zip(names, nets, keys, strict=True)
     }
-    pools = {d: ImagePool.create(size, SIZE, SIZE, 3) for d in "AB"} if size else {}
-    state = TrainState(np.int32(0), networks, Plateau.create(), pools)
-    step = jax.jit(cyclegan.make_train_step(config, 400))
+    state = TrainState(np.int32(0), networks, Plateau.create(), cyclegan.pools(config))
+    step = jax.jit(cyclegan.make_train_step(config, 400, Layout()))
     for i in range(5):
         a, b = parity.images(2, config.train.batch_size, SIZE, SIZE, 3, seed=i)
         expected = theirs.step(parity.nchw(a), parity.nchw(b))
@@ -145,7 +148,7 @@ def test_five_steps(case):
     if size:
         for domain, pool in (("A", pool_a), ("B", pool_b)):
             stored = parity.nhwc(torch.stack(pool.images))
-            np.testing.assert_allclose(state.pools[domain].images, stored, atol=1e-4)
+            np.testing.assert_allclose(state.extra["pools"][domain].images, stored, atol=1e-4)
 
 
 def test_alternating_updates():
@@ -166,7 +169,7 @@ def test_alternating_updates():
     }
     optimizers = {net: baseline.adam(net) for net in nets}
     state = TrainState(np.int32(0), networks, Plateau.create(), {})
-    step = jax.jit(cyclegan.make_train_step(config, 400))
+    step = jax.jit(cyclegan.make_train_step(config, 400, Layout()))
 
     def update(net, loss):
         optimizers[net].zero_grad()
@@ -239,7 +242,7 @@ def test_resuming_changes_no_bit_of_networks_and_pools(cyclegan_run, tmp_path):
     train.train(config, str(tmp_path))
     state = final_state(config, tmp_path)
     assert_same(state, final_state(config, workdir))
-    assert int(state.pools["A"].count) == POOL
+    assert int(state.extra["pools"]["A"].count) == POOL
 
 
 def test_evaluation_of_both_directions(cyclegan_run):
@@ -303,7 +306,7 @@ def test_epochs_go_through_the_larger_set(tmp_path, counts, cache_mb):
     assert len(examples) == n
     if cache_mb == 0:
         item = jax.tree.map(lambda x: x[0], examples.chunk(0, 1, 2))
-        batch = loading.make_batch(config, np.int32(0), examples.cache, item)
+        batch = make_batch(config, examples, 0, item)
         assert batch["A"].shape == batch["B"].shape == (2, SIZE, SIZE, 3)
         return
     chunk = examples.chunk(0, 60 * n, 1)
@@ -336,7 +339,7 @@ def test_rematerialisation_changes_no_number():
     found = []
     for remat in (False, True):
         config = small_config(**{"model.remat": remat})
-        step = jax.jit(cyclegan.make_train_step(config, 5))
+        step = jax.jit(cyclegan.make_train_step(config, 5, Layout()))
         _, losses = step(fresh_state(config), {"A": a, "B": b})
         found.append(losses)
     for name in found[0]:

@@ -10,8 +10,9 @@ from PIL import Image
 from configs.default import get_config
 from pix2pix_jax.data import examples, loading, sources
 from pix2pix_jax.data.examples import Examples
+from pix2pix_jax.data.prefetch import prefetched
 from pix2pix_jax.images.files import find_images, image_size, read_image
-from tests.conftest import small_config
+from tests.conftest import make_batch, small_config
 
 
 def picture(height, width, channels=3, seed=0):
@@ -71,13 +72,13 @@ def test_streamed_batches_equal_cached_ones(flip):
     streamed = Examples(source, DOMAINS, config.data, 0, train=True)
     assert cached.cache is not None and streamed.cache is None
     for step, (a, b) in enumerate(
-        zip(*(loading.prefetched(e, 2, 10, 2, 3, 2) for e in (cached, streamed)), strict=True)
+        zip(*(prefetched(e, 2, 10, 2, 3, 2) for e in (cached, streamed)), strict=True)
     ):
         for i in range(2):
             take = lambda tree, i=i: jax.tree.map(lambda x: x[i], tree)
             number = np.int32(2 + 2 * step + i)
-            one = loading.make_batch(config, number, cached.cache, take(a))
-            two = loading.make_batch(config, number, streamed.cache, take(b))
+            one = make_batch(config, cached, number, take(a))
+            two = make_batch(config, streamed, number, take(b))
             for name in DOMAINS:
                 assert one[name].shape == (3, 16, 16, 3)
                 np.testing.assert_array_equal(one[name], two[name])
@@ -91,7 +92,7 @@ def test_both_images_of_a_pair_get_the_same_jitter():
 
     config = settings()
     examples = Examples(Twins([(20, 20)] * 4), DOMAINS, config.data, 0, train=True)
-    batch = loading.make_batch(config, np.int32(3), examples.cache, examples.chunk(3, 1, 4)[0])
+    batch = make_batch(config, examples, 3, examples.chunk(3, 1, 4)[0])
     np.testing.assert_array_equal(batch["input"], batch["target"])
 
 
@@ -106,10 +107,10 @@ def test_images_of_several_sizes_are_cropped_inside_themselves():
     config = settings(preprocess="crop")
     source = White([(16, 30), (40, 17), (16, 16)])
     examples = Examples(source, DOMAINS, config.data, 0, train=True)
-    assert examples.cache["input"].shape == (3, 40, 30, 3)
+    assert examples.cache["input"].pixels.shape == (3, 40, 30, 3)
     for step in range(20):
         chunk = examples.chunk(step, 1, 3)[0]
-        batch = loading.make_batch(config, np.int32(step), examples.cache, chunk)
+        batch = make_batch(config, examples, step, chunk)
         assert (batch["input"] == 1).all()
 
 
@@ -121,7 +122,7 @@ def test_streamed_images_of_several_sizes_equal_cached_ones():
     streamed = Examples(source, DOMAINS, config.data, 0, train=True)
     chunk = streamed.chunk(0, 3, 2)
     indices = cached.chunk(0, 3, 2)
-    assert streamed.cache is None and chunk["input"].shape == (3, 2, 40, 30, 3)
+    assert streamed.cache is None and chunk["input"].pixels.shape == (3, 2, 40, 30, 3)
     for name, images in cached.cache.items():
         np.testing.assert_array_equal(chunk[name], images[indices])
 
@@ -153,22 +154,23 @@ def test_shards_make_up_the_batch(cache_mb):
 def test_evaluation_resizes_to_the_crop():
     config = settings()
     examples = Examples(Pictures([(20, 24)] * 3), DOMAINS, config.data, 0, train=False)
-    images, names = examples.eval_batch(np.array([2, 0]))
-    assert names == ["picture 2", "picture 0"]
+    indices = np.array([2, 0])
+    assert examples.names(indices) == ["picture 2", "picture 0"]
+    images = examples.images("input", indices)
     expected = Image.fromarray(picture(20, 24, seed=4)).resize((16, 16), Image.Resampling.BICUBIC)
-    np.testing.assert_array_equal(images["input"][0], expected)
+    np.testing.assert_array_equal(images[0], expected)
 
 
 @pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
 def test_direction(direction, pairs_folder):
     config = small_config(**{"data.dir": str(pairs_folder), "data.direction": direction})
-    images, names = loading.load_examples(config, "train", train=False).eval_batch(np.array([0]))
+    examples, first = loading.load_examples(config, "train", train=False), np.array([0])
     pair = np.asarray(Image.open(pairs_folder / "train" / "1.png"))
     halves = (pair[:, :32], pair[:, 32:])
     expected = halves if direction == "AtoB" else halves[::-1]
-    np.testing.assert_array_equal(images["input"][0], expected[0])
-    np.testing.assert_array_equal(images["target"][0], expected[1])
-    assert names == ["1"]
+    np.testing.assert_array_equal(examples.images("input", first)[0], expected[0])
+    np.testing.assert_array_equal(examples.images("target", first)[0], expected[1])
+    assert examples.names(first) == ["1"]
 
 
 # Decoding

@@ -92,7 +92,7 @@ def test_a_training_step_of_eight_devices_is_that_of_one():
     results = []
     for count in (1, DEVICES):
         examples = loading.load_examples(config, "train", train=True)
-        run_steps = train.make_run_steps(config, len(examples), mesh_of(count))
+        run_steps = train.make_run_steps(config, examples, mesh_of(count))
         state = jax.device_put(fresh_state(config), train.shardings(mesh_of(count))[0])
         state, losses = run_steps(state, examples.cache, examples.chunk(0, 1, DEVICES), None)
         results.append(jax.device_get((state.networks, losses)))

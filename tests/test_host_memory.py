@@ -14,7 +14,7 @@ only_glibc = pytest.mark.skipif(
 )
 PROGRAM = """
 import resource, sys
-from pix2pix_jax import host_memory
+from pix2pix_jax.runtime import host_memory
 if sys.argv[1] == "keep":
     assert host_memory.keep_freed()
 import jax, jax.numpy as jnp
@@ -30,7 +30,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 RELEASE = """
 import pathlib, sys
-from pix2pix_jax import host_memory
+from pix2pix_jax.runtime import host_memory
 host_memory.CONTAINER_LIMITS = [sys.argv[1]]
 assert host_memory.keep_freed()
 import numpy as np

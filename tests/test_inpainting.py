@@ -16,9 +16,11 @@ from benchmarks import torch_regression as theirs
 from configs import inpaint
 from pix2pix_jax import config_checks, evaluate, translate, weights
 from pix2pix_jax.data import loading
+from pix2pix_jax.evaluator import measure
 from pix2pix_jax.exchange import export_pth
 from pix2pix_jax.images import masks
 from pix2pix_jax.methods import inpainting, losses
+from pix2pix_jax.methods.contract import Layout
 from pix2pix_jax.methods.optim import Plateau
 from pix2pix_jax.methods.registry import abstract_state, fresh_state
 from pix2pix_jax.methods.state import TrainState
@@ -26,7 +28,9 @@ from pix2pix_jax.metrics import per_image
 from pix2pix_jax.models.layers import upsample_bilinear
 from pix2pix_jax.pytorch import state_dicts as names
 from pix2pix_jax.train import train
+from pix2pix_jax.translator import Translator
 from tests import parity
+from tests.conftest import make_batch
 
 KEYS = names.inpainting_keys()
 
@@ -133,7 +137,7 @@ def test_three_steps(lambda_gan):
         for name, net in nets.items()
     }
     state = TrainState(np.int32(0), networks, Plateau.create(), {})
-    step = jax.jit(inpainting.make_train_step(config, num_examples=400))
+    step = jax.jit(inpainting.make_train_step(config, 400, Layout()))
     for i in range(3):
         image = parity.images(2, 64, 64, 3, seed=i)
         hole = np.stack([hole_of(64, 64, 2 * i + k) for k in range(2)])
@@ -228,7 +232,7 @@ def test_metrics_inside_the_hole():
     target = generator.integers(0, 256, (3, 40, 50, 3), np.uint8)
     output = np.clip(target + generator.integers(-60, 60, target.shape), 0, 255).astype(np.uint8)
     hole = np.stack([hole_of(40, 50, 0), hole_of(40, 50, 1), np.zeros((40, 50, 1))])
-    found = evaluate.compare(output, target, (hole * 255).astype(np.uint8))
+    found = measure(output, target, (hole * 255).astype(np.uint8))
     for i in range(2):
         inside = np.repeat(hole[i], 3, -1) == 1
         a, b = output[i][inside] / 255, target[i][inside] / 255
@@ -256,12 +260,12 @@ def test_evaluation_keeps_what_is_outside_the_hole(run):
     report = json.loads((workdir / "eval" / "metrics.json").read_text())
     assert means["hole_l1"] > 0 and {"hole_psnr", "hole_ssim"} <= set(means)
     examples = loading.load_examples(config, "val", False, "masked")
-    batch, found_names = examples.eval_batch(np.arange(3))
-    for i, name in enumerate(found_names):
+    images, masked = (examples.images(kind, np.arange(3)) for kind in ("image", "masked"))
+    for i, name in enumerate(examples.names(np.arange(3))):
         read = lambda kind, name=name: np.asarray(
             Image.open(workdir / "eval" / "images" / f"{name}_{kind}.png")
         )
-        hole = batch["masked"][i, ..., 3] == 255
+        hole = masked[i][..., 3] == 255
         assert 0.05 < hole.mean() < 0.6
         np.testing.assert_array_equal(read("output")[~hole], read("target")[~hole])
         np.testing.assert_array_equal(read("input")[~hole], read("target")[~hole])
@@ -269,11 +273,11 @@ def test_evaluation_keeps_what_is_outside_the_hole(run):
         inside = np.abs(read("output")[hole].astype(float) - read("target")[hole]).mean() / 127.5
         assert report["images"][i]["hole_l1"] == pytest.approx(inside, rel=1e-4)
     raw = small(**{"eval.composite": False})
-    translator = evaluate.make_translator(raw, 3)
+    (direction,) = inpainting.directions(raw)
     variables, _ = weights.load_generators(raw, str(workdir))
-    output = translator(variables["G"], batch["masked"], np.arange(3))
-    outside = batch["masked"][..., 3] != 255
-    assert (output[outside] != batch["image"][outside]).any()
+    output = Translator(raw, direction).batch(variables["G"], np.stack(masked), np.arange(3))
+    outside = np.stack(masked)[..., 3] != 255
+    assert (output[outside] != np.stack(images)[outside]).any()
 
 
 def test_resuming_is_exact(run, tmp_path):
@@ -319,13 +323,13 @@ def test_a_folder_of_photographs_and_one_of_masks(photographs, tmp_path):
     training = loading.load_examples(config, "train", True, "masked")
     validation = loading.load_examples(config, "val", False, "masked")
     assert len(training) == 19 and len(validation) == 2
-    batch, found = validation.eval_batch(np.arange(2))
-    assert found == ["00", "20"]
+    masked = validation.images("masked", np.arange(2))
+    assert validation.names(np.arange(2)) == ["00", "20"]
     for i in range(2):
         expected = hole_of(64, 64, i) * 255
-        np.testing.assert_array_equal(batch["masked"][i, ..., 3:], expected)
+        np.testing.assert_array_equal(masked[i][..., 3:], expected)
     item = jax.tree.map(lambda x: x[0], training.chunk(0, 1, 2))
-    made = loading.make_batch(config, jnp.int32(0), training.cache, item)
+    made = make_batch(config, training, 0, item)
     assert made["image"].shape == (2, 64, 64, 3) and made["mask"].shape == (2, 64, 64, 1)
     known = [hole_of(64, 64, i).tobytes() for i in range(2)]
     for mask in np.asarray(made["mask"] > 0, np.float32):

@@ -37,7 +37,7 @@ def _to_float(images: np.ndarray) -> jax.Array:
 @pytest.mark.parametrize("shape", [(2, 32, 48, 3), (3, 40, 11, 1)])
 def test_metrics_equal_scikit_image_on_uint8(kind, shape):
     output, target = _pairs(kind, shape)
-    got = jax.jit(per_image.evaluate)(_to_float(output), _to_float(target))
+    got = jax.jit(per_image.all_metrics)(_to_float(output), _to_float(target))
     assert set(got) == set(per_image.METRICS)
     assert all(values.shape == shape[:1] for values in got.values())
     for i, (a, b) in enumerate(zip(output, target, strict=True)):
@@ -71,18 +71,18 @@ def test_psnr_and_ssim_equal_scikit_image_on_floats():
 
 def test_identical_and_opposite_images():
     white, black = jnp.ones((1, 16, 16, 3)), -jnp.ones((1, 16, 16, 3))
-    same = {name: float(v[0]) for name, v in per_image.evaluate(white, white).items()}
+    same = {name: float(v[0]) for name, v in per_image.all_metrics(white, white).items()}
     assert same == pytest.approx({"l1": 0, "l2": 0, "psnr": per_image.PSNR_CAP, "ssim": 1})
-    opposite = {name: float(v[0]) for name, v in per_image.evaluate(white, black).items()}
+    opposite = {name: float(v[0]) for name, v in per_image.all_metrics(white, black).items()}
     # SSIM of constants: only the luminance is left, (2 * 1 * 0 + c1) / (1 + 0 + c1).
     assert opposite == pytest.approx({"l1": 2, "l2": 4, "psnr": 0, "ssim": 1e-4 / 1.0001}, abs=1e-6)
 
 
 def test_each_image_is_measured_alone():
     output, target = (_to_float(i) for i in _pairs("noisy", (3, 16, 20, 3)))
-    together = per_image.evaluate(output, target)
+    together = per_image.all_metrics(output, target)
     for i in range(3):
-        alone = per_image.evaluate(output[i : i + 1], target[i : i + 1])
+        alone = per_image.all_metrics(output[i : i + 1], target[i : i + 1])
         for name, values in alone.items():
             np.testing.assert_allclose(together[name][i], values[0], rtol=1e-6)
 
@@ -96,7 +96,7 @@ def test_direction_of_improvement():
 
 def test_bfloat16_images_are_measured_in_float32():
     image = jnp.zeros((1, 16, 16, 1), jnp.bfloat16)
-    assert all(v.dtype == jnp.float32 for v in per_image.evaluate(image, image).values())
+    assert all(v.dtype == jnp.float32 for v in per_image.all_metrics(image, image).values())
 
 
 def test_errors_name_the_problem():

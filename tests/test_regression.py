@@ -9,9 +9,10 @@ import torch
 from benchmarks import torch_regression as theirs
 from configs import convdeconv, fcn
 from pix2pix_jax import config_checks
-from pix2pix_jax.evaluate import evaluate, make_translator
+from pix2pix_jax.evaluate import evaluate
 from pix2pix_jax.images.levels import to_float
 from pix2pix_jax.methods import regression
+from pix2pix_jax.methods.contract import Layout
 from pix2pix_jax.methods.optim import Plateau
 from pix2pix_jax.methods.registry import abstract_state, fresh_state
 from pix2pix_jax.methods.state import TrainState
@@ -21,6 +22,7 @@ from pix2pix_jax.models.fcn import bilinear_init, max_pool
 from pix2pix_jax.report import comparison
 from pix2pix_jax.run.history import read_rows
 from pix2pix_jax.train import train
+from pix2pix_jax.translator import Translator
 from tests import parity
 from tests.conftest import small_config
 
@@ -86,7 +88,7 @@ def test_two_steps_and_evaluation(case):
     )
     expected_loss = {"l1": torch.nn.functional.l1_loss, "l2": torch.nn.functional.mse_loss}
     kind = config.loss.regression
-    step = jax.jit(regression.make_train_step(config, num_examples=400))
+    step = jax.jit(regression.make_train_step(config, 400, Layout()))
     for i in range(2):
         source, target = parity.images(2, 2, 32, 64, 3, seed=i)
         loss = expected_loss[kind](net(parity.nchw(source)), parity.nchw(target))
@@ -104,7 +106,9 @@ def test_two_steps_and_evaluation(case):
     images = np.random.default_rng(5).integers(0, 256, (2, 32, 64, 3), np.uint8)
     with torch.no_grad():
         expected = parity.nhwc(net(parity.nchw(np.asarray(to_float(images)))))
-    found = make_translator(config, 3)(state.networks["G"].variables, images, np.arange(2))
+    (direction,) = regression.METHOD.directions(config)
+    variables = state.networks["G"].variables
+    found = Translator(config, direction).batch(variables, images, np.arange(2))
     assert np.abs(found - (expected + 1) * 127.5).max() < 0.52
 
 
@@ -159,7 +163,7 @@ def test_the_step_of_a_trained_size_is_finite():
     config = fcn.get_config("8s_synthetic")
     state = fresh_state(config)
     source, target = parity.images(2, 10, 64, 64, 3)
-    state, _ = jax.jit(regression.make_train_step(config, 400))(
+    state, _ = jax.jit(regression.make_train_step(config, 400, Layout()))(
         state, {"input": source, "target": target}
     )
     assert all(bool(jnp.isfinite(x).all()) for x in jax.tree.leaves(state.networks["G"].params))

@@ -8,8 +8,10 @@ import torch
 from benchmarks import torch_baseline as baseline
 from configs.default import get_config
 from pix2pix_jax.methods import losses, pix2pix
+from pix2pix_jax.methods.contract import Layout
 from pix2pix_jax.methods.optim import Plateau
 from pix2pix_jax.methods.state import TrainState
+from pix2pix_jax.models.patchgan import Scale
 from pix2pix_jax.pytorch import state_dicts
 from tests import parity
 
@@ -69,7 +71,7 @@ def test_five_steps(case, batch_size):
     and stay within 1e-3.
     """
     config, theirs, state = setup(batch_size, **CASES[case])
-    step = jax.jit(pix2pix.make_train_step(config, num_examples=400))
+    step = jax.jit(pix2pix.make_train_step(config, 400, Layout()))
     for i in range(5):
         source, target = parity.images(2, batch_size, 64, 64, 3, seed=i)
         expected = theirs.step(parity.nchw(source), parity.nchw(target))
@@ -109,7 +111,7 @@ def test_gradients_of_the_first_step():
         optimizer.param_groups[0]["lr"] = 1e6
     config.optim.learning_rate = 1e6
     theirs.step(parity.nchw(source), parity.nchw(target))
-    step = jax.jit(pix2pix.make_train_step(config, 400))
+    step = jax.jit(pix2pix.make_train_step(config, 400, Layout()))
     state, _ = step(state, {"input": source, "target": target})
     expected = jax.tree.map(
         lambda new, old: new - old, parity.variables(theirs.g, UNET)["params"], expected_before
@@ -132,7 +134,7 @@ def test_simultaneous_update_judges_with_the_old_discriminator():
         a = parity.nchw(source)
         logits = theirs.d(torch.cat([a, theirs.g(a)], 1))
         expected = float(baseline.gan_loss(logits, True, "vanilla"))
-    step = jax.jit(pix2pix.make_train_step(config, 400))
+    step = jax.jit(pix2pix.make_train_step(config, 400, Layout()))
     _, found = step(state, {"input": source, "target": target})
     assert float(found["g_gan"]) == pytest.approx(expected, rel=1e-4)
 
@@ -142,7 +144,17 @@ def test_simultaneous_update_judges_with_the_old_discriminator():
 def test_gan_loss(mode, real):
     logits = 3 * parity.images(2, 30, 30, 1)
     expected = baseline.gan_loss(parity.nchw(logits), real, mode)
-    assert float(losses.gan_loss(logits, real, mode)) == pytest.approx(float(expected), rel=1e-5)
+    found = losses.gan_loss([Scale(logits, [])], real, mode)
+    assert float(found) == pytest.approx(float(expected), rel=1e-5)
+
+
+@pytest.mark.parametrize("mode", losses.GAN_MODES)
+def test_gan_loss_is_the_mean_over_scales(mode):
+    """Each scale counts alike, however many patches it has."""
+    logits = [3 * parity.images(2, size, size, 1, seed=size) for size in (30, 14)]
+    expected = np.mean([float(baseline.gan_loss(parity.nchw(x), True, mode)) for x in logits])
+    found = losses.gan_loss([Scale(x, []) for x in logits], True, mode)
+    assert float(found) == pytest.approx(expected, rel=1e-5)
 
 
 def test_gradient_penalty_and_its_gradient():
@@ -157,7 +169,7 @@ def test_gradient_penalty_and_its_gradient():
 
     def penalty(w):
         return losses.gradient_penalty(
-            lambda x: jax.numpy.tanh(convolve(x, w, 2, 1)), key, real, fake
+            lambda x: [Scale(jax.numpy.tanh(convolve(x, w, 2, 1)), [])], key, real, fake
         )
 
     value, gradient = jax.value_and_grad(penalty)(w)
@@ -175,6 +187,6 @@ def test_gradient_penalty_and_its_gradient():
 def test_wgangp_adds_the_penalty():
     config, _, state = setup(2, **{"loss.gan_mode": "wgangp"})
     source, target = parity.images(2, 2, 64, 64, 3)
-    step = jax.jit(pix2pix.make_train_step(config, 400))
+    step = jax.jit(pix2pix.make_train_step(config, 400, Layout()))
     _, found = step(state, {"input": source, "target": target})
     assert found["d_gp"] > 0 and np.isfinite(found["d_gp"])

@@ -175,7 +175,7 @@ def make_run_steps(config):
     mesh = jax.sharding.Mesh(np.array(jax.devices()[:1]), ("data",))
     examples = loading.load_examples(config, "train", train=True)
     state = fresh_state(config)
-    run_steps = train.make_run_steps(config, len(examples), mesh)
+    run_steps = train.make_run_steps(config, examples, mesh)
     return run_steps, examples, jax.device_put(state, train.shardings(mesh)[0])
 
 

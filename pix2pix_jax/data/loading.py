@@ -3,14 +3,10 @@
 import pathlib
 from typing import Any
 
-import jax
-
-from pix2pix_jax.data import augment, sources
-from pix2pix_jax.data.examples import Examples, UnpairedExamples, prefetched
+from pix2pix_jax.data import sources
+from pix2pix_jax.data.examples import Examples
 from pix2pix_jax.data.masked import MaskedExamples
-from pix2pix_jax.images.levels import to_float
-
-JITTER = 2  # number of the jitter's key among the keys of a step
+from pix2pix_jax.data.unpaired import UnpairedExamples
 
 
 def load_examples(
@@ -38,7 +34,7 @@ def load_examples(
         images = Examples(
             _limited(source, data.max_items), {"image": domain}, data, config.seed, train
         )
-        return MaskedExamples(images, config, train) if kind == "masked" else images
+        return MaskedExamples(images, data, config.seed, train) if kind == "masked" else images
     if kind == "pairs":
         source = _limited(_pairs(config, split, train, channels), data.max_items)
         names = dict(zip(("input", "target"), domains, strict=True))
@@ -108,53 +104,3 @@ def _images(config, split, train, domain) -> tuple[sources.Source, str]:
             "their folder as --config.data.dir=FOLDER"
         )
     return sources.image_folder(data.dir, split, channels, (data.train_split, data.eval_split))
-
-
-def make_batch(config: Any, step: jax.Array, cache: Any, item: Any) -> dict[str, jax.Array]:
-    """The training batch at `step`: gathered, cropped and mirrored, float32 in [-1, 1].
-
-    Both images of a pair get the same crop and mirroring, those of two sets (or an image and its
-    mask) each their own. Can be jitted.
-
-    Args:
-        config: the whole config.
-        step: int32, which the random draws depend on.
-        cache: `Examples.cache`.
-        item: one step's part of `Examples.chunk`.
-
-    Returns:
-        {"input", "target"} of pairs, {"A", "B"} of two sets, {"image"} and maybe {"mask"} else.
-    """
-    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(config.seed), step), JITTER)
-    if not isinstance(item, dict) or any(name.endswith("_size") for name in item):
-        return _jitter(config.data, key, item if cache is None else _gather(cache, item))
-    batch = {}
-    for i, name in enumerate(sorted(item)):
-        images = item[name] if cache is None else _gather(cache[name], item[name])
-        batch |= _jitter(config.data, jax.random.fold_in(key, i), images)
-    return batch
-
-
-def _gather(cache, indices):
-    return jax.tree.map(lambda images: images[indices], cache)
-
-
-def _jitter(data, key, images):
-    """Crops and mirrors all images of an example alike: {name, name_size} -> {name}."""
-    names = [name for name in images if not name.endswith("_size")]
-    crop = tuple(data.crop_size)
-    corners, mirrored = augment.draw(key, images[f"{names[0]}_size"], crop, data.flip)
-    return {
-        name: to_float(augment.crop_and_flip(images[name], corners, mirrored, crop))
-        for name in names
-    }
-
-
-__all__ = [
-    "Examples",
-    "MaskedExamples",
-    "UnpairedExamples",
-    "load_examples",
-    "make_batch",
-    "prefetched",
-]

@@ -6,36 +6,37 @@ from typing import Any
 import jax
 import numpy as np
 
-from pix2pix_jax.data.examples import Batch, Examples, UnpairedExamples
+from pix2pix_jax.data.examples import Examples
 from pix2pix_jax.data.sources import SingleFolder
 from pix2pix_jax.data.stream import WHOLE, Shard
-from pix2pix_jax.images import masks
+from pix2pix_jax.data.unpaired import UnpairedExamples
+from pix2pix_jax.images import masks, resizing
 
 
 class MaskedExamples:
     """Photographs, and with data.mask_dir the masks that training cuts holes with at random.
 
-    Without that folder training draws holes on the device. In evaluation every image has one hole
-    for ever: the mask of its number in the folder, or one drawn from the seed and the number.
+    Without that folder training draws holes on the device. In evaluation every image always has
+    the same hole: the mask of its number in the folder, or one drawn from the seed and the number.
     """
 
     paired = True  # every image with a hole has the whole one as its truth
 
-    def __init__(self, images: Examples, config: Any, train: bool) -> None:
-        """`images` have the domain "image".
+    def __init__(self, images: Examples, data: Any, seed: int, train: bool) -> None:
+        """`images` have the kind "image".
 
         Raises:
             FileNotFoundError: data.mask_dir has no images.
             ValueError: one of them is damaged.
         """
-        self._images, self._config, self._masks = images, config, None
+        self._images, self._data, self._seed, self._masks = images, data, seed, None
         self._training: Examples | UnpairedExamples = images
-        data = config.data
+        self.one_size = images.one_size
         if data.mask_dir:
             source = SingleFolder(data.mask_dir, 1, "mask")
-            self._masks = Examples(source, {"mask": "mask"}, data, config.seed, train)
+            self._masks = Examples(source, {"mask": "mask"}, data, seed, train)
             both = {"image": images, "mask": self._masks}
-            self._training = UnpairedExamples(both, config.seed, paired=False, leader="image")
+            self._training = UnpairedExamples(both, seed, paired=False, leader="image")
 
     def __len__(self) -> int:
         """Examples in an epoch."""
@@ -50,25 +51,38 @@ class MaskedExamples:
         """`Examples.chunk` of the images, and of the masks where a folder has them."""
         return self._training.chunk(step, steps, batch_size, shard)
 
-    def domain(self, name: str) -> "MaskedExamples":
-        """The examples that have the images called `name`: all."""
-        return self
+    def batch(self, key: jax.Array, cache: Any, item: Any) -> dict[str, jax.Array]:
+        """`Examples.batch`: {"image"} and, where a folder has masks, {"mask"}."""
+        return self._training.batch(key, cache, item)
 
-    def eval_batch(self, indices: np.ndarray) -> tuple[Batch, list[str]]:
-        """{"image": uint8 [n, h, w, C], "masked": with the hole as one more channel}, and names."""
-        batch, names = self._images.eval_batch(indices)
-        images = batch["image"]
-        holes = self._holes(np.asarray(indices), *images.shape[1:3])
-        return {"image": images, "masked": np.concatenate([images, holes], axis=-1)}, names
+    def count(self, kind: str) -> int:
+        """Number of images, with or without a hole."""
+        return len(self)
 
-    def _holes(self, indices, height, width):
-        """uint8 [n, height, width, 1]: 255 in the hole."""
+    def names(self, indices: np.ndarray, kind: str | None = None) -> list[str]:
+        """Names of some images."""
+        return self._images.names(indices)
+
+    def images(self, kind: str, indices: np.ndarray) -> list[np.ndarray]:
+        """Some images, uint8 [h, w, C]; "masked" ones have the hole as one more channel."""
+        images = self._images.images("image", indices)
+        if kind == "image":
+            return images
+        return [
+            np.concatenate([image, self._hole(int(index), *image.shape[:2])], axis=-1)
+            for image, index in zip(images, indices, strict=True)
+        ]
+
+    def _hole(self, index, height, width):
+        """uint8 [height, width, 1]: 255 in the hole."""
         if self._masks is not None:
-            found, _ = self._masks.eval_batch(indices % len(self._masks))
-            return np.where(found["mask"] > 127, np.uint8(255), np.uint8(0))
-        data = self._config.data
+            number = np.array([index % len(self._masks)])
+            (mask,) = self._masks.images("mask", number)
+            mask = resizing.resize(mask, (height, width), self._data.resize_method)
+            return np.where(mask > 127, np.uint8(255), np.uint8(0))
+        data = self._data
         draw = _draw_function(height, width, data.mask_kind, tuple(data.mask_share))
-        return np.asarray(draw(self._config.seed, indices)) * np.uint8(255)
+        return np.asarray(draw(self._seed, np.array([index])))[0] * np.uint8(255)
 
 
 @functools.cache

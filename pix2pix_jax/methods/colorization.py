@@ -1,10 +1,9 @@
-"""Colorization: pix2pix from lightness to colour, L to ab of CIELAB (the baseline's model).
+"""Colorization: pix2pix from lightness to colour, L to ab of CIELAB (the PyTorch code's model).
 
 A batch is {"image": [N, H, W, 3]}, RGB photographs, float32 in [-1, 1]. Networks see L / 50 - 1
 and ab / 110.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -12,21 +11,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from pix2pix_jax.images import colors
-from pix2pix_jax.methods import contract, pix2pix
-from pix2pix_jax.methods.pix2pix import create_state
-
-DATA = "images"
-UPDATE_ORDERS = pix2pix.UPDATE_ORDERS
+from pix2pix_jax.methods import pix2pix
+from pix2pix_jax.methods.contract import Direction, Distance, Generate, Layout, Step
 
 
-def translations(config: Any) -> list[contract.Translation]:
+def directions(config: Any) -> list[Direction]:
     """From a photograph, of which only the lightness is used, to a coloured one."""
-    return [contract.Translation("", "image", "image", "G", 3, 3, show_input=show_lightness)]
+    return [Direction("", "image", "image", "G", 3, 3, show_input=show_lightness)]
 
 
-def make_train_step(config: Any, num_examples: int, groups: int = 1) -> pix2pix.Step:
+def make_train_step(config: Any, num_examples: int, layout: Layout) -> Step:
     """The pure function that trains G and D on one batch: pix2pix's, on L and ab."""
-    step = pix2pix.make_train_step(config, num_examples, groups)
+    step = pix2pix.make_train_step(config, num_examples, layout)
 
     def train_step(state, batch):
         lightness, color = split(batch["image"])
@@ -35,15 +31,16 @@ def make_train_step(config: Any, num_examples: int, groups: int = 1) -> pix2pix.
     return train_step
 
 
-def make_translate(config: Any, out_channels: int) -> Callable[[Any, jax.Array, jax.Array], Any]:
-    """As `contract.make_translate`, RGB to RGB; lightness stays, but for the gamut."""
-    colorize = contract.make_translate(config, config.data.output_channels)
+def make_generate(config: Any, direction: Direction) -> Generate:
+    """As pix2pix's, RGB to RGB; lightness stays, but for the gamut."""
+    del direction  # the generator makes ab of L, whatever the images are
+    colorize = pix2pix.generate_one_by_one(config, config.data.output_channels)
 
-    def translate(variables, images, keys):
+    def generate(variables, images, keys):
         lightness, _ = split(images)
         return join(lightness, colorize(variables, lightness, keys))
 
-    return translate
+    return generate
 
 
 def split(images: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -64,11 +61,22 @@ def show_lightness(images: np.ndarray) -> np.ndarray:
     return np.asarray(jnp.round(lightness * 2.55)).astype(np.uint8)
 
 
-__all__ = [
-    "DATA",
-    "UPDATE_ORDERS",
-    "create_state",
-    "make_train_step",
-    "make_translate",
-    "translations",
-]
+def check(config: Any) -> None:
+    """Raises ValueError unless the networks go from L to ab."""
+    inputs, outputs = config.data.input_channels, config.data.output_channels
+    if (inputs, outputs) != (1, 2):
+        raise ValueError(
+            f"colorization goes from L to ab: set config.data.input_channels={inputs} to 1 and "
+            f"config.data.output_channels={outputs} to 2"
+        )
+
+
+METHOD = pix2pix.METHOD._replace(
+    data="images",
+    make_train_step=make_train_step,
+    directions=directions,
+    make_generate=make_generate,
+    # Trained on ab, validated in RGB: no training loss is of the same kind.
+    distance=lambda config: Distance("l1", "", 1.0),
+    check=check,
+)

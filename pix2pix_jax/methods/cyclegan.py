@@ -5,20 +5,45 @@ PyTorch code; the paper's G, D_Y, F and D_X). A batch is {"A", "B"}, float32 [N,
 [-1, 1].
 """
 
-from typing import Any
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 
-from pix2pix_jax.methods import losses
-from pix2pix_jax.methods.contract import Translation, make_translate
+from pix2pix_jax.methods import losses, pix2pix
+from pix2pix_jax.methods.contract import (
+    DISCRIMINATOR,
+    GENERATOR,
+    Batch,
+    Direction,
+    Distance,
+    Layout,
+    Losses,
+    Method,
+    Network,
+    Step,
+)
 from pix2pix_jax.methods.image_pool import ImagePool
-from pix2pix_jax.methods.optim import Plateau, learning_rate
-from pix2pix_jax.methods.pix2pix import Step
-from pix2pix_jax.methods.state import TrainState, apply, create_network, epoch_of
+from pix2pix_jax.methods.state import apply, learning_rate_at
 from pix2pix_jax.models import build
+from pix2pix_jax.models.patchgan import Scale
+from pix2pix_jax.runtime import random_streams
 
-DATA = "sets"
+
+class Side(NamedTuple):
+    """One of the two translations: its networks, and the names of what it is made of."""
+
+    generator: str
+    discriminator: str  # judges images of `target`
+    source: str  # domain that the generator translates from
+    target: str  # domain that it translates to
+    suffix: str  # of its losses' names
+
+
+A_TO_B = Side("G_A", "D_A", source="A", target="B", suffix="a")
+B_TO_A = Side("G_B", "D_B", source="B", target="A", suffix="b")
+SIDES = (A_TO_B, B_TO_A)
 # Both generators, then both discriminators on what these made before their update: without pools
 # that is TF's simultaneous update too. Alternating: G_A, D_A, G_B, D_B, as the Lua original.
 UPDATE_ORDERS = ("torch", "simultaneous", "alternating")
@@ -29,147 +54,204 @@ def channels_of(config: Any) -> dict[str, int]:
     return {"A": config.data.input_channels, "B": config.data.output_channels}
 
 
-def translations(config: Any) -> list[Translation]:
+def networks(config: Any, groups: int = 1) -> dict[str, Network]:
+    """Both generators and both discriminators."""
+    channels, size = channels_of(config), tuple(config.data.crop_size)
+    found = {}
+    for side in SIDES:
+        generator = build.generator(config.model, channels[side.target], groups)
+        found[side.generator] = Network(GENERATOR, generator, (1, *size, channels[side.source]))
+    for side in SIDES:
+        judge = build.discriminator(config.model, groups)
+        found[side.discriminator] = Network(DISCRIMINATOR, judge, (1, *size, channels[side.target]))
+    return found
+
+
+def pools(config: Any) -> dict[str, Any]:
+    """{"pools": an empty pool for the translations to each domain}; nothing without pools."""
+    size = config.loss.pool_size
+    if not size:
+        return {}
+    crop, channels = tuple(config.data.crop_size), channels_of(config)
+    return {"pools": {name: ImagePool.create(size, *crop, c) for name, c in channels.items()}}
+
+
+def directions(config: Any) -> list[Direction]:
     """A2B and B2A, or the one that eval.direction names."""
     channels = channels_of(config)
-    a2b = Translation("A2B", "A", "B", "G_A", channels["A"], channels["B"])
-    b2a = Translation("B2A", "B", "A", "G_B", channels["B"], channels["A"])
+    a2b = Direction("A2B", "A", "B", "G_A", channels["A"], channels["B"])
+    b2a = Direction("B2A", "B", "A", "G_B", channels["B"], channels["A"])
     both = [a2b._replace(inverse=b2a), b2a._replace(inverse=a2b)]
-    return [t for t in both if config.eval.direction in (t.name, "both")]
+    return [d for d in both if config.eval.direction in (d.name, "both")]
 
 
-def create_state(config: Any, key: jax.Array) -> TrainState:
-    """Freshly initialised networks and empty pools."""
-    data, channels = config.data, channels_of(config)
-    keys = dict(zip(("G_A", "G_B", "D_A", "D_B"), jax.random.split(key, 4), strict=True))
-
-    def create(module, name, domain):
-        shape = (1, *data.crop_size, channels[domain])
-        return create_network(module, config.optim, keys[name], *shape)
-
-    networks = {}
-    for letter, source, target in (("A", "A", "B"), ("B", "B", "A")):
-        generator = build.generator(config.model, channels[target])
-        discriminator = build.discriminator(config.model)
-        networks[f"G_{letter}"] = create(generator, f"G_{letter}", source)
-        networks[f"D_{letter}"] = create(discriminator, f"D_{letter}", target)
-    pools = {}
-    if config.loss.pool_size:
-        size = config.loss.pool_size
-        pools = {d: ImagePool.create(size, *data.crop_size, c) for d, c in channels.items()}
-    return TrainState(jnp.zeros((), jnp.int32), networks, Plateau.create(), pools)
+def loss_names(config: Any) -> tuple[str, ...]:
+    """As the PyTorch code names them, side by side."""
+    kinds = ("idt", "g", "cycle", "d") if config.loss.lambda_identity else ("g", "cycle", "d")
+    return tuple(f"{kind}_{side.suffix}" for kind in kinds for side in SIDES)
 
 
-def make_train_step(config: Any, num_examples: int, groups: int = 1) -> Step:
+def cycle_losses(
+    loss: Any,
+    translate: Callable[[str, jax.Array], jax.Array],
+    judge: Callable[[str, jax.Array], list[Scale]],
+    batch: Batch,
+) -> tuple[Losses, dict[str, jax.Array]]:
+    """The objective of both generators (equation 3 and section 5.2), term by term.
+
+    Args:
+        loss: the `loss` section of a config.
+        translate: (name of a generator, images) -> images.
+        judge: (name of a discriminator, images) -> scales.
+        batch: {"A", "B"}.
+
+    Returns:
+        the terms with their weights, and the translations by the domain that they imitate.
+    """
+    a, b = batch["A"], batch["B"]
+    fake_b = translate("G_A", a)
+    reconstructed_a = translate("G_B", fake_b)
+    fake_a = translate("G_B", b)
+    reconstructed_b = translate("G_A", fake_a)
+    terms = {}
+    if loss.lambda_identity:
+        scale = loss.lambda_identity
+        terms["idt_a"] = scale * loss.lambda_b * losses.l1(translate("G_A", b), b)
+        terms["idt_b"] = scale * loss.lambda_a * losses.l1(translate("G_B", a), a)
+    terms["g_a"] = loss.lambda_gan * losses.gan_loss(judge("D_A", fake_b), True, loss.gan_mode)
+    terms["g_b"] = loss.lambda_gan * losses.gan_loss(judge("D_B", fake_a), True, loss.gan_mode)
+    terms["cycle_a"] = loss.lambda_a * losses.l1(reconstructed_a, a)
+    terms["cycle_b"] = loss.lambda_b * losses.l1(reconstructed_b, b)
+    return terms, {"A": fake_a, "B": fake_b}
+
+
+def discriminator_loss(
+    params: Any,
+    batch_stats: Any,
+    loss: Any,
+    judge: pix2pix.Judge,
+    key: jax.Array,
+    real: jax.Array,
+    fake: jax.Array,
+) -> tuple[jax.Array, Any]:
+    """What a discriminator minimises: real before fake, each with statistics of its own.
+
+    Returns:
+        the loss and the batch statistics afterwards.
+    """
+    real_scales, batch_stats = judge({"params": params, "batch_stats": batch_stats}, real)
+    fake_scales, batch_stats = judge({"params": params, "batch_stats": batch_stats}, fake)
+    total = loss.d_loss_factor * (
+        losses.gan_loss(real_scales, True, loss.gan_mode)
+        + losses.gan_loss(fake_scales, False, loss.gan_mode)
+    )
+    if loss.gan_mode == "wgangp":
+        variables = {"params": params, "batch_stats": batch_stats}
+        critic = lambda image: judge(variables, image)[0]
+        total += loss.lambda_gp * losses.gradient_penalty(critic, key, real, fake)
+    return total, batch_stats
+
+
+def make_train_step(config: Any, num_examples: int, layout: Layout) -> Step:
     """The pure function that trains generators and discriminators on one batch.
 
     Args:
         config: the whole config.
         num_examples: examples in an epoch, which the learning rate goes by.
-        groups: runs of images that batch norm normalises apart.
+        layout: how a batch lies over devices.
 
     Returns:
-        (state, batch) -> (state, losses): g_a, cycle_a, idt_a, d_a and those of b, with their
-        weights, named as in the PyTorch code.
+        (state, batch) -> (state, losses): those of `loss_names`, with their weights.
     """
-    loss, channels = config.loss, channels_of(config)
-    generators = {
-        "G_A": build.generator(config.model, channels["B"], groups),
-        "G_B": build.generator(config.model, channels["A"], groups),
-    }
-    discriminator = build.discriminator(config.model, groups)
-    seed = jax.random.key(config.seed)
+    loss, optim = config.loss, config.optim
+    modules = {name: net.module for name, net in networks(config, layout.groups).items()}
 
-    def generator_loss(own, params, stats, batch, key):
-        """The objective of both generators (equation 3 and section 5.2), and what it made.
+    def generators_loss(trained, params, stats, batch, key):
+        """Differentiated in the parameters `trained`, which go before those in `params`."""
+        params, stats = {**params, **trained}, dict(stats)
+        keys = iter(jax.random.split(key, 6))  # of the dropout of up to six translations
 
-        It is differentiated in the parameters `own`, which go before those in `params`.
-        """
-        params = {**params, **own}
-        stats, keys = dict(stats), iter(jax.random.split(key, 6))
-
-        def translate(name, image):
+        def run(name, images, **settings):
             variables = {"params": params[name], "batch_stats": stats[name]}
-            rngs = {"dropout": next(keys)}
-            image, stats[name] = apply(generators[name], variables, image, rngs=rngs)
-            return image
+            output, stats[name] = apply(modules[name], variables, images, **settings)
+            return output
 
-        def judge(name, image):
-            variables = {"params": params[name], "batch_stats": stats[name]}
-            logits, stats[name] = apply(discriminator, variables, image)
-            return losses.gan_loss(logits, True, loss.gan_mode)
+        def translate(name, images):
+            return run(name, images, rngs={"dropout": next(keys)})
 
-        a, b = batch["A"], batch["B"]
-        fake_b = translate("G_A", a)
-        rec_a = translate("G_B", fake_b)
-        fake_a = translate("G_B", b)
-        rec_b = translate("G_A", fake_a)
-        terms = {}
-        if loss.lambda_identity:
-            scale = loss.lambda_identity
-            terms["idt_a"] = scale * loss.lambda_b * losses.l1(translate("G_A", b), b)
-            terms["idt_b"] = scale * loss.lambda_a * losses.l1(translate("G_B", a), a)
-        terms["g_a"] = loss.lambda_gan * judge("D_A", fake_b)
-        terms["g_b"] = loss.lambda_gan * judge("D_B", fake_a)
-        terms["cycle_a"] = loss.lambda_a * losses.l1(rec_a, a)
-        terms["cycle_b"] = loss.lambda_b * losses.l1(rec_b, b)
-        return sum(terms.values()), (terms, stats, {"A": fake_a, "B": fake_b})
+        terms, fakes = cycle_losses(loss, translate, run, batch)
+        return sum(terms.values()), (terms, stats, fakes)
 
-    def discriminator_loss(params, stats, key, real, fake):
-        """Real before fake, each with statistics of its own, as the baseline does."""
-
-        def judge(image, stats):
-            return apply(discriminator, {"params": params, "batch_stats": stats}, image)
-
-        real_logits, stats = judge(real, stats)
-        fake_logits, stats = judge(fake, stats)
-        total = loss.d_loss_factor * (
-            losses.gan_loss(real_logits, True, loss.gan_mode)
-            + losses.gan_loss(fake_logits, False, loss.gan_mode)
+    def update_generators(nets, sides, batch, rate, key):
+        """Networks with the generators of `sides` updated, their losses, and all translations."""
+        params = {name: net.params for name, net in nets.items()}
+        stats = {name: net.batch_stats for name, net in nets.items()}
+        trained = {side.generator: params[side.generator] for side in sides}
+        gradients, (terms, stats, fakes) = jax.grad(generators_loss, has_aux=True)(
+            trained, params, stats, batch, key
         )
-        if loss.gan_mode == "wgangp":
-            critic = lambda image: judge(image, stats)[0]
-            total += loss.lambda_gp * losses.gradient_penalty(critic, key, real, fake)
-        return total, stats
+        nets = dict(nets)
+        for side in sides:
+            g, d = side.generator, side.discriminator
+            nets[g] = nets[g].update(optim, rate, gradients[g]).replace(batch_stats=stats[g])
+            nets[d] = nets[d].replace(batch_stats=stats[d])
+        suffixes = tuple(f"_{side.suffix}" for side in sides)
+        return nets, {k: v for k, v in terms.items() if k.endswith(suffixes)}, fakes
+
+    def update_discriminator(net, module, real, fake, rate, key):
+        """A discriminator after its step, and its loss."""
+        judge = functools.partial(apply, module)
+        (total, batch_stats), gradients = jax.value_and_grad(discriminator_loss, has_aux=True)(
+            net.params, net.batch_stats, loss, judge, key, real, fake
+        )
+        return net.update(optim, rate, gradients).replace(batch_stats=batch_stats), total
 
     def train_step(state, batch):
-        keys = jax.random.split(jax.random.fold_in(seed, state.step), 5)
-        epoch = epoch_of(state.step, config.train.batch_size, num_examples)
-        rate = learning_rate(config.optim, epoch) * state.plateau.scale
-        networks, pools, terms = dict(state.networks), dict(state.pools), {}
-
-        for letters in ("A", "B") if loss.update_order == "alternating" else ("AB",):
-            params = {name: network.params for name, network in networks.items()}
-            stats = {name: network.batch_stats for name, network in networks.items()}
-            own = {f"G_{letter}": params[f"G_{letter}"] for letter in letters}
-            gradients, (g_terms, stats, fakes) = jax.grad(generator_loss, has_aux=True)(
-                own, params, stats, batch, keys[0]
-            )
-            for name in own:
-                updated = networks[name].update(config.optim, rate, gradients[name])
-                networks[name] = updated.replace(batch_stats=stats[name])
-            terms |= {k: v for k, v in g_terms.items() if k[-1].upper() in letters}
-
-            for letter in letters:
-                name, domain, i = f"D_{letter}", "BA"["AB".index(letter)], "AB".index(letter)
-                fake = fakes[domain]
-                if pools:
-                    pools[domain], fake = pools[domain].query(keys[1 + i], fake)
-                (terms[f"d_{letter.lower()}"], after), gradient = jax.value_and_grad(
-                    discriminator_loss, has_aux=True
-                )(params[name], stats[name], keys[3 + i], batch[domain], fake)
-                updated = networks[name].update(config.optim, rate, gradient)
-                networks[name] = updated.replace(batch_stats=after)
-        return state.replace(step=state.step + 1, networks=networks, pools=pools), terms
+        rate = learning_rate_at(config, state, num_examples)
+        key = lambda name: random_streams.at_step(config.seed, name, state.step)
+        nets, filled, terms = state.networks, dict(state.extra.get("pools", {})), {}
+        turns = [(side,) for side in SIDES] if loss.update_order == "alternating" else [SIDES]
+        for sides in turns:
+            dropout_key = key(random_streams.DROPOUT)
+            nets, g_terms, fakes = update_generators(nets, sides, batch, rate, dropout_key)
+            terms |= g_terms
+            for side in sides:
+                name, fake = side.discriminator, fakes[side.target]
+                if filled:
+                    pool_key = random_streams.named(key(random_streams.POOL), name)
+                    filled[side.target], fake = filled[side.target].query(pool_key, fake)
+                    fake = layout.spread(fake)  # a pool takes them one by one, on every device
+                penalty_key = random_streams.named(key(random_streams.PENALTY), name)
+                nets[name], terms[f"d_{side.suffix}"] = update_discriminator(
+                    nets[name], modules[name], batch[side.target], fake, rate, penalty_key
+                )
+        extra = {"pools": filled} if filled else {}
+        return state.replace(step=state.step + 1, networks=nets, extra=extra), terms
 
     return train_step
 
 
-__all__ = [
-    "DATA",
-    "UPDATE_ORDERS",
-    "create_state",
-    "make_train_step",
-    "make_translate",
-    "translations",
-]
+def check(config: Any) -> None:
+    """Raises ValueError for an identity loss between images that cannot be compared."""
+    pix2pix.check_channels(config)
+    channels = channels_of(config)
+    if config.loss.lambda_identity and channels["A"] != channels["B"]:
+        raise ValueError(
+            f"the identity loss compares images of both domains, which have {channels['A']} and "
+            f"{channels['B']} channels: set config.loss.lambda_identity=0"
+        )
+
+
+METHOD = Method(
+    data="sets",
+    networks=networks,
+    loss_names=loss_names,
+    make_train_step=make_train_step,
+    directions=directions,
+    make_generate=pix2pix.make_generate,
+    distance=lambda config: Distance("cycle_l1", "cycle_a", config.loss.lambda_a),
+    check=check,
+    update_orders=UPDATE_ORDERS,
+    extra_state=pools,
+    state_fields=("loss.pool_size", "data.crop_size"),
+)

@@ -1,10 +1,9 @@
 """Inpainting: a generator fills the holes of an image (losses of PEN-Net, Zeng et al. 2019).
 
 A batch is {"image": [N, H, W, C]} and, with a folder of masks, {"mask": [N, H, W, 1]}, above 0 in
-the hole; float32 in [-1, 1]. Without it holes are drawn anew at every step.
+the hole; float32 in [-1, 1]. Without masks holes are drawn anew at every step.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -12,21 +11,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from pix2pix_jax.images import masks
-from pix2pix_jax.methods import contract, losses, pix2pix
-from pix2pix_jax.methods.pix2pix import create_state
-
-DATA = "masked"
-UPDATE_ORDERS = pix2pix.UPDATE_ORDERS
-HOLE = 3  # number of the holes' key among the keys of a step
+from pix2pix_jax.methods import losses, pix2pix
+from pix2pix_jax.methods.contract import Direction, Distance, Generate, Layout, Step
+from pix2pix_jax.runtime import random_streams
 
 
-def translations(config: Any) -> list[contract.Translation]:
+def directions(config: Any) -> list[Direction]:
     """Filling; its source is the image with the hole as one more channel (255 in the hole)."""
     channels = config.data.output_channels
-    return [contract.Translation("", "masked", "image", "G", channels, channels, None, show_hole)]
+    return [Direction("", "masked", "image", "G", channels, channels, show_input=show_hole)]
 
 
-def make_train_step(config: Any, num_examples: int, groups: int = 1) -> pix2pix.Step:
+def make_train_step(config: Any, num_examples: int, layout: Layout) -> Step:
     """The pure function that trains G, and D if it has weight, on one batch; as pix2pix's.
 
     Returns:
@@ -34,7 +30,6 @@ def make_train_step(config: Any, num_examples: int, groups: int = 1) -> pix2pix.
         pix2pix. D judges the composited image.
     """
     loss, data = config.loss, config.data
-    seed = jax.random.key(config.seed)
 
     def objective(batch, output):
         hole, error = batch["hole"], jnp.abs(output - batch["target"])
@@ -44,14 +39,14 @@ def make_train_step(config: Any, num_examples: int, groups: int = 1) -> pix2pix.
         }
         return terms, composite(output, batch["target"], hole)
 
-    fill_step = pix2pix.make_train_step(config, num_examples, groups, objective)
+    fill_step = pix2pix.make_train_step(config, num_examples, layout, objective)
 
     def train_step(state, batch):
         image = batch["image"]
         if "mask" in batch:
             hole = (batch["mask"] > 0).astype(jnp.float32)
         else:
-            key = jax.random.fold_in(jax.random.fold_in(seed, state.step), HOLE)
+            key = random_streams.at_step(config.seed, random_streams.HOLES, state.step)
             keys = jax.random.split(key, len(image))
             hole = masks.draw(keys, *image.shape[1:3], data.mask_kind, tuple(data.mask_share))
         return fill_step(
@@ -61,19 +56,19 @@ def make_train_step(config: Any, num_examples: int, groups: int = 1) -> pix2pix.
     return train_step
 
 
-def make_translate(config: Any, out_channels: int) -> Callable[[Any, jax.Array, jax.Array], Any]:
-    """As `contract.make_translate`, of images [N, H, W, C + 1]: the last channel is the hole.
+def make_generate(config: Any, direction: Direction) -> Generate:
+    """As pix2pix's, of images [N, H, W, C + 1]: the last channel is above 0 in the hole.
 
-    With eval.composite the pixels outside the hole come back as they were.
+    With eval.composite the pixels outside the hole stay as they were.
     """
-    fill = contract.make_translate(config, out_channels)
+    fill = pix2pix.make_generate(config, direction)
 
-    def translate(variables, images, keys):
+    def generate(variables, images, keys):
         image, hole = images[..., :-1], (images[..., -1:] > 0).astype(jnp.float32)
         output = fill(variables, network_input(image, hole), keys)
         return composite(output, image, hole) if config.eval.composite else output
 
-    return translate
+    return generate
 
 
 def network_input(image: jax.Array, hole: jax.Array) -> jax.Array:
@@ -91,11 +86,38 @@ def show_hole(images: np.ndarray) -> np.ndarray:
     return np.maximum(images[..., :-1], np.where(images[..., -1:] > 127, 255, 0).astype(np.uint8))
 
 
-__all__ = [
-    "DATA",
-    "UPDATE_ORDERS",
-    "create_state",
-    "make_train_step",
-    "make_translate",
-    "translations",
-]
+def check(config: Any) -> None:
+    """Raises ValueError for channels, holes or a way of evaluation that do not fit inpainting."""
+    data = config.data
+    if data.output_channels not in (1, 3):
+        raise ValueError(
+            f"config.data.output_channels is {data.output_channels}: images have 1 or 3 channels"
+        )
+    if data.input_channels != data.output_channels + 1:
+        raise ValueError(
+            f"config.data.input_channels is {data.input_channels}: inpainting takes the image's "
+            f"{data.output_channels} channel(s) and the mask, {data.output_channels + 1}"
+        )
+    low, high = data.mask_share
+    if not 0 < low <= high < 1:
+        raise ValueError(
+            f"config.data.mask_share is {tuple(data.mask_share)}: it takes the smallest and "
+            "the largest share, between 0 and 1"
+        )
+    if config.eval.fit != "pad":
+        raise ValueError(
+            f"config.eval.fit is {config.eval.fit!r}, which would change the pixels around "
+            "the hole: inpainting takes pad"
+        )
+
+
+METHOD = pix2pix.METHOD._replace(
+    data="masked",
+    loss_names=lambda config: (*pix2pix.adversarial_loss_names(config), "g_hole", "g_valid"),
+    make_train_step=make_train_step,
+    directions=directions,
+    make_generate=make_generate,
+    distance=lambda config: Distance("hole_l1", "g_hole", config.loss.lambda_hole),
+    check=check,
+    has_holes=True,
+)

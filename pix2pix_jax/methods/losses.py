@@ -1,4 +1,4 @@
-"""Objectives. Images are float32 NHWC in [-1, 1], logits float32 of any shape."""
+"""Objectives. Images are float32 NHWC in [-1, 1], logits float32 [N, h, w, 1]."""
 
 from collections.abc import Callable
 
@@ -6,18 +6,29 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from pix2pix_jax.models.patchgan import Scale
+
 GAN_MODES = ("vanilla", "lsgan", "wgangp")
 
 
-def gan_loss(logits: jax.Array, real: bool, mode: str) -> jax.Array:
-    """Mean loss of calling `logits` real or fake.
+def gan_loss(scales: list[Scale], real: bool, mode: str) -> jax.Array:
+    """Mean loss of calling images real or fake, over patches, then over scales.
 
     vanilla: cross entropy (Goodfellow et al. 2014, the non-saturating form for the generator);
     lsgan: squared distance to 1 or 0 (Mao et al. 2017); wgangp: minus or plus the critic's mean.
 
+    Args:
+        scales: what a discriminator says of the images, see `models.patchgan.Scale`.
+        real: whether it should call them real.
+        mode: one of `GAN_MODES`.
+
     Raises:
         ValueError: unknown mode.
     """
+    return sum(_patch_loss(scale.logits, real, mode) for scale in scales) / len(scales)
+
+
+def _patch_loss(logits, real, mode):
     if mode == "vanilla":
         return optax.sigmoid_binary_cross_entropy(logits, jnp.full_like(logits, real)).mean()
     if mode == "lsgan":
@@ -28,19 +39,19 @@ def gan_loss(logits: jax.Array, real: bool, mode: str) -> jax.Array:
 
 
 def gradient_penalty(
-    critic: Callable[[jax.Array], jax.Array], key: jax.Array, real: jax.Array, fake: jax.Array
+    critic: Callable[[jax.Array], list[Scale]], key: jax.Array, real: jax.Array, fake: jax.Array
 ) -> jax.Array:
     """E[(|grad critic(x)| - 1)^2] at x drawn between real and fake (Gulrajani et al. 2017, eq. 3).
 
     Args:
-        critic: [N, H, W, C] -> logits, summed over patches as the baseline does.
+        critic: from [N, H, W, C]; its logits are summed over patches, as the PyTorch code does.
         key: draws one mixing weight an image.
         real: [N, H, W, C].
         fake: [N, H, W, C].
     """
     weight = jax.random.uniform(key, (real.shape[0], 1, 1, 1))
     mixed = weight * real + (1 - weight) * fake
-    gradient = jax.grad(lambda x: critic(x).sum())(mixed)
+    gradient = jax.grad(lambda x: sum(scale.logits.sum() for scale in critic(x)))(mixed)
     norm = jnp.sqrt(jnp.square(gradient + 1e-16).sum((1, 2, 3)))
     return jnp.square(norm - 1).mean()
 

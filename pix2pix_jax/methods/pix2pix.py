@@ -3,144 +3,228 @@
 A batch is {"input": [N, H, W, I], "target": [N, H, W, O]}, float32 in [-1, 1].
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from pix2pix_jax.methods import losses
-from pix2pix_jax.methods.contract import Translation, make_translate
-from pix2pix_jax.methods.optim import Plateau, learning_rate
-from pix2pix_jax.methods.state import TrainState, apply, create_network, epoch_of
+from pix2pix_jax.methods.contract import (
+    DISCRIMINATOR,
+    GENERATOR,
+    Batch,
+    Direction,
+    Distance,
+    Generate,
+    Layout,
+    Losses,
+    Method,
+    Network,
+    Step,
+)
+from pix2pix_jax.methods.state import NetworkState, apply, learning_rate_at
 from pix2pix_jax.models import build
+from pix2pix_jax.models.patchgan import Scale
+from pix2pix_jax.runtime import random_streams
 
-DATA = "pairs"
-UPDATE_ORDERS = ("torch", "simultaneous")  # G judged by the updated D, or by the old one
-Batch = dict[str, jax.Array]
-Step = Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]
 # (batch, output of G) -> weighted losses beside the adversarial one, and the image that D judges
-Objective = Callable[[Batch, jax.Array], tuple[dict[str, jax.Array], jax.Array]]
+Objective = Callable[[Batch, jax.Array], tuple[Losses, jax.Array]]
+# (variables of D, image) -> scales, batch statistics after it
+Judge = Callable[[Any, jax.Array], tuple[list[Scale], Any]]
 
 
-def translations(config: Any) -> list[Translation]:
+def networks(config: Any, groups: int = 1) -> dict[str, Network]:
+    """G and, when its loss has weight, D."""
+    data, size = config.data, tuple(config.data.crop_size)
+    generator = build.generator(config.model, data.output_channels, groups)
+    found = {"G": Network(GENERATOR, generator, (1, *size, data.input_channels))}
+    if config.loss.lambda_gan:
+        channels = data.output_channels + (data.input_channels if config.loss.conditional else 0)
+        discriminator = build.discriminator(config.model, groups)
+        found["D"] = Network(DISCRIMINATOR, discriminator, (1, *size, channels))
+    return found
+
+
+def directions(config: Any) -> list[Direction]:
     """The one direction that was trained."""
     data = config.data
-    return [Translation("", "input", "target", "G", data.input_channels, data.output_channels)]
+    return [Direction("", "input", "target", "G", data.input_channels, data.output_channels)]
 
 
-def create_state(config: Any, key: jax.Array) -> TrainState:
-    """Freshly initialised networks G and, when its loss has weight, D."""
-    data = config.data
-    g_key, d_key = jax.random.split(key)
-    generator = build.generator(config.model, data.output_channels)
-    channels = data.input_channels
-    networks = {"G": create_network(generator, config.optim, g_key, 1, *data.crop_size, channels)}
-    if config.loss.lambda_gan:
-        discriminator = build.discriminator(config.model)
-        channels = data.output_channels + (data.input_channels if config.loss.conditional else 0)
-        networks["D"] = create_network(
-            discriminator, config.optim, d_key, 1, *data.crop_size, channels
-        )
-    return TrainState(jnp.zeros((), jnp.int32), networks, Plateau.create(), {})
+def adversarial_loss_names(config: Any) -> tuple[str, ...]:
+    """Names of the losses that D adds to a step: its own, and the generator's part."""
+    if not config.loss.lambda_gan:
+        return ()
+    penalty = ("d_gp",) if config.loss.gan_mode == "wgangp" else ()
+    return ("g_gan", "d_fake", "d_real", *penalty)
+
+
+def l1_objective(loss: Any, batch: Batch, output: jax.Array) -> tuple[Losses, jax.Array]:
+    """lambda_l1 times the L1 distance to the target (equation 3); D judges the output as it is."""
+    return {"g_l1": loss.lambda_l1 * losses.l1(output, batch["target"])}, output
+
+
+def generator_loss(
+    loss: Any, objective: Objective, judge: Judge | None, batch: Batch, output: jax.Array
+) -> tuple[jax.Array, tuple[Losses, Any]]:
+    """What G minimises (equation 4): `objective` and, with a discriminator, calling G's work real.
+
+    Returns:
+        the sum, its terms with their weights, and D's batch statistics afterwards.
+    """
+    terms, image = objective(batch, output)
+    if judge is None:
+        return sum(terms.values()), (terms, None)
+    scales, batch_stats = judge(image)
+    gan = loss.lambda_gan * losses.gan_loss(scales, True, loss.gan_mode)
+    terms = {"g_gan": gan, **terms}
+    return sum(terms.values()), (terms, batch_stats)
+
+
+def discriminator_loss(
+    params: Any,
+    batch_stats: Any,
+    loss: Any,
+    judge: Judge,
+    key: jax.Array,
+    fake: jax.Array,
+    real: jax.Array,
+) -> tuple[jax.Array, tuple[Losses, Any]]:
+    """What D minimises: fake before real, each with statistics of its own, as the PyTorch code.
+
+    Returns:
+        the sum, d_fake, d_real and, for wgangp, d_gp without weights, and the batch statistics.
+    """
+    fake_scales, batch_stats = judge({"params": params, "batch_stats": batch_stats}, fake)
+    real_scales, batch_stats = judge({"params": params, "batch_stats": batch_stats}, real)
+    terms = {
+        "d_fake": losses.gan_loss(fake_scales, False, loss.gan_mode),
+        "d_real": losses.gan_loss(real_scales, True, loss.gan_mode),
+    }
+    total = loss.d_loss_factor * (terms["d_fake"] + terms["d_real"])
+    if loss.gan_mode == "wgangp":
+        variables = {"params": params, "batch_stats": batch_stats}
+        critic = lambda image: judge(variables, image)[0]
+        terms["d_gp"] = losses.gradient_penalty(critic, key, real, fake)
+        total += loss.lambda_gp * terms["d_gp"]
+    return total, (terms, batch_stats)
+
+
+def judge_pair(
+    discriminator: nn.Module,
+    conditional: bool,
+    source: jax.Array,
+    variables: Any,
+    image: jax.Array,
+) -> tuple[list[Scale], Any]:
+    """D on an image, beside its source if `conditional`: scales and batch statistics after it."""
+    pair = jnp.concatenate([source, image], axis=-1) if conditional else image
+    return apply(discriminator, variables, pair)
 
 
 def make_train_step(
-    config: Any, num_examples: int, groups: int = 1, objective: Objective | None = None
+    config: Any, num_examples: int, layout: Layout, objective: Objective | None = None
 ) -> Step:
     """The pure function that trains G and, if its loss has weight, D on one batch.
 
     Args:
         config: the whole config.
         num_examples: examples in an epoch, which the learning rate goes by.
-        groups: runs of images that batch norm normalises apart.
+        layout: how a batch lies over devices.
         objective: what G minimises beside the adversarial loss; lambda_l1 * L1 if not given.
 
     Returns:
         (state, batch) -> (state, losses): g_gan and g_l1 (or those of `objective`) with their
-        weights, d_real, d_fake and, for wgangp, d_gp without.
+        weights, d_fake, d_real and, for wgangp, d_gp without.
     """
-    loss = config.loss
+    loss, optim = config.loss, config.optim
+    modules = {name: net.module for name, net in networks(config, layout.groups).items()}
     if objective is None:
-        objective = lambda batch, output: (
-            {"g_l1": loss.lambda_l1 * losses.l1(output, batch["target"])},
-            output,
+        objective = functools.partial(l1_objective, loss)
+
+    def update_discriminator(d: NetworkState, rate, key, judge, fake, real):
+        gradients, (terms, batch_stats) = jax.grad(discriminator_loss, has_aux=True)(
+            d.params, d.batch_stats, loss, judge, key, fake, real
         )
-    generator = build.generator(config.model, config.data.output_channels, groups)
-    discriminator = build.discriminator(config.model, groups)
-    seed = jax.random.key(config.seed)
-
-    def judge(params, batch_stats, source, image):
-        pair = jnp.concatenate([source, image], axis=-1) if loss.conditional else image
-        return apply(discriminator, {"params": params, "batch_stats": batch_stats}, pair)
-
-    def discriminator_loss(params, batch_stats, key, source, fake, target):
-        """Fake before real, each with statistics of its own, as the baseline does."""
-        fake_logits, batch_stats = judge(params, batch_stats, source, fake)
-        real_logits, batch_stats = judge(params, batch_stats, source, target)
-        terms = {
-            "d_fake": losses.gan_loss(fake_logits, False, loss.gan_mode),
-            "d_real": losses.gan_loss(real_logits, True, loss.gan_mode),
-        }
-        total = loss.d_loss_factor * (terms["d_fake"] + terms["d_real"])
-        if loss.gan_mode == "wgangp":
-
-            def critic(image):
-                return judge(params, batch_stats, source, image)[0]
-
-            terms["d_gp"] = losses.gradient_penalty(critic, key, target, fake)
-            total += loss.lambda_gp * terms["d_gp"]
-        return total, (terms, batch_stats)
+        return d.update(optim, rate, gradients).replace(batch_stats=batch_stats), terms
 
     def train_step(state, batch):
-        source, target = batch["input"], batch["target"]
-        dropout_key, penalty_key = jax.random.split(jax.random.fold_in(seed, state.step))
-        epoch = epoch_of(state.step, config.train.batch_size, num_examples)
-        rate = learning_rate(config.optim, epoch) * state.plateau.scale
-        g = state.networks["G"]
+        rate = learning_rate_at(config, state, num_examples)
+        key = lambda name: random_streams.at_step(config.seed, name, state.step)
+        g, d = state.networks["G"], state.networks.get("D")
 
         def generate(params):
             variables = {"params": params, "batch_stats": g.batch_stats}
-            return apply(generator, variables, source, rngs={"dropout": dropout_key})
+            rngs = {"dropout": key(random_streams.DROPOUT)}
+            return apply(modules["G"], variables, batch["input"], rngs=rngs)
 
         output, pull_back, g_stats = jax.vjp(generate, g.params, has_aux=True)
-        terms, networks = {}, {}
-
-        if loss.lambda_gan:
-            fake = jax.lax.stop_gradient(objective(batch, output)[1])
-            d = critic = state.networks["D"]
-            gradients, (terms, d_stats) = jax.grad(discriminator_loss, has_aux=True)(
-                d.params, d.batch_stats, penalty_key, source, fake, target
+        d_terms, judge_output = {}, None
+        if d is not None:
+            judge = functools.partial(judge_pair, modules["D"], loss.conditional, batch["input"])
+            _, fake = objective(batch, jax.lax.stop_gradient(output))
+            penalty_key = key(random_streams.PENALTY)
+            updated, d_terms = update_discriminator(
+                d, rate, penalty_key, judge, fake, batch["target"]
             )
-            d = d.update(config.optim, rate, gradients).replace(batch_stats=d_stats)
-            if loss.update_order == "torch":
-                critic = d
+            # torch: G is judged by the updated D; simultaneous: by D as it was.
+            critic = updated if loss.update_order == "torch" else d
+            judge_output = functools.partial(judge, critic.variables)
 
-        def generator_loss(output):
-            g_terms, fake = objective(batch, output)
-            if not loss.lambda_gan:
-                return sum(g_terms.values()), (g_terms, None)
-            logits, stats = judge(critic.params, critic.batch_stats, source, fake)
-            gan = loss.lambda_gan * losses.gan_loss(logits, True, loss.gan_mode)
-            g_terms = {"g_gan": gan, **g_terms}
-            return sum(g_terms.values()), (g_terms, stats)
-
-        output_gradient, (g_terms, d_stats) = jax.grad(generator_loss, has_aux=True)(output)
+        g_loss = functools.partial(generator_loss, loss, objective, judge_output, batch)
+        output_gradient, (g_terms, d_stats) = jax.grad(g_loss, has_aux=True)(output)
         (gradients,) = pull_back(output_gradient)
-        networks["G"] = g.update(config.optim, rate, gradients).replace(batch_stats=g_stats)
-        if loss.lambda_gan:
+        new = {"G": g.update(optim, rate, gradients).replace(batch_stats=g_stats)}
+        if d is not None:
             keeps_stats = loss.update_order == "torch"
-            networks["D"] = d.replace(batch_stats=d_stats) if keeps_stats else d
-        return state.replace(step=state.step + 1, networks=networks), {**g_terms, **terms}
+            new["D"] = updated.replace(batch_stats=d_stats) if keeps_stats else updated
+        return state.replace(step=state.step + 1, networks=new), {**g_terms, **d_terms}
 
     return train_step
 
 
-__all__ = [
-    "DATA",
-    "UPDATE_ORDERS",
-    "create_state",
-    "make_train_step",
-    "make_translate",
-    "translations",
-]
+def make_generate(config: Any, direction: Direction) -> Generate:
+    """The pure function that translates images one by one, however many it is given.
+
+    Returns:
+        (variables of the generator, images [N, H, W, I], keys [N]) -> [N, H, W, O], all in
+        [-1, 1]. Every image has its own dropout key and, with eval.norm_mode "batch", its own
+        statistics.
+    """
+    return generate_one_by_one(config, direction.out_channels)
+
+
+def generate_one_by_one(config: Any, out_channels: int) -> Generate:
+    """`make_generate` for a generator that makes images of `out_channels`."""
+    generator = build.generator(config.model, out_channels)
+    settings = {"running": config.eval.norm_mode == "running", "dropout": config.eval.dropout}
+
+    def generate_one(variables, image, key):
+        return apply(generator, variables, image[None], rngs={"dropout": key}, **settings)[0][0]
+
+    return jax.vmap(generate_one, in_axes=(None, 0, 0))
+
+
+def check_channels(config: Any) -> None:
+    """Raises ValueError unless both images are grayscale or in colour."""
+    for field in ("input_channels", "output_channels"):
+        if config.data[field] not in (1, 3):
+            raise ValueError(
+                f"config.data.{field} is {config.data[field]}: images have 1 or 3 channels"
+            )
+
+
+METHOD = Method(
+    data="pairs",
+    networks=networks,
+    loss_names=lambda config: (*adversarial_loss_names(config), "g_l1"),
+    make_train_step=make_train_step,
+    directions=directions,
+    make_generate=make_generate,
+    distance=lambda config: Distance("l1", "g_l1", config.loss.lambda_l1 or 1.0),
+    check=check_channels,
+    state_fields=("loss.lambda_gan", "loss.conditional"),
+)

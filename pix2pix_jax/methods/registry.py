@@ -1,32 +1,30 @@
-"""What is trained, and how. Each method is a module with the same few things.
+"""The methods by the name that `config.method` gives, and the state that one begins with."""
 
-`create_state(config, key)` and `make_train_step(config, num_examples, groups)` are pure functions;
-`DATA` says what a batch is made of (see `data.load`): pairs, sets, images or masked;
-`translations(config)` lists what the trained generators can do, `make_translate` does it.
-"""
-
-import functools
-from types import ModuleType
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from pix2pix_jax.methods import colorization, cyclegan, inpainting, pix2pix, regression
-from pix2pix_jax.methods.state import TrainState
+from pix2pix_jax.methods.contract import GENERATOR, Method
+from pix2pix_jax.methods.optim import Plateau
+from pix2pix_jax.methods.state import TrainState, create_network
+from pix2pix_jax.runtime import random_streams
 
-METHODS: dict[str, ModuleType] = {
-    "pix2pix": pix2pix,
-    "cyclegan": cyclegan,
-    "regression": regression,
-    "inpainting": inpainting,
-    "colorization": colorization,
+METHODS: dict[str, Method] = {
+    "pix2pix": pix2pix.METHOD,
+    "cyclegan": cyclegan.METHOD,
+    "regression": regression.METHOD,
+    "inpainting": inpainting.METHOD,
+    "colorization": colorization.METHOD,
 }
 
 
 def fresh_state(config: Any) -> TrainState:
     """The state before the first step, drawn from `config.seed`, as host arrays."""
     # Compiled as one: each layer alone would be compiled, and computed, for its shape only.
-    return jax.device_get(jax.jit(_create(config))(jax.random.key(config.seed)))
+    key = random_streams.stream(config.seed, random_streams.INITIALISATION)
+    return jax.device_get(jax.jit(lambda key: create_state(config, key))(key))
 
 
 def abstract_state(config: Any) -> TrainState:
@@ -35,8 +33,23 @@ def abstract_state(config: Any) -> TrainState:
     Raises:
         ValueError: a network that cannot be, or cannot take the size of the crop.
     """
-    return jax.eval_shape(_create(config), jax.random.key(0))
+    return jax.eval_shape(lambda key: create_state(config, key), jax.random.key(0))
 
 
-def _create(config):
-    return functools.partial(METHODS[config.method].create_state, config)
+def create_state(config: Any, key: jax.Array) -> TrainState:
+    """Freshly initialised networks, each from a key of its own, and what the method adds."""
+    method = METHODS[config.method]
+    networks = {
+        name: create_network(
+            network.module, config.optim, random_streams.named(key, name), *network.shape
+        )
+        for name, network in method.networks(config, 1).items()
+    }
+    step = jnp.zeros((), jnp.int32)
+    return TrainState(step, networks, Plateau.create(), method.extra_state(config))
+
+
+def generator_names(config: Any) -> list[str]:
+    """Names of the networks that are generators."""
+    networks = METHODS[config.method].networks(config, 1)
+    return [name for name, network in networks.items() if network.role == GENERATOR]

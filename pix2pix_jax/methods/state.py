@@ -1,4 +1,4 @@
-"""The immutable training state that every method shares."""
+"""The immutable training state, and how networks are made and applied."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from pix2pix_jax.methods import optim as optimizers
 
 
 @flax.struct.dataclass
-class Network:
+class NetworkState:
     """Variables of one network, and its optimizer's state."""
 
     params: Any
@@ -23,7 +23,7 @@ class Network:
         """What `module.apply` takes."""
         return {"params": self.params, "batch_stats": self.batch_stats}
 
-    def update(self, optim: Any, learning_rate: jax.Array, gradients: Any) -> "Network":
+    def update(self, optim: Any, learning_rate: jax.Array, gradients: Any) -> "NetworkState":
         """One step of Adam."""
         updates, opt_state = optimizers.adam(optim).update(gradients, self.opt_state)
         params = jax.tree.map(lambda p, u: p - learning_rate * u, self.params, updates)
@@ -35,24 +35,41 @@ class TrainState:
     """All that training carries from step to step; nothing random is stored."""
 
     step: jax.Array  # int32, steps done
-    networks: dict[str, Network]  # by the baseline's names: G, D; G_A, G_B, D_A, D_B
+    networks: dict[str, NetworkState]  # by the PyTorch code's names: G, D; G_A, G_B, D_A, D_B
     plateau: optimizers.Plateau
-    pools: dict[str, Any]  # CycleGAN's image pools, by domain; empty without
+    extra: dict[str, Any]  # what the method adds, by name: CycleGAN's pools
+
+    def to_tree(self) -> dict[str, Any]:
+        """As checkpoints hold it: what the method adds lies beside the rest, under its names."""
+        rest = {"step": self.step, "networks": self.networks, "plateau": self.plateau}
+        return rest | self.extra
+
+    @classmethod
+    def from_tree(cls, tree: dict[str, Any]) -> "TrainState":
+        """The inverse of `to_tree`."""
+        shared = {name: tree[name] for name in ("step", "networks", "plateau")}
+        return cls(**shared, extra={k: v for k, v in tree.items() if k not in shared})
 
 
-def create_network(module: nn.Module, optim: Any, key: jax.Array, *shape: int) -> Network:
+def create_network(module: nn.Module, optim: Any, key: jax.Array, *shape: int) -> NetworkState:
     """Initialises `module` for inputs of `shape` [N, H, W, C]."""
     keys = dict(zip(("params", "dropout"), jax.random.split(key), strict=True))
     variables = module.init(keys, jnp.zeros(shape))
     params = variables["params"]
     opt_state = optimizers.adam(optim).init(params)
-    return Network(params, variables.get("batch_stats", {}), opt_state)
+    return NetworkState(params, variables.get("batch_stats", {}), opt_state)
 
 
 def apply(module: nn.Module, variables: Any, x: jax.Array, **settings: Any) -> tuple[Any, Any]:
     """Applies a network; returns its output and the batch statistics after it."""
     y, updated = module.apply(variables, x, mutable=["batch_stats"], **settings)
     return y, updated.get("batch_stats", {})
+
+
+def learning_rate_at(config: Any, state: TrainState, num_examples: int) -> jax.Array:
+    """Learning rate of the next step, by its epoch and the plateau policy's decays."""
+    epoch = epoch_of(state.step, config.train.batch_size, num_examples)
+    return optimizers.learning_rate(config.optim, epoch) * state.plateau.scale
 
 
 def epoch_of(step: jax.Array, batch_size: int, num_examples: int) -> jax.Array:

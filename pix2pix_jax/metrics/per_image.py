@@ -107,16 +107,7 @@ METRICS: dict[str, tuple[Callable[[jax.Array, jax.Array], jax.Array], bool]] = {
 }
 
 
-HIGHER_IS_BETTER = {
-    **{name: better for name, (_, better) in METRICS.items()},
-    "cycle_l1": False,
-    "hole_l1": False,
-    "hole_psnr": True,
-    "hole_ssim": True,
-}
-
-
-def evaluate(output: jax.Array, target: jax.Array) -> dict[str, jax.Array]:
+def all_metrics(output: jax.Array, target: jax.Array) -> dict[str, jax.Array]:
     """All metrics of images [B, H, W, C] in [-1, 1]: {name: [B]}."""
     return {name: function(output, target) for name, (function, _) in METRICS.items()}
 

@@ -2,13 +2,14 @@
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pix2pix_jax.models.layers import Conv, ConvTranspose, Identity, check_multiple
+from pix2pix_jax.models.layers import Conv, ConvTranspose, Identity, check_multiple, with_features
 
 
 class ConvDeconv(nn.Module):
@@ -27,18 +28,32 @@ class ConvDeconv(nn.Module):
     divisor = 16  # heights and widths are multiples of this
 
     @nn.compact
-    def __call__(self, x: jax.Array, *, running: bool = False, dropout: bool = False) -> jax.Array:
-        """Translates x [N, H, W, C] to [N, H, W, out_channels] in [-1, 1]; has no dropout."""
+    def __call__(
+        self,
+        x: jax.Array,
+        *,
+        running: bool = False,
+        dropout: bool = False,
+        features: tuple[str, ...] = (),
+    ) -> Any:
+        """Translates x [N, H, W, C] to [N, H, W, out_channels] in [-1, 1]; has no dropout.
+
+        With `features`, names of layers (conv_1, ..., deconv_4), returns (images, {name: what the
+        layer gives, before norm and activation}).
+        """
         check_multiple(x, self.divisor, "the convolution/deconvolution net")
+        layers = {}
         for k in range(1, 5):
-            x = self.conv(self.ngf * 2 ** (k - 1), use_bias=self.bias, name=f"conv_{k}")(x)
+            conv = self.conv(self.ngf * 2 ** (k - 1), use_bias=self.bias, name=f"conv_{k}")
+            x = layers[f"conv_{k}"] = conv(x)
             x = nn.relu(self.norm(name=f"conv_norm_{k}")(x, running))
-        for k in range(1, 4):
-            features = self.ngf * 2 ** (3 - k)
-            x = self.conv_transpose(features, use_bias=self.bias, name=f"deconv_{k}")(x)
-            x = nn.relu(self.norm(name=f"deconv_norm_{k}")(x, running))
-        x = self.conv_transpose(self.out_channels, use_bias=self.bias, name="deconv_4")(x)
-        return jnp.tanh(x.astype(jnp.float32))
+        for k in range(1, 5):
+            width = self.ngf * 2 ** (3 - k) if k < 4 else self.out_channels
+            deconv = self.conv_transpose(width, use_bias=self.bias, name=f"deconv_{k}")
+            x = layers[f"deconv_{k}"] = deconv(x)
+            if k < 4:
+                x = nn.relu(self.norm(name=f"deconv_norm_{k}")(x, running))
+        return with_features(jnp.tanh(x.astype(jnp.float32)), layers, features)
 
 
 class FCN(nn.Module):
@@ -63,34 +78,45 @@ class FCN(nn.Module):
     divisor = 32
 
     @nn.compact
-    def __call__(self, x: jax.Array, *, running: bool = False, dropout: bool = True) -> jax.Array:
+    def __call__(
+        self,
+        x: jax.Array,
+        *,
+        running: bool = False,
+        dropout: bool = True,
+        features: tuple[str, ...] = (),
+    ) -> Any:
         """Translates x [N, H, W, C] to [N, H, W, out_channels] in [-1, 1].
 
-        `running` normalises with the running statistics, `dropout` keeps dropout on.
+        `running` normalises with the running statistics, `dropout` keeps dropout on. With
+        `features`, names of layers (conv_1_1, ..., pool_1, ..., fc_7, score_32), returns (images,
+        {name: what the layer gives, before norm and activation}).
         """
         check_multiple(x, self.divisor, f"FCN-{self.stride}s")
         drop = nn.Dropout(self.dropout, deterministic=not dropout)
-        pools = {}
+        layers = {}
         for stage, count in enumerate(self.stage_convs, start=1):
-            features = self.ngf * min(2 ** (stage - 1), 8)
+            width = self.ngf * min(2 ** (stage - 1), 8)
             for i in range(1, count + 1):
-                x = self._conv(features, 3, f"conv_{stage}_{i}")(x)
+                name = f"conv_{stage}_{i}"
+                x = layers[name] = self._conv(width, 3, name)(x)
                 x = nn.relu(self.norm(name=f"norm_{stage}_{i}")(x, running))
-            x = pools[2**stage] = max_pool(x)
+            x = layers[f"pool_{stage}"] = max_pool(x)
 
         for name in ("fc_6", "fc_7"):
-            x = drop(nn.relu(self._conv(64 * self.ngf, 1, name)(x)))
-        x = self._conv(self.out_channels, 1, "score_32")(x)
-        for finer in (16, 8):
+            x = layers[name] = self._conv(64 * self.ngf, 1, name)(x)
+            x = drop(nn.relu(x))
+        x = layers["score_32"] = self._conv(self.out_channels, 1, "score_32")(x)
+        for finer, pool in ((16, "pool_4"), (8, "pool_3")):
             if finer >= self.stride:
                 x = self._upsample(x, 2, f"upscore_{finer}")
-                x = x + self._conv(self.out_channels, 1, f"score_{finer}")(pools[finer])
+                x = x + self._conv(self.out_channels, 1, f"score_{finer}")(layers[pool])
         if not self.split_upsampling:
             x = self._upsample(x, self.stride, "upscore")
         else:
             for i in range(1, self.stride.bit_length()):
                 x = self._upsample(x, 2, f"upscore_{i}")
-        return jnp.tanh(x.astype(jnp.float32))
+        return with_features(jnp.tanh(x.astype(jnp.float32)), layers, features)
 
     def _conv(self, features, kernel, name):
         return self.conv(

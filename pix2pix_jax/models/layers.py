@@ -179,6 +179,21 @@ def upsample_bilinear(x: jax.Array) -> jax.Array:
     return x
 
 
+def with_features(
+    output: jax.Array, layers: dict[str, jax.Array], names: tuple[str, ...]
+) -> jax.Array | tuple[jax.Array, dict[str, jax.Array]]:
+    """A network's output and, if any are asked for, the outputs of some of its layers by name.
+
+    Raises:
+        ValueError: there is no layer of such a name.
+    """
+    if not names:
+        return output
+    if unknown := [name for name in names if name not in layers]:
+        raise ValueError(f"there is no layer {unknown[0]!r}; choose of {', '.join(layers)}")
+    return output, {name: layers[name] for name in names}
+
+
 def check_multiple(x: jax.Array, divisor: int, network: str) -> None:
     """Raises ValueError unless height and width of x [N, H, W, C] are multiples of `divisor`."""
     height, width = x.shape[1:3]

@@ -1,11 +1,19 @@
 """Discriminators that judge patches (Isola et al. 2017, section 3.2.2 and appendix 6.1.2)."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
 
 from pix2pix_jax.models.layers import Conv, Identity
+
+
+class Scale(NamedTuple):
+    """What a discriminator says of images at one scale; a discriminator returns a list of them."""
+
+    logits: jax.Array  # float32 [N, h, w, 1]
+    features: list[jax.Array]  # [N, h, w, C], the output of each layer but the last, in order
 
 
 class PatchGAN(nn.Module):
@@ -21,8 +29,8 @@ class PatchGAN(nn.Module):
     conv: Callable[..., nn.Module] = Conv  # convolutions, with initialiser and dtype bound
 
     @nn.compact
-    def __call__(self, x: jax.Array, *, running: bool = False) -> jax.Array:
-        """Takes x [N, H, W, C] in [-1, 1] -> logits [N, h, w, 1]; 256x256 gives 30x30."""
+    def __call__(self, x: jax.Array, *, running: bool = False) -> list[Scale]:
+        """Takes x [N, H, W, C] in [-1, 1] -> one scale; 256x256 pixels give 30x30 logits."""
         smallest = 4 * 2**self.n_layers
         if min(x.shape[1:3]) < smallest:
             raise ValueError(
@@ -32,13 +40,15 @@ class PatchGAN(nn.Module):
         x = nn.leaky_relu(
             self.conv(self.ndf, use_bias=self.first_bias, name="conv_0")(x), self.leaky_slope
         )
+        features = [x]
         for i in range(1, self.n_layers + 1):
             stride = 2 if i < self.n_layers else 1
-            features = self.ndf * min(2**i, 8)
-            x = self.conv(features, stride=stride, use_bias=self.bias, name=f"conv_{i}")(x)
+            width = self.ndf * min(2**i, 8)
+            x = self.conv(width, stride=stride, use_bias=self.bias, name=f"conv_{i}")(x)
             x = nn.leaky_relu(self.norm(name=f"norm_{i}")(x, running), self.leaky_slope)
-        last = f"conv_{self.n_layers + 1}"
-        return self.conv(1, stride=1, use_bias=self.last_bias, name=last)(x).astype("float32")
+            features.append(x)
+        last = self.conv(1, stride=1, use_bias=self.last_bias, name=f"conv_{self.n_layers + 1}")
+        return [Scale(last(x).astype("float32"), features)]
 
 
 class PixelDiscriminator(nn.Module):
@@ -52,14 +62,15 @@ class PixelDiscriminator(nn.Module):
     conv: Callable[..., nn.Module] = Conv
 
     @nn.compact
-    def __call__(self, x: jax.Array, *, running: bool = False) -> jax.Array:
-        """Takes x [N, H, W, C] in [-1, 1] -> logits [N, H, W, 1]."""
+    def __call__(self, x: jax.Array, *, running: bool = False) -> list[Scale]:
+        """Takes x [N, H, W, C] in [-1, 1] -> one scale, with a logit for each pixel."""
 
         def conv(x, features, use_bias, name):
             layer = self.conv(features, kernel=1, stride=1, padding=0, use_bias=use_bias, name=name)
             return layer(x)
 
-        x = nn.leaky_relu(conv(x, self.ndf, self.first_bias, "conv_0"), self.leaky_slope)
-        x = self.norm(name="norm_1")(conv(x, 2 * self.ndf, self.bias, "conv_1"), running)
-        x = nn.leaky_relu(x, self.leaky_slope)
-        return conv(x, 1, self.bias, "conv_2").astype("float32")
+        first = nn.leaky_relu(conv(x, self.ndf, self.first_bias, "conv_0"), self.leaky_slope)
+        second = self.norm(name="norm_1")(conv(first, 2 * self.ndf, self.bias, "conv_1"), running)
+        second = nn.leaky_relu(second, self.leaky_slope)
+        logits = conv(second, 1, self.bias, "conv_2").astype("float32")
+        return [Scale(logits, [first, second])]

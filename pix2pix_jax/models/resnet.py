@@ -1,12 +1,19 @@
 """ResNet generator of CycleGAN (Johnson et al. 2016; Zhu et al. 2017, appendix 7.2)."""
 
 from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from pix2pix_jax.models.layers import Conv, ConvTranspose, Identity, check_multiple
+from pix2pix_jax.models.layers import (
+    Conv,
+    ConvTranspose,
+    Identity,
+    check_multiple,
+    with_features,
+)
 
 PAD_MODES = {"reflect": "reflect", "replicate": "edge", "zero": "constant"}
 
@@ -32,11 +39,20 @@ class ResNet(nn.Module):
     divisor = 4  # heights and widths are multiples of this
 
     @nn.compact
-    def __call__(self, x: jax.Array, *, running: bool = False, dropout: bool = True) -> jax.Array:
+    def __call__(
+        self,
+        x: jax.Array,
+        *,
+        running: bool = False,
+        dropout: bool = True,
+        features: tuple[str, ...] = (),
+    ) -> Any:
         """Translates x [N, H, W, C] to [N, H, W, out_channels].
 
         `running` normalises with the running statistics, `dropout` keeps dropout on (it needs
-        the "dropout" rng).
+        the "dropout" rng). With `features`, names of layers (padded, conv_in, down_1, ...,
+        block_1, ..., up_1, ..., conv_out), returns (images, {name: what the layer gives, before
+        norm and activation}); "padded" is the image with its reflected border.
         """
         check_multiple(x, self.divisor, "the ResNet generator")
 
@@ -44,17 +60,20 @@ class ResNet(nn.Module):
             return nn.relu(self.norm(name=name)(x, running))
 
         wide = {"kernel": 7, "stride": 1, "padding": 0}
-        x = self.conv(self.ngf, use_bias=self.bias, name="conv_in", **wide)(pad(x, 3, "reflect"))
+        layers = {"padded": pad(x, 3, "reflect")}
+        conv = self.conv(self.ngf, use_bias=self.bias, name="conv_in", **wide)
+        x = layers["conv_in"] = conv(layers["padded"])
         x = norm_relu(x, "norm_in")
         for i in (1, 2):
             down = self.conv(self.ngf * 2**i, kernel=3, use_bias=self.bias, name=f"down_{i}")
-            x = norm_relu(down(x), f"down_norm_{i}")
+            x = layers[f"down_{i}"] = down(x)
+            x = norm_relu(x, f"down_norm_{i}")
         make_block = nn.remat(ResNetBlock, static_argnums=(2, 3)) if self.remat else ResNetBlock
         for i in range(1, self.num_blocks + 1):
             block = make_block(
                 self.norm, self.bias, self.dropout, self.padding, self.conv, name=f"block_{i}"
             )
-            x = block(x, running, dropout)
+            x = layers[f"block_{i}"] = block(x, running, dropout)
         for i in (1, 2):
             up = self.conv_transpose(
                 self.ngf * 2 ** (2 - i),
@@ -63,9 +82,11 @@ class ResNet(nn.Module):
                 use_bias=self.bias,
                 name=f"up_{i}",
             )
-            x = norm_relu(up(x), f"up_norm_{i}")
+            x = layers[f"up_{i}"] = up(x)
+            x = norm_relu(x, f"up_norm_{i}")
         last = self.conv(self.out_channels, use_bias=self.last_bias, name="conv_out", **wide)
-        return jnp.tanh(last(pad(x, 3, "reflect")).astype(jnp.float32))
+        x = layers["conv_out"] = last(pad(x, 3, "reflect"))
+        return with_features(jnp.tanh(x.astype(jnp.float32)), layers, features)
 
 
 class ResNetBlock(nn.Module):

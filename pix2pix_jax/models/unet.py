@@ -1,12 +1,13 @@
 """U-Net generator of pix2pix (Isola et al. 2017, section 3.2.1 and appendix 6.1)."""
 
 from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from pix2pix_jax.models.layers import Conv, ConvTranspose, Identity, check_multiple
+from pix2pix_jax.models.layers import Conv, ConvTranspose, Identity, check_multiple, with_features
 
 
 class UNet(nn.Module):
@@ -38,21 +39,31 @@ class UNet(nn.Module):
         return 2**self.num_downs
 
     @nn.compact
-    def __call__(self, x: jax.Array, *, running: bool = False, dropout: bool = True) -> jax.Array:
+    def __call__(
+        self,
+        x: jax.Array,
+        *,
+        running: bool = False,
+        dropout: bool = True,
+        features: tuple[str, ...] = (),
+    ) -> Any:
         """Translates x [N, H, W, C] to [N, H, W, out_channels].
 
         `running` normalises with the running statistics, `dropout` keeps dropout on (it needs
-        the "dropout" rng).
+        the "dropout" rng). With `features`, names of layers (down_1, ..., up_1), returns
+        (images, {name: what the layer gives, before norm and activation}).
         """
         n = self.num_downs
         check_multiple(x, self.divisor, f"the U-Net with {n} downsamplings")
         width = [self.ngf * min(2 ** (k - 1), 8) for k in range(1, n + 1)]
 
-        skips = []
+        skips, layers = [], {}
         for k in range(1, n + 1):
             if k > 1:
                 x = nn.leaky_relu(x, self.leaky_slope)
-            x = self.conv(width[k - 1], use_bias=self.bias, name=f"down_{k}")(x)
+            x = layers[f"down_{k}"] = self.conv(width[k - 1], use_bias=self.bias, name=f"down_{k}")(
+                x
+            )
             if 1 < k < n or (k == n and self.norm_innermost):
                 x = self.norm(name=f"down_norm_{k}")(x, running)
             skips.append(x)
@@ -66,14 +77,14 @@ class UNet(nn.Module):
                 x = nn.relu(x)
                 x = jnp.concatenate((skip, x) if self.skip_first else (x, skip), axis=-1)
             if k == 1:
-                x = self._up(x, self.out_channels, self.last_bias, "up_1")
+                x = layers["up_1"] = self._up(x, self.out_channels, self.last_bias, "up_1")
                 break
-            x = self._up(x, width[k - 2], self.bias, f"up_{k}")
+            x = layers[f"up_{k}"] = self._up(x, width[k - 2], self.bias, f"up_{k}")
             x = self.norm(name=f"up_norm_{k}")(x, running)
             block = n - k + 1
             if block in self.dropout_blocks and block <= n - 4 and self.dropout > 0:
                 x = nn.Dropout(self.dropout, deterministic=not dropout)(x)
-        return jnp.tanh(x.astype(jnp.float32))
+        return with_features(jnp.tanh(x.astype(jnp.float32)), layers, features)
 
     def _up(self, x, features, use_bias, name):
         """Doubles the image: a transposed convolution, or x2 nearest, reflect pad 1, conv 3x3."""

@@ -1,12 +1,11 @@
 """Finished runs side by side, as a Markdown table."""
 
 import pathlib
-from typing import Any
 
 import jax
 import ml_collections
 
-from pix2pix_jax.methods.registry import abstract_state
+from pix2pix_jax.methods.registry import METHODS, abstract_state, generator_names
 from pix2pix_jax.run import config_file
 from pix2pix_jax.run.history import curves, read_rows
 from pix2pix_jax.run.progress import duration, read_seconds
@@ -36,7 +35,7 @@ def _row(workdir):
             f"{workdir} is no run with a validation: give the workdirs of trained runs"
         )
     config = ml_collections.ConfigDict(stored)
-    name, training, weight = _losses(config)
+    name, training, weight = METHODS[config.method].distance(config)
     last = lambda name: points[name][1][-1] if name in points else None
     steps = max(steps[-1] for steps, _ in points.values())
     trained = last(f"train/{training}")
@@ -53,18 +52,6 @@ def _row(workdir):
     ]
 
 
-def _losses(config: Any) -> tuple[str, str, float]:
-    """A distance that is validated, the training loss of the same kind, and that one's weight."""
-    loss = config.loss
-    return {
-        "pix2pix": ("l1", "g_l1", loss.lambda_l1 or 1.0),
-        "cyclegan": ("cycle_l1", "cycle_a", loss.lambda_a),
-        "regression": (loss.get("regression", "l1"),) * 2 + (1.0,),
-        "inpainting": ("hole_l1", "g_hole", loss.get("lambda_hole", 1.0)),
-        "colorization": ("l1", "", 1.0),  # trained on ab, validated in RGB
-    }[config.method]
-
-
 def _number(value, digits):
     return "" if value is None else f"{value:.{digits}f}"
 
@@ -73,7 +60,6 @@ def _parameters(config):
     networks = abstract_state(config).networks
     return sum(
         leaf.size
-        for name, network in networks.items()
-        if name.startswith("G")
-        for leaf in jax.tree.leaves(network.params)
+        for name in generator_names(config)
+        for leaf in jax.tree.leaves(networks[name].params)
     )

@@ -11,7 +11,7 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy as preservation
 
 from pix2pix_jax.methods.state import TrainState
-from pix2pix_jax.metrics.per_image import HIGHER_IS_BETTER
+from pix2pix_jax.metrics.registry import HIGHER_IS_BETTER
 from pix2pix_jax.runtime import processes
 
 Path = str | os.PathLike[str]
@@ -88,7 +88,9 @@ class Checkpoints:
         if not self._writes:
             return
         self._guard(
-            lambda: self._manager.save(step, args=ocp.args.StandardSave(state), metrics=metrics)
+            lambda: self._manager.save(
+                step, args=ocp.args.StandardSave(state.to_tree()), metrics=metrics
+            )
         )
 
     def wait(self) -> None:
@@ -147,8 +149,10 @@ class Checkpoints:
 
     def restore(self, target: TrainState, step: int) -> TrainState:
         """The state saved at `step`, of the shapes of `target` (abstract), as host arrays."""
-        target = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), target)
-        return self._manager.restore(step, args=ocp.args.StandardRestore(target))
+        target = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), target.to_tree())
+        return TrainState.from_tree(
+            self._manager.restore(step, args=ocp.args.StandardRestore(target))
+        )
 
 
 def restore_variables(workdir: Path, step: int, target: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,104 @@
+"""Metrics of a whole set of images against another: distributions rather than single images.
+
+Each describes single images by features, and compares the features of two sets. The sets need be
+neither paired nor of equal size. To add one (FID, say): write its two functions and a row of
+`SET_METRICS`.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pix2pix_jax.images import colors
+
+Features = Callable[[np.ndarray], np.ndarray]  # uint8 [N, H, W, C] -> [N, ...], by image
+LAB_BINS = {"color_l": (0, 100), "color_a": (-110, 110), "color_b": (-110, 110)}
+BIN_WIDTH = 10  # of L, a and b
+
+
+class SetMetric(NamedTuple):
+    """A metric of sets."""
+
+    # (weights) -> the function that describes images; `weights` is None where none are needed
+    features: Callable[[dict[str, np.ndarray] | None], Features]
+    # (features of the real set, of the generated set) -> values by name
+    compare: Callable[[np.ndarray, np.ndarray], dict[str, float]]
+    higher_is_better: dict[str, bool]  # by the names of its values
+    weights: str = ""  # name of the .pth file, in eval.weights_dir, that its network takes
+
+
+def lab_histograms(images: np.ndarray) -> np.ndarray:
+    """Shares of an image's pixels by L, a and b: uint8 [N, H, W, C] -> float32 [N, 3, bins].
+
+    Bins are 10 wide; L takes the first 10 of the 22 that a and b have.
+    """
+    return np.asarray(_lab_histograms(np.broadcast_to(images, (*images.shape[:3], 3))))
+
+
+@jax.jit
+def _lab_histograms(images):
+    lab = colors.rgb_to_lab(images.astype(jnp.float32) / 255)
+    low = jnp.array([bounds[0] for bounds in LAB_BINS.values()], jnp.float32)
+    count = max(high - start for start, high in LAB_BINS.values()) // BIN_WIDTH
+    bins = jnp.clip((lab - low) // BIN_WIDTH, 0, count - 1).at[..., 0].min(100 // BIN_WIDTH - 1)
+    chosen = bins[..., None] == jnp.arange(count)
+    return chosen.mean((1, 2), dtype=jnp.float32)
+
+
+def histogram_intersection(real: np.ndarray, generated: np.ndarray) -> dict[str, float]:
+    """Overlap of the sets' marginal colour distributions in Lab, in 0 (none) to 1 (equal).
+
+    Isola et al. 2017, section 4.2 and figure 7 (d): the sum over bins of the smaller share.
+    """
+    shares = np.minimum(real.mean(0), generated.mean(0)).sum(-1)
+    return dict(zip(LAB_BINS, shares.tolist(), strict=True))
+
+
+SET_METRICS = {
+    "colors": SetMetric(
+        features=lambda weights: lab_histograms,
+        compare=histogram_intersection,
+        higher_is_better=dict.fromkeys(LAB_BINS, True),
+    ),
+}
+
+
+class SetComparison:
+    """Gathers the features of real and generated images, batch by batch, for some metrics."""
+
+    def __init__(self, names: Iterable[str], read_weights: Callable[[str], Any]) -> None:
+        """Loads the weights of those metrics that take any.
+
+        Args:
+            names: of `SET_METRICS`.
+            read_weights: from the name of a weights file to its arrays.
+
+        Raises:
+            OSError, ValueError: a weights file is missing or damaged.
+        """
+        self._metrics = {name: SET_METRICS[name] for name in names}
+        self._features = {
+            name: metric.features(read_weights(metric.weights) if metric.weights else None)
+            for name, metric in self._metrics.items()
+        }
+        self._gathered: dict[tuple[str, str], list[np.ndarray]] = {}
+
+    def add(self, kind: str, images: list[np.ndarray]) -> None:
+        """Adds images, uint8 [h, w, C], to the set `kind`: "real" or "generated"."""
+        by_shape: dict[tuple[int, ...], list[np.ndarray]] = {}
+        for image in images:
+            by_shape.setdefault(image.shape, []).append(image)
+        for name, features in self._features.items():
+            rows = [features(np.stack(alike)) for alike in by_shape.values()]
+            self._gathered.setdefault((name, kind), []).extend(rows)
+
+    def result(self) -> dict[str, float]:
+        """The metrics of all images so far."""
+        found: dict[str, float] = {}
+        for name, metric in self._metrics.items():
+            sets = [np.concatenate(self._gathered[name, kind]) for kind in ("real", "generated")]
+            found |= metric.compare(*sets)
+        return found

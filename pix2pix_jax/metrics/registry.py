@@ -1,0 +1,33 @@
+"""All metrics by name: which are better higher, and which a validation gives."""
+
+from collections.abc import Iterable
+
+from pix2pix_jax.metrics import per_image, per_set
+
+HIGHER_IS_BETTER: dict[str, bool] = {
+    **{name: better for name, (_, better) in per_image.METRICS.items()},
+    "cycle_l1": False,
+    "hole_l1": False,
+    "hole_psnr": True,
+    "hole_ssim": True,
+    **{k: v for metric in per_set.SET_METRICS.values() for k, v in metric.higher_is_better.items()},
+}
+
+
+def available(
+    paired: bool, inverse: bool, has_holes: bool, set_metrics: Iterable[str]
+) -> tuple[str, ...]:
+    """Names of the metrics that a validation gives.
+
+    Args:
+        paired: whether there is a truth for every image.
+        inverse: whether the method translates back, as CycleGAN does.
+        has_holes: whether images have holes to fill.
+        set_metrics: what eval.set_metrics asks for.
+    """
+    names = list(per_image.METRICS) if paired else []
+    names += ["hole_l1", "hole_psnr", "hole_ssim"] if has_holes else []
+    names += ["cycle_l1"] if inverse else []
+    for name in set_metrics:
+        names += per_set.SET_METRICS[name].higher_is_better
+    return tuple(names)
