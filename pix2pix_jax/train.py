@@ -4,7 +4,7 @@ import functools
 import math
 import pathlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -25,6 +25,20 @@ from pix2pix_jax.run.stopping import StopRequest
 from pix2pix_jax.runtime import host_memory, processes
 
 
+class _Setup(NamedTuple):
+    """What a run has before its first step."""
+
+    config: Any
+    workdir: pathlib.Path
+    mesh: Mesh
+    examples: Any
+    validation: Any  # examples
+    saver: checkpoints.Checkpoints
+    state: TrainState  # on the devices
+    start: int  # its step
+    total_steps: int
+
+
 def train(config: Any, workdir: str) -> dict[str, float]:
     """Trains `config` in `workdir`, from its newest checkpoint if it has one.
 
@@ -32,9 +46,27 @@ def train(config: Any, workdir: str) -> dict[str, float]:
         The last validation's metrics, by name.
 
     Raises:
-        ValueError, OSError: bad config or data; one sentence saying what to mend.
+        ValueError, OSError: bad config or data; one sentence saying how to fix it.
         FloatingPointError: a loss stopped being finite; the checkpoints before it stay.
     """
+    setup = _prepare(config, workdir)
+    with (
+        processes.folder_to_write(setup.workdir) as folder,
+        setup.saver,
+        StopRequest() as stop,
+        EventWriter(folder) as events,
+        History(folder / "metrics.jsonl", resume_step=setup.start) as history,
+    ):
+        loop = _Loop(setup, folder, stop, events, history)
+        loop.run()
+        loop.finish()
+    if loop.step < setup.total_steps:
+        print(f"stopped and saved at step {loop.step}; run the same command to go on", flush=True)
+    return loop.metrics
+
+
+def _prepare(config, workdir) -> _Setup:
+    """Checks everything, reads the data, and restores or creates the state."""
     devices = processes.devices(config.train.num_devices)
     config_checks.check(config, len(devices))
     run = _make_workdir(workdir)
@@ -46,82 +78,106 @@ def train(config: Any, workdir: str) -> dict[str, float]:
     kind = METHODS[config.method].DATA
     examples = loading.load_examples(config, config.data.train_split, train=True, kind=kind)
     validation = loading.load_examples(config, config.data.eval_split, train=False, kind=kind)
-    replicated, split = shardings(mesh)
-    total_steps = num_steps(config, len(examples))
-    run_steps = make_run_steps(config, len(examples), mesh)
-    cache = processes.place(examples.cache, replicated)
     saver = checkpoints.Checkpoints(run, config.train.keep_last, config.train.best_metric)
-    state = _start(config, saver, replicated)
+    state = processes.place(_start(config, saver), shardings(mesh)[0])
     if processes.is_first():
         config_file.write_config(run, config)
-    start, several = int(state.step), jax.process_count() > 1
-    steps_per_call = fused_steps(config, total_steps, start)
+    start, total_steps = int(state.step), num_steps(config, len(examples))
     print(
         f"{config.name}: {len(examples)} training examples, {len(validation)} for validation, "
         f"steps {start} to {total_steps}, {len(devices)} {jax.default_backend()} device(s), "
         f"in {run}",
         flush=True,
     )
+    return _Setup(config, run, mesh, examples, validation, saver, state, start, total_steps)
 
-    metrics: dict[str, float] = {}
-    with (
-        processes.folder_to_write(run) as folder,
-        saver,
-        StopRequest() as stop,
-        EventWriter(folder) as events,
-        History(folder / "metrics.jsonl", resume_step=start) as history,
-    ):
-        events.text("config", f"```\n{config}\n```")
-        validate = evaluate.Validator(config, validation, folder / "samples")
-        report = Reporter(config, events, history, total_steps, len(examples), start)
-        chunks = loading.prefetched(
+
+class _Loop:
+    """Dispatches steps, and does what falls due between them."""
+
+    def __init__(self, setup, folder, stop, events, history):
+        config, start, examples = setup.config, setup.start, setup.examples
+        self._config, self._total, self._start = config, setup.total_steps, start
+        self._folder, self._saver, self._stop = folder, setup.saver, stop
+        self._events, self._history = events, history
+        self._whole, self._split = shardings(setup.mesh)
+        self._run_steps = make_run_steps(config, len(examples), setup.mesh)
+        self._steps_per_call = fused_steps(config, self._total, start)
+        self._cache = processes.place(examples.cache, self._whole)
+        self._chunks = loading.prefetched(
             examples,
             start,
-            total_steps,
-            steps_per_call,
+            self._total,
+            self._steps_per_call,
             config.train.batch_size,
             config.data.prefetch,
             (jax.process_index(), jax.process_count()),
         )
-        step = start
-        stopwatch = Stopwatch(folder / "seconds.txt", fresh=start == 0)
-        while step < total_steps:
-            if report.stop_agreed if several else stop.requested:
-                break
-            with report.waiting():
-                chunk = processes.distribute(next(chunks), split)
-                flags = processes.flags(stop.requested, steps_per_call, split)
-            state, losses = run_steps(state, cache, chunk, flags)
-            report.add(step, losses)
+        events.text("config", f"```\n{config}\n```")
+        self._validate = evaluate.Validator(config, setup.validation, folder / "samples")
+        self._report = Reporter(config, events, history, self._total, len(examples), start)
+        self._stopwatch = Stopwatch(folder / "seconds.txt", fresh=start == 0)
+        self._state = setup.state
+        self.step = start
+        self.metrics: dict[str, float] = {}  # of the last validation
+
+    def run(self) -> None:
+        """Trains until the last step, or until the run is asked to stop."""
+        while self.step < self._total and not self._stopping():
+            self._dispatch()
             host_memory.release_beyond()
-            step += steps_per_call
-            last = step == total_steps
-            if last or _due(step, config.train.log_every):
-                report.write(step)
-            with report.pausing():
-                if last or _due(step, config.train.sample_every):
-                    for name, grid in validate.samples(state, step).items():
-                        events.image(step, name, grid)
-                if last or _due(step, config.train.eval_every):
-                    metrics = processes.from_first(validate.metrics(state))
-                    state = _after_validation(config, state, metrics, replicated)
-                    report.validation(step, metrics)
-                if last or _due(step, config.train.checkpoint_every):
-                    report.check_finite()
-                    evaluated = last or _due(step, config.train.eval_every)
-                    saver.save(state, metrics if evaluated else None)
-                    stopwatch.write()
-        if step > start:
-            report.check_finite()
-            saver.save(state)  # where the loop was asked to stop; else it is saved already
-            stopwatch.write()
-            print(f"trained {step - start} steps in {duration(stopwatch.seconds)}", flush=True)
-        saver.wait()
-        if curves := history.curves():
-            loss_curves(folder / "losses.png", curves, title=config.name)
-    if step < total_steps:
-        print(f"stopped and saved at step {step}; run the same command to go on", flush=True)
-    return metrics
+            if self._due("log_every"):
+                self._report.write(self.step)
+            with self._report.pausing():
+                if self._due("sample_every"):
+                    self._sample()
+                if self._due("eval_every"):
+                    self._evaluate()
+                if self._due("checkpoint_every"):
+                    self._save()
+
+    def finish(self) -> None:
+        """Saves where the loop was stopped, and waits until all is on disk."""
+        if self.step > self._start:
+            self._report.check_finite()
+            self._saver.save(self._state)  # unless it is saved already
+            self._stopwatch.write()
+            trained = f"trained {self.step - self._start} steps"
+            print(f"{trained} in {duration(self._stopwatch.seconds)}", flush=True)
+        self._saver.wait()
+        if curves := self._history.curves():
+            loss_curves(self._folder / "losses.png", curves, title=self._config.name)
+
+    def _stopping(self):
+        """Whether to stop here: several processes do so at the step they agreed on."""
+        return self._report.stop_agreed if jax.process_count() > 1 else self._stop.requested
+
+    def _due(self, field):
+        """Whether it is time for what config.train.<field> says; for everything at the end."""
+        interval = self._config.train[field]
+        return self.step == self._total or (interval > 0 and self.step % interval == 0)
+
+    def _dispatch(self):
+        with self._report.waiting():
+            chunk = processes.distribute(next(self._chunks), self._split)
+            flags = processes.flags(self._stop.requested, self._steps_per_call, self._split)
+        self._state, losses = self._run_steps(self._state, self._cache, chunk, flags)
+        self._report.add(self.step, losses)
+        self.step += self._steps_per_call
+
+    def _sample(self):
+        for name, grid in self._validate.samples(self._state, self.step).items():
+            self._events.image(self.step, name, grid)
+
+    def _evaluate(self):
+        self.metrics = processes.from_first(self._validate.metrics(self._state))
+        self._state = _after_validation(self._config, self._state, self.metrics, self._whole)
+        self._report.validation(self.step, self.metrics)
+
+    def _save(self):
+        self._report.check_finite()
+        self._saver.save(self._state, self.metrics if self._due("eval_every") else None)
+        self._stopwatch.write()
 
 
 def make_run_steps(config: Any, num_examples: int, mesh: Mesh) -> Callable:
@@ -177,10 +233,6 @@ def fused_steps(config: Any, total_steps: int, start: int = 0) -> int:
     return max(n for n in range(1, most + 1) if common % n == 0)
 
 
-def _due(step: int, interval: int) -> bool:
-    return interval > 0 and step % interval == 0
-
-
 def _make_workdir(workdir: str) -> pathlib.Path:
     folder = pathlib.Path(workdir)
     try:
@@ -195,19 +247,19 @@ def _make_workdir(workdir: str) -> pathlib.Path:
     return folder
 
 
-def _start(config, saver, sharding) -> TrainState:
-    """The newest checkpoint, or fresh networks (with the weights of `init_from`)."""
+def _start(config, saver) -> TrainState:
+    """The newest checkpoint, or fresh networks (with the weights of `init_from`).
+
+    On the host: placing a device array can alias it, and donation would delete it.
+    """
     target = abstract_state(config)
     if saver.latest is not None:
-        state = processes.place(saver.restore(target, saver.latest), sharding)
+        state = saver.restore(target, saver.latest)
         print(f"resumed from step {saver.latest} of {saver.folder}", flush=True)
         return state
     checkpoints.check_space(saver.folder, target)
-    # From host copies: placing a device array can alias it, and donation would delete it.
     state = fresh_state(config)
-    if config.init_from:
-        state = weights.initialize(config, state)
-    return processes.place(state, sharding)
+    return weights.initialize(config, state) if config.init_from else state
 
 
 def _after_validation(config, state, metrics, sharding) -> TrainState:
