@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from clu import parameter_overview
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from pix2pix_jax import config_checks, evaluate, weights
@@ -16,26 +17,24 @@ from pix2pix_jax.methods.registry import METHODS, abstract_state, fresh_state
 from pix2pix_jax.methods.state import TrainState
 from pix2pix_jax.metrics.per_image import HIGHER_IS_BETTER
 from pix2pix_jax.report.curves import loss_curves
-from pix2pix_jax.run import checkpoints, config_file
+from pix2pix_jax.run import checkpoints, checks, config_file
 from pix2pix_jax.run.event_writer import EventWriter
 from pix2pix_jax.run.history import History
+from pix2pix_jax.run.lock import WorkdirLock
 from pix2pix_jax.run.progress import Stopwatch, duration
 from pix2pix_jax.run.reporter import Reporter
 from pix2pix_jax.run.stopping import StopRequest
 from pix2pix_jax.runtime import host_memory, processes
 
 
-class _Setup(NamedTuple):
-    """What a run has before its first step."""
+class _Plan(NamedTuple):
+    """What a run trains on; known before its workdir need exist."""
 
     config: Any
     workdir: pathlib.Path
     mesh: Mesh
     examples: Any
     validation: Any  # examples
-    saver: checkpoints.Checkpoints
-    state: TrainState  # on the devices
-    start: int  # its step
     total_steps: int
 
 
@@ -43,65 +42,120 @@ def train(config: Any, workdir: str) -> dict[str, float]:
     """Trains `config` in `workdir`, from its newest checkpoint if it has one.
 
     Returns:
-        The last validation's metrics, by name.
+        The last validation's metrics, by name; empty if there was nothing left to train.
 
     Raises:
-        ValueError, OSError: bad config or data; one sentence saying how to fix it.
+        ValueError, OSError: bad config or data, a workdir that is in use or damaged; one sentence
+            saying how to fix it.
         FloatingPointError: a loss stopped being finite; the checkpoints before it stay.
     """
-    setup = _prepare(config, workdir)
-    with (
-        processes.folder_to_write(setup.workdir) as folder,
-        setup.saver,
-        StopRequest() as stop,
-        EventWriter(folder) as events,
-        History(folder / "metrics.jsonl", resume_step=setup.start) as history,
-    ):
-        loop = _Loop(setup, folder, stop, events, history)
-        loop.run()
-        loop.finish()
-    if loop.step < setup.total_steps:
-        print(f"stopped and saved at step {loop.step}; run the same command to go on", flush=True)
-    return loop.metrics
+    with WorkdirLock(workdir, wanted=processes.is_first()) as lock:
+        plan = _prepare(config, lock.workdir)
+        state = _fresh_state(plan)
+        lock.take()
+        processes.check_shared(plan.workdir)
+        saver = checkpoints.Checkpoints(
+            plan.workdir,
+            config.train.keep_last,
+            config.train.best_metric,
+            on_commit=functools.partial(config_file.write_config, plan.workdir, config),
+        )
+        state = _resumed_state(plan, saver) or state
+        if int(state.step) == plan.total_steps:
+            print(
+                f"the run in {workdir} is finished: all {plan.total_steps} steps are trained; "
+                "raise config.train.num_steps to train on",
+                flush=True,
+            )
+            return {}
+        _print_first_lines(plan, state)
+        state = processes.place(state, shardings(plan.mesh)[0])
+        return _run(plan, saver, state)
 
 
-def _prepare(config, workdir) -> _Setup:
-    """Checks everything, reads the data, and restores or creates the state."""
+def _prepare(config, workdir) -> _Plan:
+    """Checks everything that can be checked, and reads the data; writes nothing."""
     devices = processes.devices(config.train.num_devices)
     config_checks.check(config, len(devices))
-    run = _make_workdir(workdir)
-    processes.check_shared(run)
     mesh = Mesh(np.array(devices), ("data",), axis_types=(AxisType.Auto,))
     processes.connect(mesh)
-    for line in config_file.check_same_network(run, config, config_file.STATE_FIELDS):
-        print(line, flush=True)
+    if processes.is_first():
+        checks.check_writable(workdir)
+    if checkpoints.newest_step(workdir) is not None:
+        changes = config_file.check_same_network(workdir, config, config_file.STATE_FIELDS)
+        config_file.check_same_data(workdir, config)
+        print("".join(f"{line}\n" for line in changes), end="", flush=True)
     kind = METHODS[config.method].DATA
     examples = loading.load_examples(config, config.data.train_split, train=True, kind=kind)
     validation = loading.load_examples(config, config.data.eval_split, train=False, kind=kind)
-    saver = checkpoints.Checkpoints(run, config.train.keep_last, config.train.best_metric)
-    state = processes.place(_start(config, saver), shardings(mesh)[0])
-    if processes.is_first():
-        config_file.write_config(run, config)
-    start, total_steps = int(state.step), num_steps(config, len(examples))
+    checks.check_best_metric(config, validation)
+    return _Plan(config, workdir, mesh, examples, validation, num_steps(config, len(examples)))
+
+
+def _fresh_state(plan) -> TrainState | None:
+    """New networks (with the weights of `init_from`); None if there is a checkpoint.
+
+    On the host: placing a device array can alias it, and donation would delete it.
+    """
+    if checkpoints.newest_step(plan.workdir) is not None:
+        return None
+    checkpoints.check_space(plan.workdir, abstract_state(plan.config))
+    state = fresh_state(plan.config)
+    return weights.initialize(plan.config, state) if plan.config.init_from else state
+
+
+def _resumed_state(plan, saver) -> TrainState | None:
+    """The state of the newest checkpoint that is whole, on the host; None if there is none."""
+    state = saver.restore_newest(abstract_state(plan.config))
+    step = -1 if state is None else int(state.step)
+    processes.check_same("checkpoint's step", step)
+    checks.check_length(plan.config, plan.workdir, step, plan.total_steps)
+    if 0 <= step < plan.total_steps:
+        print(f"resumed from step {step} of {saver.folder}", flush=True)
+    return state
+
+
+def _print_first_lines(plan, state):
+    for name, network in state.networks.items():
+        print(f"{name}: {parameter_overview.count_parameters(network.params):,} parameters")
     print(
-        f"{config.name}: {len(examples)} training examples, {len(validation)} for validation, "
-        f"steps {start} to {total_steps}, {len(devices)} {jax.default_backend()} device(s), "
-        f"in {run}",
+        f"{plan.config.name}: {len(plan.examples)} training examples, {len(plan.validation)} for "
+        f"validation, steps {int(state.step)} to {plan.total_steps}, {plan.mesh.size} "
+        f"{jax.default_backend()} device(s), in {plan.workdir}",
         flush=True,
     )
-    return _Setup(config, run, mesh, examples, validation, saver, state, start, total_steps)
+
+
+def _run(plan, saver, state) -> dict[str, float]:
+    """Trains from `state` until the end, or until the run is stopped; returns the last metrics."""
+    start = int(state.step)
+    with (
+        processes.folder_to_write(plan.workdir) as folder,
+        History(folder / "metrics.jsonl", resume_step=start) as history,
+        saver,
+        StopRequest() as stop,
+        EventWriter(folder, resume_step=start) as events,
+    ):
+        if start == 0 and processes.is_first():  # else with the first checkpoint of this config
+            config_file.write_config(plan.workdir, plan.config)
+        loop = _Loop(plan, saver, state, folder, stop, events, history)
+        loop.run()
+        loop.finish()
+    if loop.step < plan.total_steps:
+        print(f"stopped and saved at step {loop.step}; run the same command to go on", flush=True)
+    return loop.metrics
 
 
 class _Loop:
     """Dispatches steps, and does what falls due between them."""
 
-    def __init__(self, setup, folder, stop, events, history):
-        config, start, examples = setup.config, setup.start, setup.examples
-        self._config, self._total, self._start = config, setup.total_steps, start
-        self._folder, self._saver, self._stop = folder, setup.saver, stop
+    def __init__(self, plan, saver, state, folder, stop, events, history):
+        config, start, examples = plan.config, int(state.step), plan.examples
+        self._config, self._total, self._start = config, plan.total_steps, start
+        self._folder, self._saver, self._stop = folder, saver, stop
         self._events, self._history = events, history
-        self._whole, self._split = shardings(setup.mesh)
-        self._run_steps = make_run_steps(config, len(examples), setup.mesh)
+        self._whole, self._split = shardings(plan.mesh)
+        self._run_steps = make_run_steps(config, len(examples), plan.mesh)
         self._steps_per_call = fused_steps(config, self._total, start)
         self._cache = processes.place(examples.cache, self._whole)
         self._chunks = loading.prefetched(
@@ -114,10 +168,11 @@ class _Loop:
             (jax.process_index(), jax.process_count()),
         )
         events.text("config", f"```\n{config}\n```")
-        self._validate = evaluate.Validator(config, setup.validation, folder / "samples")
-        self._report = Reporter(config, events, history, self._total, len(examples), start)
+        self._validate = evaluate.Validator(config, plan.validation, folder / "samples")
+        sums = saver.custom(start).get("losses")
+        self._report = Reporter(config, events, history, self._total, len(examples), start, sums)
         self._stopwatch = Stopwatch(folder / "seconds.txt", fresh=start == 0)
-        self._state = setup.state
+        self._state = state
         self.step = start
         self.metrics: dict[str, float] = {}  # of the last validation
 
@@ -134,14 +189,12 @@ class _Loop:
                 if self._due("eval_every"):
                     self._evaluate()
                 if self._due("checkpoint_every"):
-                    self._save()
+                    self._save(self.metrics if self._due("eval_every") else None)
 
     def finish(self) -> None:
         """Saves where the loop was stopped, and waits until all is on disk."""
         if self.step > self._start:
-            self._report.check_finite()
-            self._saver.save(self._state)  # unless it is saved already
-            self._stopwatch.write()
+            self._save(None)  # unless it is saved already
             trained = f"trained {self.step - self._start} steps"
             print(f"{trained} in {duration(self._stopwatch.seconds)}", flush=True)
         self._saver.wait()
@@ -174,9 +227,9 @@ class _Loop:
         self._state = _after_validation(self._config, self._state, self.metrics, self._whole)
         self._report.validation(self.step, self.metrics)
 
-    def _save(self):
+    def _save(self, metrics):
         self._report.check_finite()
-        self._saver.save(self._state, self.metrics if self._due("eval_every") else None)
+        self._saver.save(self._state, metrics, custom={"losses": self._report.sums})
         self._stopwatch.write()
 
 
@@ -231,35 +284,6 @@ def fused_steps(config: Any, total_steps: int, start: int = 0) -> int:
     intervals = (train.log_every, train.sample_every, train.eval_every, train.checkpoint_every)
     common = math.gcd(total_steps, start, *intervals)
     return max(n for n in range(1, most + 1) if common % n == 0)
-
-
-def _make_workdir(workdir: str) -> pathlib.Path:
-    folder = pathlib.Path(workdir)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".writable"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise OSError(
-            f"cannot write to the workdir {folder} ({error.strerror}): give another with --workdir"
-        ) from error
-    return folder
-
-
-def _start(config, saver) -> TrainState:
-    """The newest checkpoint, or fresh networks (with the weights of `init_from`).
-
-    On the host: placing a device array can alias it, and donation would delete it.
-    """
-    target = abstract_state(config)
-    if saver.latest is not None:
-        state = saver.restore(target, saver.latest)
-        print(f"resumed from step {saver.latest} of {saver.folder}", flush=True)
-        return state
-    checkpoints.check_space(saver.folder, target)
-    state = fresh_state(config)
-    return weights.initialize(config, state) if config.init_from else state
 
 
 def _after_validation(config, state, metrics, sharding) -> TrainState:
