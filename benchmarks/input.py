@@ -18,9 +18,9 @@ from jax.sharding import Mesh
 from PIL import Image
 
 from configs import facades
-from pix2pix_jax.data.prefetch import prefetched
 from pix2pix_jax import train
 from pix2pix_jax.data import loading
+from pix2pix_jax.data.prefetch import prefetched
 from pix2pix_jax.data.synthetic import SyntheticFacades
 from pix2pix_jax.methods.registry import fresh_state
 from pix2pix_jax.run.reporter import CALLS_IN_FLIGHT

@@ -13,7 +13,6 @@ from pix2pix_jax.methods.contract import Direction
 from pix2pix_jax.methods.registry import METHODS
 from pix2pix_jax.metrics import per_image
 from pix2pix_jax.metrics.per_set import SetComparison
-from pix2pix_jax.metrics.registry import available
 from pix2pix_jax.pytorch.pth_file import read_pth
 from pix2pix_jax.report import grids
 from pix2pix_jax.runtime import processes
@@ -188,13 +187,6 @@ def _metric_weights(evaluation, name):
             "has them as --config.eval.weights_dir=FOLDER"
         )
     return read_pth(pathlib.Path(evaluation.weights_dir) / name)
-
-
-def available_metrics(config: Any, examples: Any) -> tuple[str, ...]:
-    """Names of the metrics that a validation of these examples gives."""
-    method = METHODS[config.method]
-    inverse = any(direction.inverse for direction in method.directions(config))
-    return available(examples.paired, inverse, method.has_holes, config.eval.set_metrics)
 
 
 class Validator:

@@ -1,12 +1,14 @@
 """The training loop of every method: resumes, reports, validates, saves."""
 
+import functools
 import math
 import pathlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from clu import parameter_overview
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from pix2pix_jax import config_checks, weights
@@ -18,112 +20,220 @@ from pix2pix_jax.methods.registry import METHODS, abstract_state, fresh_state
 from pix2pix_jax.methods.state import TrainState
 from pix2pix_jax.metrics.registry import HIGHER_IS_BETTER
 from pix2pix_jax.report.curves import loss_curves
-from pix2pix_jax.run import checkpoints, config_file
+from pix2pix_jax.run import checkpoints, checks, config_file
 from pix2pix_jax.run.event_writer import EventWriter
 from pix2pix_jax.run.history import History
+from pix2pix_jax.run.lock import WorkdirLock
 from pix2pix_jax.run.progress import Stopwatch, duration
 from pix2pix_jax.run.reporter import Reporter
 from pix2pix_jax.run.stopping import StopRequest
 from pix2pix_jax.runtime import host_memory, processes, random_streams
 
 
+class _Plan(NamedTuple):
+    """What a run trains on; known before its workdir need exist."""
+
+    config: Any
+    workdir: pathlib.Path
+    mesh: Mesh
+    examples: Any
+    validation: Any  # examples
+    total_steps: int
+
+
 def train(config: Any, workdir: str) -> dict[str, float]:
     """Trains `config` in `workdir`, from its newest checkpoint if it has one.
 
     Returns:
-        The last validation's metrics, by name.
+        The last validation's metrics, by name; empty if there was nothing left to train.
 
     Raises:
-        ValueError, OSError: bad config or data; one sentence saying what to mend.
+        ValueError, OSError: bad config or data, a workdir that is in use or damaged; one sentence
+            saying how to fix it.
         FloatingPointError: a loss stopped being finite; the checkpoints before it stay.
     """
+    with WorkdirLock(workdir, wanted=processes.is_first()) as lock:
+        plan = _prepare(config, lock.workdir)
+        state = _fresh_state(plan)
+        lock.take()
+        processes.check_shared(plan.workdir)
+        saver = checkpoints.Checkpoints(
+            plan.workdir,
+            config.train.keep_last,
+            config.train.best_metric,
+            on_commit=functools.partial(config_file.write_config, plan.workdir, config),
+        )
+        state = _resumed_state(plan, saver) or state
+        if int(state.step) == plan.total_steps:
+            print(
+                f"the run in {workdir} is finished: all {plan.total_steps} steps are trained; "
+                "raise config.train.num_steps to train on",
+                flush=True,
+            )
+            return {}
+        _print_first_lines(plan, state)
+        state = processes.place(state, shardings(plan.mesh)[0])
+        return _run(plan, saver, state)
+
+
+def _prepare(config, workdir) -> _Plan:
+    """Checks everything that can be checked, and reads the data; writes nothing."""
     devices = processes.devices(config.train.num_devices)
     config_checks.check(config, len(devices))
-    run = _make_workdir(workdir)
-    processes.check_shared(run)
     mesh = Mesh(np.array(devices), ("data",), axis_types=(AxisType.Auto,))
     processes.connect(mesh)
-    for line in config_file.check_same_network(run, config, config_file.STATE_FIELDS):
-        print(line, flush=True)
+    if processes.is_first():
+        checks.check_writable(workdir)
+    if checkpoints.newest_step(workdir) is not None:
+        changes = config_file.check_same_network(workdir, config, config_file.STATE_FIELDS)
+        config_file.check_same_data(workdir, config)
+        print("".join(f"{line}\n" for line in changes), end="", flush=True)
     kind = METHODS[config.method].data
     examples = loading.load_examples(config, config.data.train_split, train=True, kind=kind)
     validation = loading.load_examples(config, config.data.eval_split, train=False, kind=kind)
-    replicated, split = shardings(mesh)
-    total_steps = num_steps(config, len(examples))
-    run_steps = make_run_steps(config, examples, mesh)
-    cache = processes.place(examples.cache, replicated)
-    saver = checkpoints.Checkpoints(run, config.train.keep_last, config.train.best_metric)
-    state = _start(config, saver, replicated)
-    if processes.is_first():
-        config_file.write_config(run, config)
-    start, several = int(state.step), jax.process_count() > 1
-    steps_per_call = fused_steps(config, total_steps, start)
+    checks.check_best_metric(config, validation)
+    return _Plan(config, workdir, mesh, examples, validation, num_steps(config, len(examples)))
+
+
+def _fresh_state(plan) -> TrainState | None:
+    """New networks (with the weights of `init_from`); None if there is a checkpoint.
+
+    On the host: placing a device array can alias it, and donation would delete it.
+    """
+    if checkpoints.newest_step(plan.workdir) is not None:
+        return None
+    checkpoints.check_space(plan.workdir, abstract_state(plan.config))
+    state = fresh_state(plan.config)
+    return weights.initialize(plan.config, state) if plan.config.init_from else state
+
+
+def _resumed_state(plan, saver) -> TrainState | None:
+    """The state of the newest checkpoint that is whole, on the host; None if there is none."""
+    state = saver.restore_newest(abstract_state(plan.config))
+    step = -1 if state is None else int(state.step)
+    processes.check_same("checkpoint's step", step)
+    checks.check_length(plan.config, plan.workdir, step, plan.total_steps)
+    if 0 <= step < plan.total_steps:
+        print(f"resumed from step {step} of {saver.folder}", flush=True)
+    return state
+
+
+def _print_first_lines(plan, state):
+    for name, network in state.networks.items():
+        print(f"{name}: {parameter_overview.count_parameters(network.params):,} parameters")
     print(
-        f"{config.name}: {len(examples)} training examples, {len(validation)} for validation, "
-        f"steps {start} to {total_steps}, {len(devices)} {jax.default_backend()} device(s), "
-        f"in {run}",
+        f"{plan.config.name}: {len(plan.examples)} training examples, {len(plan.validation)} for "
+        f"validation, steps {int(state.step)} to {plan.total_steps}, {plan.mesh.size} "
+        f"{jax.default_backend()} device(s), in {plan.workdir}",
         flush=True,
     )
 
-    metrics: dict[str, float] = {}
+
+def _run(plan, saver, state) -> dict[str, float]:
+    """Trains from `state` until the end, or until the run is stopped; returns the last metrics."""
+    start = int(state.step)
     with (
-        processes.folder_to_write(run) as folder,
+        processes.folder_to_write(plan.workdir) as folder,
+        History(folder / "metrics.jsonl", resume_step=start) as history,
         saver,
         StopRequest() as stop,
-        EventWriter(folder) as events,
-        History(folder / "metrics.jsonl", resume_step=start) as history,
+        EventWriter(folder, resume_step=start) as events,
     ):
-        events.text("config", f"```\n{config}\n```")
-        validate = Validator(config, validation, folder / "samples")
-        report = Reporter(config, events, history, total_steps, len(examples), start)
-        chunks = prefetched(
+        if start == 0 and processes.is_first():  # else with the first checkpoint of this config
+            config_file.write_config(plan.workdir, plan.config)
+        loop = _Loop(plan, saver, state, folder, stop, events, history)
+        loop.run()
+        loop.finish()
+    if loop.step < plan.total_steps:
+        print(f"stopped and saved at step {loop.step}; run the same command to go on", flush=True)
+    return loop.metrics
+
+
+class _Loop:
+    """Dispatches steps, and does what falls due between them."""
+
+    def __init__(self, plan, saver, state, folder, stop, events, history):
+        config, start, examples = plan.config, int(state.step), plan.examples
+        self._config, self._total, self._start = config, plan.total_steps, start
+        self._folder, self._saver, self._stop = folder, saver, stop
+        self._events, self._history = events, history
+        self._whole, self._split = shardings(plan.mesh)
+        self._run_steps = make_run_steps(config, examples, plan.mesh)
+        self._steps_per_call = fused_steps(config, self._total, start)
+        self._cache = processes.place(examples.cache, self._whole)
+        self._chunks = prefetched(
             examples,
             start,
-            total_steps,
-            steps_per_call,
+            self._total,
+            self._steps_per_call,
             config.train.batch_size,
             config.data.prefetch,
             (jax.process_index(), jax.process_count()),
         )
-        step = start
-        stopwatch = Stopwatch(folder / "seconds.txt", fresh=start == 0)
-        while step < total_steps:
-            if report.stop_agreed if several else stop.requested:
-                break
-            with report.waiting():
-                chunk = processes.distribute(next(chunks), split)
-                flags = processes.flags(stop.requested, steps_per_call, split)
-            state, losses = run_steps(state, cache, chunk, flags)
-            report.add(step, losses)
+        events.text("config", f"```\n{config}\n```")
+        self._validate = Validator(config, plan.validation, folder / "samples")
+        sums = saver.custom(start).get("losses")
+        self._report = Reporter(config, events, history, self._total, len(examples), start, sums)
+        self._stopwatch = Stopwatch(folder / "seconds.txt", fresh=start == 0)
+        self._state = state
+        self.step = start
+        self.metrics: dict[str, float] = {}  # of the last validation
+
+    def run(self) -> None:
+        """Trains until the last step, or until the run is asked to stop."""
+        while self.step < self._total and not self._stopping():
+            self._dispatch()
             host_memory.release_beyond()
-            step += steps_per_call
-            last = step == total_steps
-            if last or _due(step, config.train.log_every):
-                report.write(step)
-            with report.pausing():
-                if last or _due(step, config.train.sample_every):
-                    for name, grid in validate.samples(state, step).items():
-                        events.image(step, name, grid)
-                if last or _due(step, config.train.eval_every):
-                    metrics = processes.from_first(validate.metrics(state))
-                    state = _after_validation(config, state, metrics, replicated)
-                    report.validation(step, metrics)
-                if last or _due(step, config.train.checkpoint_every):
-                    report.check_finite()
-                    evaluated = last or _due(step, config.train.eval_every)
-                    saver.save(state, metrics if evaluated else None)
-                    stopwatch.write()
-        if step > start:
-            report.check_finite()
-            saver.save(state)  # where the loop was asked to stop; else it is saved already
-            stopwatch.write()
-            print(f"trained {step - start} steps in {duration(stopwatch.seconds)}", flush=True)
-        saver.wait()
-        if curves := history.curves():
-            loss_curves(folder / "losses.png", curves, title=config.name)
-    if step < total_steps:
-        print(f"stopped and saved at step {step}; run the same command to go on", flush=True)
-    return metrics
+            if self._due("log_every"):
+                self._report.write(self.step)
+            with self._report.pausing():
+                if self._due("sample_every"):
+                    self._sample()
+                if self._due("eval_every"):
+                    self._evaluate()
+                if self._due("checkpoint_every"):
+                    self._save(self.metrics if self._due("eval_every") else None)
+
+    def finish(self) -> None:
+        """Saves where the loop was stopped, and waits until all is on disk."""
+        if self.step > self._start:
+            self._save(None)  # unless it is saved already
+            trained = f"trained {self.step - self._start} steps"
+            print(f"{trained} in {duration(self._stopwatch.seconds)}", flush=True)
+        self._saver.wait()
+        if curves := self._history.curves():
+            loss_curves(self._folder / "losses.png", curves, title=self._config.name)
+
+    def _stopping(self):
+        """Whether to stop here: several processes do so at the step they agreed on."""
+        return self._report.stop_agreed if jax.process_count() > 1 else self._stop.requested
+
+    def _due(self, field):
+        """Whether it is time for what config.train.<field> says; for everything at the end."""
+        interval = self._config.train[field]
+        return self.step == self._total or (interval > 0 and self.step % interval == 0)
+
+    def _dispatch(self):
+        with self._report.waiting():
+            chunk = processes.distribute(next(self._chunks), self._split)
+            flags = processes.flags(self._stop.requested, self._steps_per_call, self._split)
+        self._state, losses = self._run_steps(self._state, self._cache, chunk, flags)
+        self._report.add(self.step, losses)
+        self.step += self._steps_per_call
+
+    def _sample(self):
+        for name, grid in self._validate.samples(self._state, self.step).items():
+            self._events.image(self.step, name, grid)
+
+    def _evaluate(self):
+        self.metrics = processes.from_first(self._validate.metrics(self._state))
+        self._state = _after_validation(self._config, self._state, self.metrics, self._whole)
+        self._report.validation(self.step, self.metrics)
+
+    def _save(self, metrics):
+        self._report.check_finite()
+        self._saver.save(self._state, metrics, custom={"losses": self._report.sums})
+        self._stopwatch.write()
 
 
 def make_run_steps(config: Any, examples: Any, mesh: Mesh) -> Callable:
@@ -181,39 +291,6 @@ def fused_steps(config: Any, total_steps: int, start: int = 0) -> int:
     intervals = (train.log_every, train.sample_every, train.eval_every, train.checkpoint_every)
     common = math.gcd(total_steps, start, *intervals)
     return max(n for n in range(1, most + 1) if common % n == 0)
-
-
-def _due(step: int, interval: int) -> bool:
-    return interval > 0 and step % interval == 0
-
-
-def _make_workdir(workdir: str) -> pathlib.Path:
-    folder = pathlib.Path(workdir)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".writable"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise OSError(
-            f"cannot write to the workdir {folder} ({error.strerror}): give another with --workdir"
-        ) from error
-    return folder
-
-
-def _start(config, saver, sharding) -> TrainState:
-    """The newest checkpoint, or fresh networks (with the weights of `init_from`)."""
-    target = abstract_state(config)
-    if saver.latest is not None:
-        state = processes.place(saver.restore(target, saver.latest), sharding)
-        print(f"resumed from step {saver.latest} of {saver.folder}", flush=True)
-        return state
-    checkpoints.check_space(saver.folder, target)
-    # From host copies: placing a device array can alias it, and donation would delete it.
-    state = fresh_state(config)
-    if config.init_from:
-        state = weights.initialize(config, state)
-    return processes.place(state, sharding)
 
 
 def _after_validation(config, state, metrics, sharding) -> TrainState:

@@ -1,8 +1,13 @@
 """Checkpoints of the whole training state (orbax): workdir/checkpoints/<step>/ holds one state."""
 
+import errno
+import itertools
+import math
 import os
 import pathlib
+import re
 import shutil
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -12,19 +17,19 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy as preserva
 
 from pix2pix_jax.methods.state import TrainState
 from pix2pix_jax.metrics.registry import HIGHER_IS_BETTER
+from pix2pix_jax.run import digests
+from pix2pix_jax.run.saved_state import (
+    DamagedCheckpoint,
+    alone,
+    read_custom,
+    read_metrics,
+    write_custom,
+)
+from pix2pix_jax.run.saved_state import restore as restore_saved
 from pix2pix_jax.runtime import processes
 
 Path = str | os.PathLike[str]
-
-
-def _alone() -> ocp.options.MultiprocessingOptions:
-    """Every process acts for itself: orbax waits for no other."""
-    if jax.process_count() == 1:
-        return ocp.options.MultiprocessingOptions()
-    me = jax.process_index()
-    return ocp.options.MultiprocessingOptions(
-        primary_host=me, active_processes={me}, barrier_sync_key_prefix=f"process{me}"
-    )
+NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 
 class Checkpoints:
@@ -35,50 +40,47 @@ class Checkpoints:
     """
 
     def __init__(
-        self, workdir: Path, keep_last: int = 2, best_metric: str = "l1", create: bool = True
+        self,
+        workdir: Path,
+        keep_last: int = 2,
+        best_metric: str = "l1",
+        create: bool = True,
+        on_commit: Callable[[], None] | None = None,
     ):
+        """`on_commit` is called, in another thread, when a save is written and about to appear."""
         self.folder = pathlib.Path(workdir).absolute() / "checkpoints"
-        higher_is_better = HIGHER_IS_BETTER[best_metric]
-
-        def best(metrics: dict[str, float]) -> float:
-            return metrics[best_metric]
-
-        policy = preservation.AnyPreservationPolicy(
-            [
-                preservation.LatestN(keep_last),
-                preservation.BestN(
-                    get_metric_fn=best,
-                    reverse=not higher_is_better,
-                    n=1,
-                    keep_checkpoints_without_metrics=False,
-                ),
-            ]
-        )
+        self._keep_last, self._best_metric = keep_last, best_metric
+        self._on_commit = on_commit
         self._writes = processes.is_first()
-        if create:  # ourselves: orbax would not with `active_processes`
+        self._saved: int | None = None  # the newest step that this process restored or saved
+        self._manager: ocp.CheckpointManager | None = None  # from the first save on
+        self._saving: tuple[int, dict] | None = None  # a step and what else belongs to it
+        if create:
             self.folder.mkdir(parents=True, exist_ok=True)
-        options = ocp.CheckpointManagerOptions(
-            best_fn=best,
-            best_mode="max" if higher_is_better else "min",
-            preservation_policy=policy,
-            create=False,
-            read_only=not self._writes,
-            multiprocessing_options=_alone(),
-        )
-        self._manager = ocp.CheckpointManager(self.folder, options=options)
 
-    def save(self, state: TrainState, metrics: dict[str, float] | None = None) -> None:
-        """Saves `state` under its step; returns once it is copied off the device.
+    def save(
+        self,
+        state: TrainState,
+        metrics: dict[str, float] | None = None,
+        custom: dict[str, Any] | None = None,
+    ) -> None:
+        """Saves `state` under its step, unless this is done; returns once it is off the device.
+
+        Args:
+            state: on the device or the host.
+            metrics: of its validation, which say what the best checkpoint is.
+            custom: more to keep with it, as JSON; see `custom`.
 
         Raises:
             OSError: this save or the one before could not be written (a full disk, say).
             FloatingPointError: a parameter or statistic is not finite.
         """
         step = int(state.step)
-        if step in self._manager.all_steps():
-            return  # a finished run that was started again
-        # A copy of our own: the next step donates, and so overwrites, the device's buffers.
-        state = jax.tree.map(lambda x: np.array(x, copy=True), state)
+        if step == self._saved:
+            return
+        # No copies: as long as these arrays live, JAX does not give their buffers to the next
+        # step, and orbax has copied them when `save` returns.
+        state = jax.tree.map(np.asarray, state)
         for path, array in jax.tree.leaves_with_path(state.networks):
             if not np.isfinite(array).all():
                 raise FloatingPointError(
@@ -87,32 +89,94 @@ class Checkpoints:
                 )
         if not self._writes:
             return
-        self._guard(
-            lambda: self._manager.save(
-                step, args=ocp.args.StandardSave(state.to_tree()), metrics=metrics
-            )
-        )
+
+        def save():
+            manager = self._open_manager()
+            manager.wait_until_finished()
+            self._saving = step, custom or {}
+            args = ocp.args.StandardSave(state.to_tree())
+            manager.save(step, args=args, metrics=metrics, force=True)
+
+        self._guard(save)
+        self._saved = step
 
     def wait(self) -> None:
         """Waits until the last save is on disk. Raises OSError as `save` does."""
-        self._guard(self._manager.wait_until_finished)
+        if self._manager is not None:
+            self._guard(self._manager.wait_until_finished)
 
     def __enter__(self) -> "Checkpoints":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._manager.close()
+        if self._manager is not None:
+            self._manager.close()
+
+    def _open_manager(self):
+        if self._manager is not None:
+            return self._manager
+        # What orbax would trip over, or take for newer than what is saved now.
+        for step in _saved_steps(self.folder):
+            newer = self._saved is not None and step > self._saved
+            if newer or read_metrics(self.folder / str(step)) is None:
+                self._set_aside(step)
+        policy = preservation.AnyPreservationPolicy(
+            [
+                preservation.LatestN(self._keep_last),
+                preservation.BestN(
+                    get_metric_fn=self._rank,
+                    reverse=not HIGHER_IS_BETTER[self._best_metric],
+                    n=1,
+                    keep_checkpoints_without_metrics=False,
+                ),
+            ]
+        )
+        options = ocp.CheckpointManagerOptions(
+            best_fn=self._rank,
+            best_mode="max" if HIGHER_IS_BETTER[self._best_metric] else "min",
+            preservation_policy=policy,
+            create=False,  # ourselves: orbax would not with `active_processes`
+            cleanup_tmp_directories=True,  # what a killed process left of a save
+            async_options=ocp.AsyncOptions(post_finalization_callback=self._before_commit),
+            multiprocessing_options=alone(),
+        )
+        self._manager = ocp.CheckpointManager(self.folder, options=options)
+        return self._manager
+
+    def _rank(self, metrics):
+        worst = -math.inf if HIGHER_IS_BETTER[self._best_metric] else math.inf
+        return metrics.get(self._best_metric, worst)
+
+    def _before_commit(self):
+        """In orbax's thread, when all files are written and the folder has no final name yet."""
+        step, custom = self._saving
+        for folder in self.folder.glob(f"{step}.orbax-checkpoint-tmp*"):
+            write_custom(folder, custom)
+            digests.write_digests(folder)
+        if self._on_commit is not None:
+            self._on_commit()
+
+    def _set_aside(self, step):
+        """Keeps a damaged checkpoint under another name."""
+        name = next(
+            name
+            for name in (f"{step}.damaged{suffix}" for suffix in ("", *range(2, 10_000)))
+            if not (self.folder / name).exists()
+        )
+        (self.folder / str(step)).rename(self.folder / name)
+        print(f"the damaged checkpoint {self.folder / str(step)} is now {name}", flush=True)
 
     def _guard(self, action):
         try:
             return action()
-        except Exception as error:
+        except (OSError, ValueError, RuntimeError) as error:
             free = shutil.disk_usage(self.folder).free / 2**20
             kept = self.latest
             raise OSError(
                 f"no checkpoint could be written to {self.folder} ({free:.0f} MiB free): {error}. "
-                + (f"The one at step {kept} is whole" if kept else "None was saved before")
-                + "; make room and run the same command to go on"
+                + ("None was saved before" if kept is None else f"The one at step {kept} is whole")
+                + ("; make room and" if no_room(error) or free < 1 else ";")
+                + " run the same command to go on"
             ) from error
 
     @property
@@ -122,15 +186,32 @@ class Checkpoints:
 
     @property
     def best(self) -> int | None:
-        """Step of the best checkpoint; the newest when none has been validated."""
-        step = self._manager.best_step()
-        return self.latest if step is None else step
+        """Step of the best checkpoint; the newest when none has been validated.
+
+        Raises:
+            ValueError: the validations did not measure `best_metric`.
+        """
+        found = {step: read_metrics(self.folder / str(step)) for step in _saved_steps(self.folder)}
+        measured = {step: metrics for step, metrics in found.items() if metrics}
+        if not measured:
+            return self.latest
+        ranked = {s: m[self._best_metric] for s, m in measured.items() if self._best_metric in m}
+        if not ranked:
+            names = sorted(set(HIGHER_IS_BETTER).intersection(*measured.values()))
+            raise ValueError(
+                f"config.train.best_metric is {self._best_metric}, which the validations of "
+                f"{self.folder.parent} did not measure: set it to one of {', '.join(names)}, or "
+                "config.eval.checkpoint to latest"
+            )
+        sign = 1 if HIGHER_IS_BETTER[self._best_metric] else -1
+        return max(ranked, key=lambda step: (sign * ranked[step], step))
 
     def find(self, which: str | int) -> int:
         """Step of the checkpoint called best, latest or by its number.
 
         Raises:
             FileNotFoundError: there is none.
+            ValueError: as `best` does.
         """
         steps = _saved_steps(self.folder)
         if not steps:
@@ -148,11 +229,41 @@ class Checkpoints:
         )
 
     def restore(self, target: TrainState, step: int) -> TrainState:
-        """The state saved at `step`, of the shapes of `target` (abstract), as host arrays."""
-        target = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), target.to_tree())
-        return TrainState.from_tree(
-            self._manager.restore(step, args=ocp.args.StandardRestore(target))
-        )
+        """The state saved at `step`, of the shapes of `target` (abstract), as host arrays.
+
+        Raises:
+            DamagedCheckpoint: its files are not as they were saved.
+            ValueError: it has other arrays than `target`.
+        """
+        tree = restore_saved(self.folder / str(step), target.to_tree())
+        self._saved = step
+        return TrainState.from_tree(tree)
+
+    def restore_newest(self, target: TrainState) -> TrainState | None:
+        """The newest state that is not damaged; None if there are no checkpoints.
+
+        Prints a line for each damaged one, which stays as it is until the next save.
+
+        Raises:
+            DamagedCheckpoint: all are.
+            ValueError: it has other arrays than `target`.
+        """
+        steps = _saved_steps(self.folder)[::-1]
+        for step, before in itertools.zip_longest(steps, steps[1:]):
+            try:
+                return self.restore(target, step)
+            except DamagedCheckpoint as error:
+                if before is None:
+                    raise DamagedCheckpoint(
+                        f"{error}; there is none before it: remove it to begin at step 0, or "
+                        "choose another --workdir"
+                    ) from error
+                print(f"{error}; going back to step {before}", flush=True)
+        return None
+
+    def custom(self, step: int) -> dict[str, Any]:
+        """What `save` was given as `custom` at this step."""
+        return read_custom(self.folder / str(step))
 
 
 def restore_variables(workdir: Path, step: int, target: dict[str, Any]) -> dict[str, Any]:
@@ -162,17 +273,20 @@ def restore_variables(workdir: Path, step: int, target: dict[str, Any]) -> dict[
         workdir: the run's folder.
         step: of a checkpoint in it.
         target: {name: {"params": ..., "batch_stats": ...}} in abstract form, with shardings.
+
+    Raises:
+        DamagedCheckpoint: its files are not as they were saved.
+        ValueError: its arrays have other shapes.
     """
     folder = pathlib.Path(workdir).absolute() / "checkpoints"
-    item = {"networks": target}
-    args = ocp.args.PyTreeRestore(
-        item,
-        partial_restore=True,
-        restore_args=ocp.checkpoint_utils.construct_restore_args(item),
-    )
-    options = ocp.CheckpointManagerOptions(read_only=True, multiprocessing_options=_alone())
-    with ocp.CheckpointManager(folder, options=options) as manager:
-        return manager.restore(step, args=args)["networks"]
+    try:
+        return restore_saved(folder / str(step), {"networks": target}, partial=True)["networks"]
+    except DamagedCheckpoint as error:
+        others = [str(other) for other in _saved_steps(folder) if other != step]
+        hint = f": choose another with config.eval.checkpoint ({', '.join(others)})"
+        raise DamagedCheckpoint(
+            f"{error}{hint if others else ', and there is no other'}"
+        ) from error
 
 
 def newest_step(workdir: Path) -> int | None:
@@ -185,11 +299,29 @@ def _saved_steps(folder: pathlib.Path) -> list[int]:
 
 
 def check_space(workdir: Path, state: Any) -> None:
-    """Raises OSError when the disk cannot hold two more checkpoints of `state`."""
+    """Raises OSError when the disk cannot hold two more checkpoints of `state`.
+
+    `workdir` need not exist yet.
+    """
     size = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state))
-    free = shutil.disk_usage(workdir).free
+    folder = pathlib.Path(workdir).absolute()
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
     if free < 2 * size:
         raise OSError(
             f"{workdir} has {free / 2**20:.0f} MiB free, and a checkpoint of this network takes "
             f"{size / 2**20:.0f}: make room for two, or choose another --workdir"
         )
+
+
+def no_room(error: BaseException | None) -> bool:
+    """Whether an exception comes from a full disk, a quota or a limit on the size of files."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            return True
+        # tensorstore's errors are ValueErrors: "... [OS error 28: ENOSPC No space left on device]"
+        if (match := re.search(r"OS error (\d+)", str(error))) and int(match[1]) in NO_ROOM:
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -1,11 +1,13 @@
 """The config of a run, workdir/config.json: what its checkpoints were trained with."""
 
+import functools
 import json
 import os
 import pathlib
 from typing import Any
 
 import ml_collections
+from flax import traverse_util
 
 from pix2pix_jax.runtime.whole_file import whole_file
 
@@ -14,6 +16,13 @@ CONFIG_FILE = "config.json"
 # What the generators depend on, and what else the shapes of the whole state do.
 NETWORK_FIELDS = ("method", "model", "data.input_channels", "data.output_channels")
 STATE_FIELDS = (*NETWORK_FIELDS, "loss.lambda_gan", "loss.conditional", "loss.pool_size")
+DATA_FIELDS = (  # what the examples are
+    "data.name",
+    "data.dir",
+    "data.direction",
+    "data.train_split",
+    "data.synthetic_kind",
+)
 FREE_FIELDS = ("model.dtype", "model.sync_batch_norm", "model.remat")  # of `model`, but no shapes
 
 
@@ -24,9 +33,24 @@ def write_config(workdir: Path, config: ml_collections.ConfigDict) -> None:
 
 
 def read_config(workdir: Path) -> dict[str, Any] | None:
-    """The config in `workdir`, as nested dicts; None when the folder has none."""
+    """The config in `workdir`, as nested dicts; None when the folder has none.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
     path = pathlib.Path(workdir) / CONFIG_FILE
-    return json.loads(path.read_text()) if path.exists() else None
+    if not path.exists():
+        return None
+    try:
+        config = json.loads(path.read_bytes())
+        if not isinstance(config, dict):
+            raise ValueError("no JSON object")
+    except ValueError as error:
+        raise ValueError(
+            f"{path} is damaged ({error}): restore it from a copy, or remove it, and the config "
+            "is no longer compared with the one that the checkpoints were trained with"
+        ) from error
+    return config
 
 
 def check_same_network(
@@ -43,14 +67,10 @@ def check_same_network(
         a line for each other field that has changed.
 
     Raises:
-        ValueError: they describe different networks, so the checkpoint cannot be restored.
+        ValueError: they describe different networks, so the checkpoint cannot be restored; or
+            the config in `workdir` is damaged.
     """
-    stored = read_config(workdir)
-    if stored is None:
-        return []
-    old, new = flatten(stored), flatten(json.loads(config.to_json_best_effort()))
-    # A field that the run did not know yet has the default that stands for how it was before.
-    changed = [key for key in sorted(old.keys() & new.keys()) if old[key] != new[key]]
+    old, new, changed = _compare(workdir, config)
     wrong = [key for key in changed if key.startswith(fields) and key not in FREE_FIELDS]
     wrong = [k for k in wrong if k != "loss.lambda_gan" or bool(old[k]) != bool(new[k])]
     if wrong:
@@ -62,12 +82,34 @@ def check_same_network(
     return [f"config.{key} was {old[key]}, is now {new[key]}" for key in changed]
 
 
-def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"model": {"ngf": 64}} -> {"model.ngf": 64}."""
-    flat = {}
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat
+def check_same_data(workdir: Path, config: ml_collections.ConfigDict) -> None:
+    """Raises ValueError if the run in `workdir` was trained on other examples than `config` names.
+
+    config.train.allow_other_data permits that.
+    """
+    if config.train.allow_other_data:
+        return
+    old, new, changed = _compare(workdir, config)
+    wrong = [key for key in changed if key in DATA_FIELDS]
+    if "data.dir" in wrong and _same_folder(old["data.dir"], new["data.dir"]):
+        wrong.remove("data.dir")
+    if wrong:
+        raise ValueError(
+            f"the run in {workdir} was trained on other data: "
+            + ", ".join(f"{key} is {old[key]!r} there, {new[key]!r} here" for key in wrong)
+            + f". To fine-tune, give config.init_from={workdir} and another --workdir; to go on "
+            "with this run on the other data, set config.train.allow_other_data=True"
+        )
+
+
+def _same_folder(a, b):
+    return bool(a) and bool(b) and pathlib.Path(a).resolve() == pathlib.Path(b).resolve()
+
+
+def _compare(workdir, config):
+    """The stored config and `config`, both flat, and the fields in both whose values differ."""
+    stored = read_config(workdir)
+    flatten = functools.partial(traverse_util.flatten_dict, sep=".")
+    old, new = flatten(stored or {}), flatten(json.loads(config.to_json_best_effort()))
+    # A field that the run did not know yet has the default that stands for how it was before.
+    return old, new, [key for key in sorted(old.keys() & new.keys()) if old[key] != new[key]]

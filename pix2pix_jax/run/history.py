@@ -43,14 +43,26 @@ class History:
 
 
 def read_rows(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """The whole lines of a history file; none when there is no file."""
+    """The lines of a history file but for a last one torn by a kill; none when there is no file.
+
+    Raises:
+        ValueError: another line is damaged.
+    """
     path = pathlib.Path(path)
+    lines = path.read_bytes().splitlines() if path.exists() else []
     rows = []
-    for line in path.read_text().splitlines() if path.exists() else ():
+    for number, line in enumerate(lines, 1):
         try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            break  # torn by a kill; nothing after it counts
+            row = json.loads(line)
+            row["step"] + 0
+        except (ValueError, TypeError, KeyError) as error:
+            if number == len(lines):
+                break
+            raise ValueError(
+                f"{path} is damaged in line {number}: remove that line, or the file to begin a "
+                "new history"
+            ) from error
+        rows.append(row)
     return rows
 
 

@@ -13,10 +13,12 @@ class Progress:
         self._total = total_steps
         self._batch_size = batch_size
         self._num_examples = num_examples
-        self._step = first_step
-        self._time = time.perf_counter()
-        self._paused = 0.0
-        self._waited = 0.0
+        self.begin(first_step)
+
+    def begin(self, step: int) -> None:
+        """Measures from here on, so that compiling, say, is no part of the speed."""
+        self._step, self._time = step, time.perf_counter()
+        self._paused = self._waited = 0.0
 
     def pause(self, seconds: float) -> None:
         """Leaves `seconds` (of validation, say) out of the speed."""
@@ -27,28 +29,34 @@ class Progress:
         self._waited += seconds
 
     def rates(self, step: int) -> dict[str, float]:
-        """Speed since the last call: steps_per_sec, images_per_sec, and data_wait in [0, 1]."""
-        now = time.perf_counter()
-        seconds = max(now - self._time - self._paused, 1e-9)
+        """Speed since the last call: steps_per_sec, images_per_sec, and data_wait in [0, 1].
+
+        Empty if no step has been measured.
+        """
+        if step == self._step:
+            self.begin(step)
+            return {}
+        seconds = max(time.perf_counter() - self._time - self._paused, 1e-9)
         speed = (step - self._step) / seconds
         rates = {
             "steps_per_sec": speed,
             "images_per_sec": speed * self._batch_size,
             "data_wait": self._waited / seconds,
         }
-        self._step, self._time, self._paused, self._waited = step, now, 0.0, 0.0
+        self.begin(step)
         return rates
 
     def line(self, step: int, rates: dict[str, float], losses: dict[str, float]) -> str:
         """One line for people."""
         epoch = step * self._batch_size / self._num_examples
         epochs = self._total * self._batch_size / self._num_examples
-        left = (self._total - step) / rates["steps_per_sec"] if rates["steps_per_sec"] else 0
-        return (
-            f"step {step}/{self._total}  epoch {epoch:.1f}/{epochs:.0f}  "
-            f"{rates['steps_per_sec']:.2f} steps/s  {rates['images_per_sec']:.2f} images/s  "
-            f"ETA {duration(left)}  " + "  ".join(f"{k} {v:.4g}" for k, v in losses.items())
-        )
+        parts = [f"step {step}/{self._total}"]
+        parts.append(f"epoch {epoch:.1f}/{epochs:.{0 if epochs >= 10 else 1}f}")
+        if rates:
+            parts.append(f"{rates['steps_per_sec']:.2f} steps/s")
+            parts.append(f"{rates['images_per_sec']:.2f} images/s")
+            parts.append(f"ETA {duration((self._total - step) / rates['steps_per_sec'])}")
+        return "  ".join(parts + [f"{name} {value:.4g}" for name, value in losses.items()])
 
 
 class Stopwatch:
@@ -71,8 +79,15 @@ class Stopwatch:
 
 
 def read_seconds(path: pathlib.Path) -> float:
-    """What a `Stopwatch` has written; 0 without its file."""
-    return float(path.read_text()) if path.exists() else 0.0
+    """What a `Stopwatch` has written; 0 without its file.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    try:
+        return float(path.read_bytes()) if path.exists() else 0.0
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: remove it to count the time anew") from error
 
 
 def duration(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""What a run tells while it trains: losses off the device, lines, TensorBoard, history."""
+"""What a run reports while it trains: losses, progress lines, TensorBoard, history."""
 
 import time
 from collections.abc import Callable
@@ -14,11 +14,15 @@ CALLS_IN_FLIGHT = 2  # dispatches queued on the device: enough to keep it busy, 
 class Reporter:
     """Gathers losses as they come off the device; writes lines, TensorBoard and history."""
 
-    def __init__(self, config, events, history, total_steps, num_examples, start):
+    def __init__(self, config, events, history, total_steps, num_examples, start, sums=None):
+        """`sums` are those of the run that is resumed."""
         self._events, self._history = events, history
         self._progress = Progress(total_steps, config.train.batch_size, num_examples, start)
         self._pending: list[tuple[int, dict[str, jax.Array]]] = []
-        self._checked: dict[str, list[np.ndarray]] = {}
+        # {name: [sum, count]} since the last line. In Python's floats and one by one, so that
+        # neither stopping nor the number of steps in a dispatch changes a bit.
+        self.sums: dict[str, list[float]] = dict(sums or {})
+        self._measuring = False
         self.stop_agreed = False  # a process was asked to stop, and all know it
 
     def waiting(self):
@@ -32,6 +36,10 @@ class Reporter:
     def add(self, first_step: int, losses: dict[str, jax.Array]) -> None:
         """Takes the losses of one dispatch and waits for those `CALLS_IN_FLIGHT` before."""
         self._pending.append((first_step, losses))
+        if not self._measuring:  # the first one compiled
+            self.check_finite()
+            self._progress.begin(first_step + len(next(iter(losses.values()))))
+            self._measuring = True
         while len(self._pending) > CALLS_IN_FLIGHT:
             self._check(*self._pending.pop(0))
 
@@ -51,13 +59,16 @@ class Reporter:
                     "checkpoints before it are whole; lower config.optim.learning_rate, or check "
                     "the images, and run again"
                 )
-            self._checked.setdefault(name, []).append(values)
+            total = self.sums.setdefault(name, [0.0, 0])
+            for value in values.tolist():
+                total[0] += value
+                total[1] += 1
 
     def write(self, step: int) -> None:
         """Means of the losses since the last line, and the speed."""
         self.check_finite()
-        losses = {name: float(np.concatenate(v).mean()) for name, v in self._checked.items()}
-        self._checked = {}
+        losses = {name: total / count for name, (total, count) in self.sums.items()}
+        self.sums = {}
         rates = self._progress.rates(step)
         print(self._progress.line(step, rates, losses), flush=True)
         rows = {f"train/{name}": value for name, value in losses.items()}

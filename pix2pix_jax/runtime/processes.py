@@ -73,6 +73,7 @@ def connect(mesh: Mesh) -> None:
     ones = distribute(np.ones(jax.local_device_count(), np.float32), split)
     total = jax.jit(jnp.sum, out_shardings=NamedSharding(mesh, PartitionSpec()))
     jax.block_until_ready(total(ones))
+    from_first({"ready": 1.0})  # and those of broadcasts
 
 
 def place(tree: Any, sharding: NamedSharding) -> Any:
@@ -122,6 +123,15 @@ def folder_to_write(workdir: pathlib.Path) -> Iterator[pathlib.Path]:
     else:
         with tempfile.TemporaryDirectory() as scratch:
             yield pathlib.Path(scratch)
+
+
+def check_same(name: str, value: int) -> None:
+    """Raises OSError unless all processes have the same value."""
+    if jax.process_count() == 1:
+        return
+    values = multihost_utils.process_allgather(np.array(value, np.int32)).tolist()
+    if len(set(values)) > 1:
+        raise OSError(f"the processes do not see the same {name}, but {values}: start them again")
 
 
 def check_shared(workdir: pathlib.Path) -> None:

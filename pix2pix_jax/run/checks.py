@@ -1,0 +1,50 @@
+"""Checks before a training begins, beside those of the config alone."""
+
+import pathlib
+import tempfile
+from typing import Any
+
+from pix2pix_jax.methods.registry import METHODS
+from pix2pix_jax.metrics.registry import available
+from pix2pix_jax.run.lock import not_writable
+
+
+def check_writable(workdir: pathlib.Path) -> None:
+    """Raises OSError if `workdir` cannot be written or created. Creates nothing."""
+    folder = workdir.absolute()
+    try:
+        while not folder.exists():
+            folder = folder.parent
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OSError(not_writable(workdir, error)) from error
+
+
+def check_best_metric(config: Any, validation: Any) -> None:
+    """Raises ValueError if no validation of these examples measures config.train.best_metric."""
+    best = config.train.best_metric
+    names = measured(config, validation)
+    if best not in names:
+        why = "" if validation.paired else " (its images have no true translations)"
+        raise ValueError(
+            f"config.train.best_metric is {best}, which cannot be measured on the validation split "
+            f"{config.data.eval_split!r}{why}: choose {' or '.join(names)}"
+        )
+
+
+def measured(config: Any, validation: Any) -> tuple[str, ...]:
+    """Names of the metrics that a validation on some examples gives."""
+    method = METHODS[config.method]
+    inverse = any(direction.inverse for direction in method.directions(config))
+    return available(validation.paired, inverse, method.has_holes, config.eval.set_metrics)
+
+
+def check_length(config: Any, workdir: pathlib.Path, start: int, total_steps: int) -> None:
+    """Raises ValueError if more steps have been trained than are asked for."""
+    if start > total_steps:
+        field = "train.num_steps" if config.train.num_steps else "optim.epochs"
+        raise ValueError(
+            f"the run in {workdir} has trained {start} steps, and the config asks for "
+            f"{total_steps}: raise config.{field}, or choose another --workdir"
+        )
