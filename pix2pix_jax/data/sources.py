@@ -14,11 +14,11 @@ from PIL import Image
 
 from pix2pix_jax.images.files import (
     Path,
+    existing_folders,
     find_images,
     image_size,
     naming,
     natural,
-    neighbours,
     read_image,
     unique_names,
 )
@@ -212,7 +212,7 @@ def paired_folder(
             return TwoFolders(*pair, channels)
     if not (root / split).is_dir():
         raise FileNotFoundError(
-            f"there is no folder {root / split}{neighbours(root / split)}. Name another with "
+            f"there is no folder {root / split}{existing_folders(root / split)}. Name another with "
             "--config.data.train_split or --config.data.eval_split"
         )
     return SideBySide(root / split, channels, square)
