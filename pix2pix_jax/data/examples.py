@@ -79,7 +79,7 @@ class Examples:
         """
         if not len(source):
             raise ValueError("the data set is empty")
-        self._source, self._seed = source, seed
+        self._source, self._seed, self.shuffle = source, seed, data.shuffle
         self._domains = {name: Domain(key, data, train) for name, key in domains.items()}
         self._pool = concurrent.futures.ThreadPoolExecutor(data.num_threads)
         vary = train and data.preprocess != "resize_and_crop"
@@ -169,7 +169,8 @@ class Examples:
             batch_size: over all processes.
             shard: (index, count) of this process: only its rows of every batch are read.
         """
-        indices = order(self._seed, len(self), step * batch_size, steps * batch_size)
+        first, count = step * batch_size, steps * batch_size
+        indices = order(self._seed, len(self), first, count, self.shuffle)
         return self.take(share(indices.reshape(steps, batch_size), shard))
 
     def take(self, indices: np.ndarray) -> Any:
@@ -193,8 +194,9 @@ class UnpairedExamples:
     """Two sets of images, A and B, say, that need not belong together or be equally many.
 
     An epoch goes once through one set (the larger, if none is named), in the order of
-    `permutation`; beside each of its images stands a random one of the other. `paired` says that
-    equal numbers belong together after all, which evaluation uses.
+    `permutation`; beside each of its images stands a random one of the other. Without data.shuffle
+    both go in the order of their names, the other set from its start again as often as needed.
+    `paired` says that equal numbers belong together after all, which evaluation uses.
     """
 
     def __init__(
@@ -220,11 +222,14 @@ class UnpairedExamples:
     def chunk(self, step: int, steps: int, batch_size: int, shard: Shard = WHOLE) -> Any:
         """`Examples.chunk` of both sets, by name."""
         n, first, count = len(self), step * batch_size, steps * batch_size
-        in_order = order(self._seed, n, first, count).reshape(steps, batch_size)
+        shuffle = self._domains[self._leader].shuffle
+        in_order = order(self._seed, n, first, count, shuffle).reshape(steps, batch_size)
         chunk = {}
         for name, examples in self._domains.items():
             indices = in_order
-            if name != self._leader:
+            if name != self._leader and not shuffle:
+                indices = in_order % len(examples)
+            elif name != self._leader:
                 drawn = [
                     random_example(self._seed, len(examples), p)
                     for p in range(first, first + count)
