@@ -5,7 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from pix2pix_jax.data.synthetic import PALETTE, SyntheticFacades
+from pix2pix_jax.data.facade_layout import PALETTE
+from pix2pix_jax.data.synthetic import SyntheticFacades
 
 
 def same(one, two):

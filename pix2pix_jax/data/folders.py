@@ -76,8 +76,9 @@ def _share(sources: dict[Path, Source], root: Path, split: str, splits: Splits) 
     ]
     missing = pathlib.Path(root, splits[1])
     print(
-        f"there is no folder {missing}{existing_folders(missing)}: {' and '.join(numbers)} are "
-        "held out of training for validation. For other images set --config.data.eval_split",
+        f"there is no folder {missing}{existing_folders(missing)}: {' and '.join(numbers)}, chosen "
+        "by name, are held out for validation (a run trained with another data.eval_split has seen "
+        "them). For other images set --config.data.eval_split",
         flush=True,
     )
     return [held for _, held in divided]
