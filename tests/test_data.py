@@ -10,7 +10,7 @@ from PIL import Image
 from configs.default import get_config
 from pix2pix_jax.data import examples, loading, sources
 from pix2pix_jax.data.examples import Examples
-from pix2pix_jax.images.files import find_images, image_size, read_image
+from pix2pix_jax.images.files import find_images, image_size, natural, read_image
 from tests.conftest import small_config
 
 
@@ -251,6 +251,8 @@ def test_files_are_found_in_natural_order(tmp_path):
     (tmp_path / "._1.txt").rename(tmp_path / "._1.png")  # as macOS leaves them
     found = [p.relative_to(tmp_path).as_posix() for p in find_images(tmp_path)]
     assert found == ["1.jpeg", "2.PNG", "10.png", "a/3.bmp"]
+    for names in (["1", "01", "001"], ["001", "1", "01"]):  # as a file system may list them
+        assert sorted(names, key=natural) == ["001", "01", "1"]
 
 
 def test_names_tell_images_apart(tmp_path):

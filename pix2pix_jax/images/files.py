@@ -65,13 +65,14 @@ def unique_names(paths: list[pathlib.Path], root: Path) -> list[str]:
     ]
 
 
-def natural(name: str) -> list[tuple[bool, int | str]]:
-    """Sorting key that puts 2.jpg before 10.jpg."""
-    return [
+def natural(name: str) -> tuple[list[tuple[bool, int | str]], str]:
+    """Sorting key that puts 2.jpg before 10.jpg; no two names have the same."""
+    parts = [
         (not part.isdecimal(), int(part) if part.isdecimal() else part)
         for part in re.split(r"(\d+)", name)
         if part
     ]
+    return parts, name
 
 
 def existing_folders(path: pathlib.Path) -> str:
