@@ -112,9 +112,11 @@ def test_odd_widths_are_refused_where_halves_would_differ_in_size(tmp_path, prep
 @pytest.mark.parametrize("size, lines", [((48, 64), 1), ((32, 32), 1), ((32, 80), 0)])
 def test_single_images_taken_for_pairs_get_one_line(tmp_path, capsys, size, lines):
     write(tmp_path / "train", ["a", "b"], *size)
-    config = small_config(**{"data.dir": str(tmp_path), "data.eval_split": "train"})
+    config = small_config(**{"data.dir": str(tmp_path)})
     loading.load_examples(config, "train", train=True)
     out = capsys.readouterr().out
+    loading.load_examples(config, "val", train=False)  # of the same folder
+    assert "aspect ratio" not in capsys.readouterr().out
     assert out.count("\n") == lines
     if lines:
         halves = f"{size[1] // 2}x{size[0]}"

@@ -113,8 +113,10 @@ def paired_folder(
     if not _has_pairs(root, found):
         _recognise_unpaired(root, splits)
     source = _all_pairs(root, found, channels, equal_halves)
-    if size and isinstance(source, SideBySide) and (line := source.aspect_warning(size)):
-        print(line, flush=True)
+    seen_in_training = divide and split != splits[0]
+    if size and isinstance(source, SideBySide) and not seen_in_training:
+        if line := source.aspect_warning(size):
+            print(line, flush=True)
     return _share({root / found: source}, root, split, splits)[0] if divide else source
 
 
