@@ -115,8 +115,7 @@ def paired_folder(
     source = _all_pairs(root, found, channels, equal_halves)
     seen_in_training = divide and split != splits[0]
     if size and isinstance(source, SideBySide) and not seen_in_training:
-        if line := source.aspect_warning(size):
-            print(line, flush=True)
+        source.check_aspect(size)
     return _share({root / found: source}, root, split, splits)[0] if divide else source
 
 

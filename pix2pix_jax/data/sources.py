@@ -129,8 +129,8 @@ class SideBySide:
                 )
             self._headers.append((name, (height, width // 2)))
 
-    def aspect_warning(self, size: tuple[int, int]) -> str | None:
-        """A sentence if halves have an aspect ratio far from that of `size`, (height, width).
+    def check_aspect(self, size: tuple[int, int]) -> None:
+        """Prints a line if halves have an aspect ratio far from that of `size`, (height, width).
 
         Either such pairs are stretched, or these are single images and not pairs.
         """
@@ -140,14 +140,15 @@ class SideBySide:
             if max(ratio, 1 / ratio) > ASPECT_TOLERANCE:
                 unlike.append((path, height, width))
         if not unlike:
-            return None
+            return
         path, height, width = unlike[0]
         others = f" ({len(unlike)} of {len(self)} files are like that)" if len(unlike) > 1 else ""
-        return (
+        print(
             f"{path}: its halves A|B are {width}x{height}, far from the aspect ratio of "
             f"{size[1]}x{size[0]}{others}. Are these single images? Pairs are A and B side by "
             "side in one file, or in two folders A/ and B/; single images are for "
-            "configs/colorization.py:folder and configs/inpaint.py:folder"
+            "configs/colorization.py:folder and configs/inpaint.py:folder",
+            flush=True,
         )
 
     def __len__(self) -> int:
