@@ -60,6 +60,7 @@ def main() -> None:
     for way, images in (("streamed", options.images), ("cached", 400)):
         config = facades.get_config()
         config.data.name, config.data.dir = "folder", str(options.folder)
+        config.data.eval_split = "train"  # nothing is held out
         config.data.max_items = images
         config.data.cache_mb = 0 if way == "streamed" else 4096
         config.train.batch_size = options.batch

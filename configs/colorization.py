@@ -4,7 +4,7 @@
     python launch.py --config=configs/colorization.py:facades
     python launch.py --config=configs/colorization.py:synthetic
 
-Any colour photographs: FOLDER holds train/ and val/, or images alone, of which every 20th is kept
+Any colour photographs: FOLDER holds train/ and val/, or images alone, of which one in 20 is kept
 for validation. The generator takes L and makes ab; pictures and metrics are in RGB. `facades`
 takes the photographs of those pairs, `synthetic` the offline data set at a size for two CPU cores.
 """

@@ -11,20 +11,7 @@ facades 124.8, summer -> winter 83.7, winter -> summer 72.8.
 """
 
 from configs import default
-
-NAMES = (
-    "horse2zebra",
-    "apple2orange",
-    "summer2winter_yosemite",
-    "monet2photo",
-    "cezanne2photo",
-    "ukiyoe2photo",
-    "vangogh2photo",
-    "maps",
-    "cityscapes",
-    "facades",
-    "iphone2dslr_flower",
-)
+from pix2pix_jax.data.catalogue import UNPAIRED
 
 
 def base():
@@ -41,8 +28,8 @@ def base():
 
 
 def get_config(variant: str = "horse2zebra"):
-    if variant not in NAMES:
-        raise ValueError(f"there is no variant {variant!r}; choose one of {', '.join(NAMES)}")
+    if variant not in UNPAIRED:
+        raise ValueError(f"there is no variant {variant!r}; choose one of {', '.join(UNPAIRED)}")
     config = base()
     config.name = f"cyclegan_{variant}"
     config.data.name = variant

@@ -16,11 +16,12 @@ def get_config() -> ml_collections.ConfigDict:
     config.init_from = ""  # generator to start from: a workdir of ours, or a PyTorch .pth file
 
     config.data = data = ml_collections.ConfigDict()
-    data.name = "synthetic"  # synthetic, folder, or a set of data/tfds_builders.py (facades, ...)
+    data.name = "synthetic"  # synthetic, folder, or a set of data/catalogue.py (facades, ...)
     data.dir = ""  # folder with a local copy (train/ val/ test/); empty: the named data set
     data.tfds_dir = ""  # where TFDS keeps prepared data; empty: ~/tensorflow_datasets
     data.train_split = "train"  # split (or folder) to train on
     data.eval_split = "val"  # split (or folder) for validation during training and for --mode=eval
+    data.shuffle = True  # False: examples in the order of their names (PyTorch: --serial_batches)
     data.max_items = 0  # use only the first so many examples of a split; 0: all
     data.direction = "AtoB"  # AtoB: A is the input and B the target; BtoA: the reverse
     data.input_channels = 3  # of the input: 1 (grayscale) or 3; inpainting: output_channels + 1

@@ -9,7 +9,7 @@
 
 L1 in the hole (6) and outside (1), Adam 1e-4, batch 16, 256x256, as many iterations as published;
 the learning rate falls to a tenth every 100,000 (facades: 50,000). FOLDER holds train/ and val/, or
-images alone, of which every 20th is kept for validation; `folder` takes any photographs. Holes are
+images alone, of which one in 20 is kept for validation; `folder` takes any photographs. Holes are
 drawn, rectangles and free-form strokes, or come from --config.data.mask_dir=FOLDER. The PatchGAN
 loss is added by --config.loss.lambda_gan=0.1. `synthetic` is the offline data set at a size for two
 CPU cores.

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from configs.default import get_config
 from pix2pix_jax import translate
-from pix2pix_jax.data import palettes
+from pix2pix_jax.data import catalogue
 from pix2pix_jax.methods.contract import Direction
 from pix2pix_jax.methods.registry import METHODS
 from pix2pix_jax.pytorch import pth_file, state_dicts
@@ -40,7 +40,7 @@ class Model(NamedTuple):
         if side == "input":
             side = "A" if data.direction == "AtoB" else "B"
         has_labels = data.name != "synthetic" or data.synthetic_kind == "labels"
-        return palettes.LABEL_MAPS.get((data.name, side)) if has_labels else None
+        return catalogue.label_palette(data.name, side) if has_labels else None
 
 
 def find(*folders: str) -> dict[str, Model]:

@@ -300,7 +300,9 @@ def unpaired_folder(root: pathlib.Path, counts):
 def test_epochs_go_through_the_larger_set(tmp_path, counts, cache_mb):
 
     root = unpaired_folder(tmp_path, counts)
-    config = small_config(**{"data.dir": str(root), "data.cache_mb": cache_mb})
+    config = small_config(
+        **{"data.dir": str(root), "data.eval_split": "train", "data.cache_mb": cache_mb}
+    )
     examples = loading.load_examples(config, "train", train=True, kind="sets")
     n = max(counts.values())
     assert len(examples) == n

@@ -11,7 +11,8 @@ from configs.default import get_config
 from pix2pix_jax.data import examples, loading, sources
 from pix2pix_jax.data.examples import Examples
 from pix2pix_jax.data.prefetch import prefetched
-from pix2pix_jax.images.files import find_images, image_size, read_image
+from pix2pix_jax.data.unpaired import UnpairedExamples
+from pix2pix_jax.images.files import find_images, image_size, natural, read_image
 from tests.conftest import make_batch, small_config
 
 
@@ -38,6 +39,12 @@ def test_every_epoch_is_a_permutation_and_no_batch_has_a_history(n, batch_size):
         batch = examples.order(3, n, step * batch_size, batch_size)
         np.testing.assert_array_equal(batch, stream[step * batch_size :][:batch_size])
     assert (examples.order(4, n, 0, 4 * n) != stream).any()
+
+
+def test_unshuffled_examples_come_in_order_again_and_again():
+    np.testing.assert_array_equal(
+        examples.order(3, 5, 3, 9, shuffle=False), [3, 4, 0, 1, 2, 3, 4, 0, 1]
+    )
 
 
 class Pictures:
@@ -124,7 +131,8 @@ def test_streamed_images_of_several_sizes_equal_cached_ones():
     indices = cached.chunk(0, 3, 2)
     assert streamed.cache is None and chunk["input"].pixels.shape == (3, 2, 40, 30, 3)
     for name, images in cached.cache.items():
-        np.testing.assert_array_equal(chunk[name], images[indices])
+        np.testing.assert_array_equal(chunk[name].pixels, images.pixels[indices])
+        np.testing.assert_array_equal(chunk[name].sizes, images.sizes[indices])
 
 
 def test_cache_limit_counts_the_padding():
@@ -137,6 +145,25 @@ def test_sizes_are_checked_before_training_streams():
     config = settings(preprocess="crop", cache_mb=0)
     with pytest.raises(ValueError, match="picture 3 is 12x20, smaller than the crop 16x16"):
         Examples(Pictures([(20, 20)] * 3 + [(20, 12)]), DOMAINS, config.data, 0, train=True)
+
+
+@pytest.mark.parametrize("cache_mb", [0, 1])
+def test_without_shuffling_sets_are_read_as_by_pytorch(cache_mb):
+    """Its unaligned data set reads A at index % len(A) and B at index % len(B), in order."""
+    config = settings(shuffle=False, cache_mb=cache_mb)
+    sets = {
+        name: Examples(Pictures([(20, 20)] * n), {name: "A"}, config.data, 0, train=True)
+        for name, n in (("A", 3), ("B", 5))
+    }
+    chunk = UnpairedExamples(sets, 0, paired=False).chunk(2, 2, 4)
+    epoch = np.arange(5)
+    for name, n in (("A", 3), ("B", 5)):
+        expected = np.tile(epoch % n, 4)[8:16].reshape(2, 4)
+        if cache_mb == 0:
+            images = np.stack(sets[name].images(name, np.arange(n)))
+            np.testing.assert_array_equal(chunk[name][name].pixels, images[expected])
+        else:
+            np.testing.assert_array_equal(chunk[name], expected)
 
 
 @pytest.mark.parametrize("cache_mb", [0, 1])
@@ -228,6 +255,8 @@ def test_files_are_found_in_natural_order(tmp_path):
     (tmp_path / "._1.txt").rename(tmp_path / "._1.png")  # as macOS leaves them
     found = [p.relative_to(tmp_path).as_posix() for p in find_images(tmp_path)]
     assert found == ["1.jpeg", "2.PNG", "10.png", "a/3.bmp"]
+    for names in (["1", "01", "001"], ["001", "1", "01"]):  # as a file system may list them
+        assert sorted(names, key=natural) == ["001", "01", "1"]
 
 
 def test_names_tell_images_apart(tmp_path):
@@ -238,62 +267,7 @@ def test_names_tell_images_apart(tmp_path):
     assert [folder[i]["name"] for i in range(4)] == ["2", "a/1", "b/1.bmp", "b/1.png"]
 
 
-# Forms of folders, and what is wrong with them
-
-
-@pytest.mark.parametrize("form", ["{split}/{domain}", "{domain}/{split}"])
-def test_two_folders_equal_side_by_side(form, pairs_folder, tmp_path_factory):
-    root = tmp_path_factory.mktemp("two")
-    for path in (pairs_folder / "train").iterdir():
-        pair = np.asarray(Image.open(path))
-        for domain, half in (("A", pair[:, :32]), ("B", pair[:, 32:])):
-            folder = root / form.format(split="train", domain=domain)
-            folder.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(half).save(folder / path.name)
-    one, two = sources.paired_folder(pairs_folder, "train"), sources.paired_folder(root, "train")
-    assert len(one) == len(two) == 4
-    for i in range(4):
-        for domain in "AB":
-            np.testing.assert_array_equal(one[i][domain], two[i][domain])
-
-
-def test_wrong_folders_are_named(pairs_folder):
-    with pytest.raises(FileNotFoundError, match="no such folder"):
-        sources.paired_folder(pairs_folder / "nowhere", "train")
-    with pytest.raises(FileNotFoundError, match=r"test; .* has train, val.*eval_split"):
-        sources.paired_folder(pairs_folder, "test")
-    (pairs_folder / "empty").mkdir()
-    with pytest.raises(FileNotFoundError, match="holds no images"):
-        sources.paired_folder(pairs_folder, "empty")
-    Image.fromarray(picture(32, 50)).save(pairs_folder / "train" / "odd.png")
-    with pytest.raises(ValueError, match=r"odd\.png is 50x32.*twice as wide"):
-        sources.paired_folder(pairs_folder, "train")
-    assert len(sources.paired_folder(pairs_folder, "train", square=False)) == 5
-
-
-def test_wrong_pairs_are_named(tmp_path):
-    for domain in "AB":
-        (tmp_path / "train" / domain).mkdir(parents=True)
-        Image.fromarray(picture(8, 8)).save(tmp_path / "train" / domain / "1.png")
-    Image.fromarray(picture(8, 8)).save(tmp_path / "train" / "A" / "2.png")
-    with pytest.raises(ValueError, match=r"2\.png has no partner"):
-        sources.paired_folder(tmp_path, "train")
-    Image.fromarray(picture(8, 6)).save(tmp_path / "train" / "B" / "2.png")
-    with pytest.raises(ValueError, match=r"2\.png is 8x8, but its partner .* is 6x8"):
-        sources.paired_folder(tmp_path, "train")
-    Image.fromarray(picture(8, 8)).save(tmp_path / "train" / "A" / "1.bmp")
-    with pytest.raises(ValueError, match=r"1\.bmp and .*1\.png have one name"):
-        sources.paired_folder(tmp_path, "train")
-
-
-def test_partners_are_compared_as_turned_upright(tmp_path):
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    for domain, size, tag in (("A", (8, 12), {"exif": exif}), ("B", (12, 8), {})):
-        (tmp_path / "train" / domain).mkdir(parents=True)
-        Image.fromarray(picture(*size)).save(tmp_path / "train" / domain / "1.jpg", **tag)
-    pair = sources.paired_folder(tmp_path, "train")[0]
-    assert pair["A"].shape == pair["B"].shape == (12, 8, 3)
+# What is wrong with them
 
 
 def test_a_damaged_jpeg_is_named(pairs_folder):

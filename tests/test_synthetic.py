@@ -5,7 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from pix2pix_jax.data.synthetic import PALETTE, SyntheticFacades
+from pix2pix_jax.data import synthetic
+from pix2pix_jax.data.facade_layout import PALETTE
+from pix2pix_jax.data.synthetic import SyntheticFacades
 
 
 def same(one, two):
@@ -23,7 +25,13 @@ def test_facades_are_reproducible_in_any_order_and_thread():
     assert all(one[0][d].shape == (32, 32, 3) and one[0][d].dtype == np.uint8 for d in "AB")
 
 
-def test_facades_are_distinct_and_splits_and_seeds_share_none():
+@pytest.fixture
+def unpainted(monkeypatch):
+    """Label maps alone, which are drawn before the photographs."""
+    monkeypatch.setattr(synthetic, "paint", lambda *_: None)
+
+
+def test_facades_are_distinct_and_splits_and_seeds_share_none(unpainted):
     """By the label maps: the noise alone makes all photographs distinct."""
     train = SyntheticFacades("train", 400, 64, 0)
     seen = {train[i]["B"].tobytes() for i in range(400)}
@@ -34,7 +42,7 @@ def test_facades_are_distinct_and_splits_and_seeds_share_none():
         assert not seen & others
 
 
-def test_a_pair_of_domains_drawn_apart_shares_no_facade():
+def test_a_pair_of_domains_drawn_apart_shares_no_facade(unpainted):
     """The splits trainA and trainB of unpaired training, at the default seed and size."""
     streets = [SyntheticFacades(split, 100, 64, 0) for split in ("trainA", "trainB")]
     a, b = ({street[i]["B"].tobytes() for i in range(100)} for street in streets)
@@ -42,7 +50,7 @@ def test_a_pair_of_domains_drawn_apart_shares_no_facade():
 
 
 @pytest.mark.parametrize("size", [32, 64, 100])
-def test_labels_have_the_colours_of_the_palette(size):
+def test_labels_have_the_colours_of_the_palette(size, unpainted):
     colours = {
         tuple(c)
         for i in range(20)

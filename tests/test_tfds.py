@@ -18,29 +18,35 @@ import pytest
 from PIL import Image
 from tensorflow_datasets.core import shuffle
 
-from pix2pix_jax.data import tfds_builders, tfds_sources
+from pix2pix_jax.data import catalogue, palettes, tfds_builders, tfds_sources
 
 NAMES = ("10", "2", "1")
 
 
-class Quiet(http.server.SimpleHTTPRequestHandler):
+class Handler(http.server.SimpleHTTPRequestHandler):
+    """Quiet; where the server has `cut`, the connection breaks after so many bytes."""
+
     def log_message(self, *_):
         pass
 
+    def copyfile(self, source, output):
+        output.write(source.read(self.server.cut))
+
 
 @pytest.fixture
-def served(tmp_path, monkeypatch):
-    """A folder whose archives are what the builders download."""
+def server(tmp_path, monkeypatch):
+    """A folder whose archives are what the builders download, and its server."""
     folder = tmp_path / "served"
     folder.mkdir()
-    handler = functools.partial(Quiet, directory=str(folder))
+    handler = functools.partial(Handler, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        server.cut = -1
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         address = f"http://127.0.0.1:{server.server_port}/{{name}}"
         monkeypatch.setenv("no_proxy", "127.0.0.1")
-        monkeypatch.setattr(tfds_builders, "PIX2PIX_URL", f"{address}.tar.gz")
-        monkeypatch.setattr(tfds_builders, "CYCLEGAN_URL", f"{address}.zip")
-        yield folder
+        monkeypatch.setattr(catalogue, "PIX2PIX_URL", f"{address}.tar.gz")
+        monkeypatch.setattr(catalogue, "CYCLEGAN_URL", f"{address}.zip")
+        yield folder, server
         server.shutdown()
 
 
@@ -48,6 +54,11 @@ def jpeg(generator, height, width):
     file = io.BytesIO()
     Image.fromarray(generator.integers(0, 256, (height, width, 3), np.uint8)).save(file, "JPEG")
     return file.getvalue()
+
+
+@pytest.fixture
+def served(server):
+    return server[0]
 
 
 def write_tar(path, contents):
@@ -154,14 +165,14 @@ def test_unknown_names_and_splits():
         tfds_sources.TfdsPairs("maps", "test", "", (3, 3))
 
 
-def test_a_failed_download_names_the_address_and_the_mend(served, tmp_path):
+def test_a_failed_download_names_the_address_and_the_way_round(served, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"facades\.tar\.gz.*404.*config\.data\.dir"):
         tfds_sources.TfdsPairs("facades", "train", str(tmp_path), (3, 3))
 
 
 def test_without_a_network_the_error_comes_soon(tmp_path, monkeypatch):
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setattr(tfds_builders, "PIX2PIX_URL", "http://127.0.0.1:9/{name}.tar.gz")
+    monkeypatch.setattr(catalogue, "PIX2PIX_URL", "http://127.0.0.1:9/{name}.tar.gz")
     began = time.monotonic()
     with pytest.raises(FileNotFoundError, match=r"facades\.tar\.gz.*refused.*config\.data\.dir"):
         tfds_sources.TfdsPairs("facades", "train", str(tmp_path), (3, 3))
@@ -175,13 +186,93 @@ def test_an_archive_without_a_split_is_refused(facades, served, tmp_path):
         tfds_sources.TfdsPairs("facades", "train", str(tmp_path / "tfds"), (3, 3))
 
 
-@pytest.mark.parametrize("damage", [lambda whole: whole[: len(whole) // 2], lambda _: b"<html>"])
+def truncated_inside(archive):
+    """A complete .gz of half a .tar: what a proxy makes of a broken connection."""
+    content = gzip.decompress(archive)
+    return gzip.compress(content[: len(content) // 2])
+
+
+def without_a_byte_of_its_files(archive):
+    """The directory of a .zip is at its end, so it opens."""
+    return archive[:1000] + bytes(20) + archive[1020:]
+
+
+def open_facades(tmp_path):
+    return tfds_sources.TfdsPairs("facades", "train", str(tmp_path / "tfds"), (3, 3))
+
+
+def downloads(tmp_path):
+    return [p for p in (tmp_path / "tfds" / "downloads").rglob("*") if p.is_file()]
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda whole: whole[: len(whole) // 2], lambda _: b"<html>", truncated_inside]
+)
 def test_a_damaged_download_is_fetched_anew(facades, served, tmp_path, damage):
     path = served / "facades.tar.gz"
-    write_tar(path, facades)
     archive = path.read_bytes()
     path.write_bytes(damage(archive))
-    with pytest.raises(FileNotFoundError, match=r"facades\.tar\.gz could not be"):
-        tfds_sources.TfdsPairs("facades", "train", str(tmp_path / "tfds"), (3, 3))
+    with pytest.raises(FileNotFoundError, match=r"facades\.tar\.gz could not be .* Try again"):
+        open_facades(tmp_path)
+    assert not downloads(tmp_path)
     path.write_bytes(archive)
-    assert len(tfds_sources.TfdsPairs("facades", "train", str(tmp_path / "tfds"), (3, 3))) == 3
+    assert len(open_facades(tmp_path)) == 3
+
+
+def test_a_damaged_zip_is_fetched_anew(served, tmp_path):
+    path, generator = served / "horse2zebra.zip", np.random.default_rng(0)
+    with zipfile.ZipFile(path, "w") as archive:
+        for split in ("trainA", "trainB", "testA", "testB"):
+            archive.writestr(f"horse2zebra/{split}/1.jpg", jpeg(generator, 16, 40))
+    content = path.read_bytes()
+    path.write_bytes(without_a_byte_of_its_files(content))
+    open_zip = lambda: tfds_sources.TfdsImages("horse2zebra", "trainA", str(tmp_path / "tfds"), 3)
+    with pytest.raises(FileNotFoundError, match=r"zip could not be .* archive is damaged"):
+        open_zip()
+    assert not downloads(tmp_path)
+    path.write_bytes(content)
+    assert len(open_zip()) == 1
+
+
+def test_a_broken_connection_leaves_nothing_behind(facades, server, tmp_path):
+    server[1].cut = 1000
+    with pytest.raises(FileNotFoundError, match=r"could not be .*IncompleteRead.* Try again"):
+        open_facades(tmp_path)
+    assert not downloads(tmp_path)
+    server[1].cut = -1
+    assert len(open_facades(tmp_path)) == 3
+
+
+def test_a_full_disk_keeps_the_download(facades, tmp_path, monkeypatch):
+    """The archive is whole; what failed is writing."""
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tfds_builders.shutil, "copyfileobj", full)
+        with pytest.raises(FileNotFoundError, match="No space left"):
+            open_facades(tmp_path)
+    assert len(downloads(tmp_path)) == 2  # and TFDS's note beside it
+    assert len(open_facades(tmp_path)) == 3
+
+
+def test_the_catalogue_knows_what_is_drawn_as_a_label_map():
+    drawn = {
+        (name, side): palette
+        for name in ["synthetic", *catalogue.PAIRED, *catalogue.UNPAIRED]
+        for side in "AB"
+        if (palette := catalogue.label_palette(name, side))
+    }
+    assert drawn == {
+        ("synthetic", "B"): "facades",
+        ("facades", "B"): "facades",
+        ("cityscapes", "B"): "cityscapes",
+        ("edges2shoes", "A"): "edges",
+        ("edges2handbags", "A"): "edges",
+    }
+    assert set(drawn.values()) == set(palettes.PALETTES)
+    assert catalogue.PAIRED["facades"].url.endswith("/pix2pix/datasets/facades.tar.gz")
+    assert catalogue.UNPAIRED["facades"].url.endswith("/cyclegan/datasets/facades.zip")
+    aligned = {name for name, data_set in catalogue.UNPAIRED.items() if data_set.aligned_test}
+    assert aligned == {"facades", "maps", "cityscapes"}

@@ -91,6 +91,7 @@ class Examples:
         if not len(source):
             raise ValueError("the data set is empty")
         self._source, self._data, self._seed = source, data, seed
+        self.shuffle = data.shuffle
         self._readers = {name: ImageReader(key, data, train) for name, key in kinds.items()}
         self._pool = concurrent.futures.ThreadPoolExecutor(data.num_threads)
         self.one_size = data.preprocess == "resize_and_crop"  # of all images
@@ -168,7 +169,8 @@ class Examples:
     def images(self, kind: str, indices: np.ndarray) -> list[np.ndarray]:
         """Some images of a kind, uint8 [h, w, C], for evaluation."""
         if self.cache is None:
-            return list(self._pool.map(lambda i: self._read(i)[kind], indices))
+            reader = self._readers[kind]
+            return list(self._pool.map(lambda i: reader.read(self._source[int(i)]), indices))
         pixels, sizes = self.cache[kind]
         return [pixels[i, : sizes[i, 0], : sizes[i, 1]] for i in indices]
 
@@ -183,7 +185,8 @@ class Examples:
             batch_size: over all processes.
             shard: (index, count) of this process: only its rows of every batch are read.
         """
-        indices = order(self._seed, len(self), step * batch_size, steps * batch_size)
+        first, count = step * batch_size, steps * batch_size
+        indices = order(self._seed, len(self), first, count, self.shuffle)
         return self.take(share(indices.reshape(steps, batch_size), shard))
 
     def take(self, indices: np.ndarray) -> Any:

@@ -1,9 +1,8 @@
 """Data: from folders, TFDS or a procedural renderer to float32 batches in [-1, 1]."""
 
-import pathlib
 from typing import Any
 
-from pix2pix_jax.data import sources
+from pix2pix_jax.data import catalogue, folders, sources
 from pix2pix_jax.data.examples import Examples
 from pix2pix_jax.data.masked import MaskedExamples
 from pix2pix_jax.data.unpaired import UnpairedExamples
@@ -16,7 +15,8 @@ def load_examples(
 
     Args:
         config: the whole config.
-        split: a name like train, val or test.
+        split: data.train_split or data.eval_split. Where data.dir has no folder for the latter, a
+            share of the former is held out, see `folders`.
         train: whether images are for a random crop, or for evaluation.
         kind: what the method takes. "pairs" {"input", "target"}; "sets": images of two domains
             {"A", "B"} drawn apart, which a data set of pairs has too; "images" {"image"}, which
@@ -39,23 +39,34 @@ def load_examples(
         source = _limited(_pairs(config, split, train, channels), data.max_items)
         names = dict(zip(("input", "target"), domains, strict=True))
         return Examples(source, names, data, config.seed, train)
-    by_domain, belong = _two_sets(config, split, train, channels)
+    by_domain, correspond = _two_sets(config, split, train, channels)
     a, b = (
         Examples(_limited(by_domain[d], data.max_items), {name: d}, data, config.seed, train)
         for name, d in zip("AB", domains, strict=True)
     )
-    return UnpairedExamples({"A": a, "B": b}, config.seed, belong)
+    return UnpairedExamples({"A": a, "B": b}, config.seed, correspond)
 
 
 def _limited(source, count):
     return sources.Subset(source, range(min(count, len(source)))) if count else source
 
 
+def _splits(data):
+    return data.train_split, data.eval_split
+
+
 def _pairs(config, split, train, channels) -> sources.Source:
     data = config.data
     if data.dir:
-        square = all(size[0] == size[1] for size in (data.load_size, data.crop_size))
-        return sources.paired_folder(data.dir, split, (channels["A"], channels["B"]), square)
+        resized = data.preprocess == "resize_and_crop"
+        return folders.paired_folder(
+            data.dir,
+            split,
+            _splits(data),
+            (channels["A"], channels["B"]),
+            size=tuple(data.load_size if resized else data.crop_size),
+            equal_halves=not resized,
+        )
     if data.name == "synthetic":
         from pix2pix_jax.data.synthetic import SyntheticFacades
 
@@ -67,18 +78,16 @@ def _pairs(config, split, train, channels) -> sources.Source:
 
 
 def _two_sets(config, split, train, channels) -> tuple[dict[str, sources.Source], bool]:
-    """The sources of both domains, and whether their images belong together one by one."""
+    """The sources of both domains, and whether their images correspond one to one."""
     data = config.data
     if data.dir:
-        folders = {d: pathlib.Path(data.dir) / f"{split}{d}" for d in "AB"}
-        if any(folder.is_dir() for folder in folders.values()):
-            images = {d: sources.SingleFolder(folders[d], channels[d], d) for d in "AB"}
-            return images, sources.same_names(images["A"], images["B"])
+        if found := folders.two_sets(data.dir, split, _splits(data), channels):
+            return found
     elif data.name != "synthetic":
         from pix2pix_jax.data.tfds_sources import TfdsImages
 
-        names = {d: TfdsImages(data.name, f"{split}{d}", data.tfds_dir, channels[d]) for d in "AB"}
-        return names, data.name in ("facades", "maps", "cityscapes") and split == "test"
+        sets = {d: TfdsImages(data.name, f"{split}{d}", data.tfds_dir, channels[d]) for d in "AB"}
+        return sets, catalogue.UNPAIRED[data.name].aligned_test and split == "test"
     elif train:  # two streets that share no house
         streets = {d: _pairs(config, f"{split}{d}", train, channels) for d in "AB"}
         return streets, False
@@ -91,7 +100,7 @@ def _images(config, split, train, domain) -> tuple[sources.Source, str]:
     data, channels = config.data, 1 if config.data.output_channels == 1 else 3
     if data.name == "synthetic" and not data.dir:
         return _pairs(config, split, train, {}), domain
-    if data.name in ("facades", "cityscapes", "maps", "night2day"):  # pairs, even as a local copy
+    if data.name in catalogue.PAIRED:  # a local copy holds pairs, too
         try:
             return _pairs(config, split, train, {"A": channels, "B": channels}), domain
         except ValueError as error:
@@ -103,4 +112,4 @@ def _images(config, split, train, domain) -> tuple[sources.Source, str]:
             f"the images of {data.name!r} cannot be downloaded here: fetch them by hand, and give "
             "their folder as --config.data.dir=FOLDER"
         )
-    return sources.image_folder(data.dir, split, channels, (data.train_split, data.eval_split))
+    return folders.image_folder(data.dir, split, _splits(data), channels)

@@ -1,4 +1,7 @@
-"""Colours of label maps, to draw them with: {data set: {class: (red, green, blue)}}."""
+"""Colours of label maps: {palette: {class: (red, green, blue)}}; the background comes first.
+
+Which side of which data set is drawn in which palette, `catalogue` says.
+"""
 
 # As the published facades decode; the classes are those of the CMP facade database.
 FACADES = {
@@ -38,13 +41,4 @@ CITYSCAPES = {
     "bicycle": (119, 11, 32),
 }
 EDGES = {"paper": (255, 255, 255), "line": (0, 0, 0)}
-PALETTES = {"facades": FACADES, "cityscapes": CITYSCAPES, "edges": EDGES}  # first the ground
-
-# The side of a data set's pairs that is drawn in a palette.
-LABEL_MAPS = {
-    ("facades", "B"): "facades",
-    ("synthetic", "B"): "facades",
-    ("cityscapes", "B"): "cityscapes",
-    ("edges2shoes", "A"): "edges",
-    ("edges2handbags", "A"): "edges",
-}
+PALETTES = {"facades": FACADES, "cityscapes": CITYSCAPES, "edges": EDGES}

@@ -1,6 +1,7 @@
-"""Folders of images as record sources: a length, and records by number.
+"""Images of folders as record sources: a length, and records by number.
 
 A record is {"A": uint8 [H, W, C], "B": ..., "name": str}: the two published domains of a pair.
+Which folders a split consists of, `folders` says.
 """
 
 import concurrent.futures
@@ -18,22 +19,23 @@ from pix2pix_jax.images.files import (
     image_size,
     naming,
     natural,
-    neighbours,
     read_image,
     unique_names,
 )
 
 Record = dict[str, Any]
 Header = tuple[str, tuple[int, int]]
-HOLD_OUT = 20  # a folder without splits: each so many-th image is for validation
-HEADER_THREADS = 8  # headers wait for the disk, not for the processor
+HEADER_THREADS = 8  # reading headers waits for the disk, not for the processor
+# Halves of a pair whose aspect ratio is this far from the wanted one are reported. Single images
+# of 4:3 or 1:1, taken for square pairs, are 1.5 and 2.
+ASPECT_TOLERANCE = 1.4
 
 
 class Source(Protocol):
     """Random access to records; safe to read from several threads.
 
-    A source that can also tell a record's name and (height, width) without decoding it has a
-    method `header(index)`; use `header_of`.
+    A source that knows a record's name and (height, width) without decoding it also has a
+    method `header(index)`; call `header_of`, which works for every source.
     """
 
     def __len__(self) -> int:
@@ -53,7 +55,7 @@ def header_of(source: Source, index: int) -> Header:
 
 
 def _sizes(paths):
-    """(height, width) of every file, from the headers; the first damaged one raises."""
+    """(height, width) of every file, from the headers; raises for the first damaged file."""
 
     def one(path):
         with naming(path):
@@ -85,39 +87,69 @@ class SingleFolder:
 
 
 def same_names(a: SingleFolder, b: SingleFolder) -> bool:
-    """Whether the files of two folders pair up by name, but for an ending _A or _B."""
-    names = [[re.sub(r"_[AB]$", "", path.stem) for path in folder.paths] for folder in (a, b)]
+    """Whether two folders have the same file names, apart from an ending _A or _B."""
+    names = [[common_name(path.stem) for path in folder.paths] for folder in (a, b)]
     return names[0] == names[1]
 
 
-class SideBySide:
-    """Pairs published as one image A|B, twice as wide as high (the pix2pix archives)."""
+def common_name(name: str) -> str:
+    """A file's name without the ending _A or _B that tells the two domains apart."""
+    return re.sub(r"_[AB]$", "", name)
 
-    def __init__(self, folder: Path, channels: tuple[int, int], square: bool = True):
+
+class SideBySide:
+    """Pairs published as one image A|B, split in the middle as PyTorch's code splits it.
+
+    Of an odd width B gets the column in the middle.
+    """
+
+    def __init__(self, folder: Path, channels: tuple[int, int], equal_halves: bool = False):
         """Checks every file's header.
 
         Args:
             folder: of the images.
             channels: of A and of B.
-            square: whether both halves must be square, which tells pairs from single images.
-                Where load and crop size are not square any even width passes.
+            equal_halves: refuse odd widths; for images that are not resized to one size.
 
         Raises:
             FileNotFoundError: no images.
-            ValueError: a damaged file, or one that is no pair.
+            ValueError: a damaged file, or one that cannot be split.
         """
         self.paths = find_images(folder)
         self._channels = channels
         self._headers: list[Header] = []
         names = unique_names(self.paths, folder)
         for path, name, (height, width) in zip(self.paths, names, _sizes(self.paths), strict=True):
-            if width % 2 or (square and width != 2 * height):
+            if width < 2:
+                raise ValueError(f"{path} is one pixel wide, which is no pair A|B: remove it")
+            if width % 2 and equal_halves:
                 raise ValueError(
-                    f"{path} is {width}x{height}, and a pair A|B is "
-                    f"{'twice as wide as high' if square else 'of even width'}: remove "
-                    "it, or put the domains into two folders A/ and B/"
+                    f"{path} is {width}x{height}, so its halves A|B differ in width: crop it to an "
+                    "even width, or set data.preprocess=resize_and_crop, which makes all one size"
                 )
             self._headers.append((name, (height, width // 2)))
+
+    def check_aspect(self, size: tuple[int, int]) -> None:
+        """Prints a line if halves have an aspect ratio far from that of `size`, (height, width).
+
+        Either such pairs are stretched, or these are single images and not pairs.
+        """
+        unlike = []
+        for path, (_, (height, width)) in zip(self.paths, self._headers, strict=True):
+            ratio = (width * size[0]) / (height * size[1])
+            if max(ratio, 1 / ratio) > ASPECT_TOLERANCE:
+                unlike.append((path, height, width))
+        if not unlike:
+            return
+        path, height, width = unlike[0]
+        others = f" ({len(unlike)} of {len(self)} files are like that)" if len(unlike) > 1 else ""
+        print(
+            f"{path}: its halves A|B are {width}x{height}, far from the aspect ratio of "
+            f"{size[1]}x{size[0]}{others}. Are these single images? Pairs are A and B side by "
+            "side in one file, or in two folders A/ and B/; single images are for "
+            "configs/colorization.py:folder and configs/inpaint.py:folder",
+            flush=True,
+        )
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -132,7 +164,7 @@ class SideBySide:
 
 
 def split_pair(image: np.ndarray, channels: tuple[int, int]) -> Record:
-    """The halves of uint8 [H, 2 * W, 3], as {"A", "B"}."""
+    """The halves of uint8 [H, W, 3], as {"A", "B"}; of an odd width B is one pixel wider."""
     half = image.shape[1] // 2
     return {
         "A": _channels(image[:, :half], channels[0]),
@@ -150,13 +182,19 @@ class TwoFolders:
     """Pairs in two folders, paired by file name (without its ending)."""
 
     def __init__(self, folder_a: Path, folder_b: Path, channels: tuple[int, int]):
-        """Checks that every file has one partner, of its size."""
+        """Checks every file's header.
+
+        Raises:
+            FileNotFoundError: no images.
+            ValueError: a damaged file, or one without exactly one partner of its size.
+        """
         self._channels = channels
         a, b = (_by_name(pathlib.Path(folder)) for folder in (folder_a, folder_b))
-        if lonely := sorted(a.keys() ^ b.keys()):
+        if unmatched := sorted(a.keys() ^ b.keys()):
             raise ValueError(
-                f"{(a | b)[lonely[0]]} has no partner of that name in "
-                f"{folder_b if lonely[0] in a else folder_a} ({len(lonely)} files are alone)"
+                f"{(a | b)[unmatched[0]]} has no partner of that name in "
+                f"{folder_b if unmatched[0] in a else folder_a} ({len(unmatched)} files have "
+                "none): add or remove files"
             )
         names = sorted(a, key=natural)
         self.pairs = [(a[name], b[name]) for name in names]
@@ -164,8 +202,11 @@ class TwoFolders:
         self._headers = list(zip(names, sizes[0], strict=True))
         for (path_a, path_b), *pair in zip(self.pairs, *sizes, strict=True):
             if pair[0] != pair[1]:
-                told = [f"{width}x{height}" for height, width in pair]
-                raise ValueError(f"{path_a} is {told[0]}, but its partner {path_b} is {told[1]}")
+                shown = [f"{width}x{height}" for height, width in pair]
+                raise ValueError(
+                    f"{path_a} is {shown[0]}, but its partner {path_b} is {shown[1]}: resize one "
+                    "of them"
+                )
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -186,67 +227,11 @@ def _by_name(folder):
         name = path.relative_to(folder).with_suffix("").as_posix()
         if name in found:
             raise ValueError(
-                f"{found[name]} and {path} have one name, so their partner is unclear: remove one"
+                f"{found[name]} and {path} have the same name but for the extension, so their "
+                "partner is ambiguous: remove one"
             )
         found[name] = path
     return found
-
-
-def paired_folder(
-    root: Path, split: str, channels: tuple[int, int] = (3, 3), square: bool = True
-) -> Source:
-    """The pairs of a split: root/split of A|B images, root/split/{A,B} or root/{A,B}/split.
-
-    Raises:
-        FileNotFoundError: no such folder, or an empty one.
-        ValueError: files that cannot be pairs.
-    """
-    root = pathlib.Path(root)
-    if not root.is_dir():
-        raise FileNotFoundError(f"data.dir is {root}, and there is no such folder")
-    for pair in (
-        (root / split / "A", root / split / "B"),
-        (root / "A" / split, root / "B" / split),
-    ):
-        if all(folder.is_dir() for folder in pair):
-            return TwoFolders(*pair, channels)
-    if not (root / split).is_dir():
-        raise FileNotFoundError(
-            f"there is no folder {root / split}{neighbours(root / split)}. Name another with "
-            "--config.data.train_split or --config.data.eval_split"
-        )
-    return SideBySide(root / split, channels, square)
-
-
-def image_folder(
-    root: Path, split: str, channels: int, splits: tuple[str, str]
-) -> tuple[Source, str]:
-    """The images of a split, root/split; of a folder without splits every 20th is for validation.
-
-    Args:
-        root: folder.
-        split: wanted.
-        channels: of the images.
-        splits: names of the training split and of the validation split.
-
-    Returns:
-        a source, and the name that its records have the image under.
-
-    Raises:
-        FileNotFoundError: no such folder, or no images.
-        ValueError: a damaged image, or too few for a validation.
-    """
-    root, domain = pathlib.Path(root), "image"
-    if not root.is_dir():
-        raise FileNotFoundError(f"data.dir is {root}, and there is no such folder")
-    if any((root / name).is_dir() for name in (split, *splits)):
-        return SingleFolder(root / split, channels, domain), domain
-    source = SingleFolder(root, channels, domain)
-    if len(source) < 2:
-        raise ValueError(f"{root} has one image only: training and validation need more")
-    held_out = range(0, len(source), HOLD_OUT)
-    chosen = held_out if split != splits[0] else set(range(len(source))) - set(held_out)
-    return Subset(source, sorted(chosen)), domain
 
 
 class Subset:

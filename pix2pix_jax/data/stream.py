@@ -20,9 +20,14 @@ def permutation(seed: int, epoch: int, n: int) -> np.ndarray:
     return generator.permutation(n).astype(np.int32)
 
 
-def order(seed: int, n: int, first: int, count: int) -> np.ndarray:
-    """Examples at the positions first .. first + count - 1 of the stream: int32 [count]."""
+def order(seed: int, n: int, first: int, count: int, shuffle: bool = True) -> np.ndarray:
+    """Examples at the positions first .. first + count - 1 of the stream: int32 [count].
+
+    Without `shuffle` every epoch goes through them in the order of their numbers.
+    """
     positions = np.arange(first, first + count)
+    if not shuffle:
+        return (positions % n).astype(np.int32)
     epochs = np.unique(positions // n)
     return np.concatenate(
         [permutation(seed, int(e), n)[positions[positions // n == e] % n] for e in epochs]

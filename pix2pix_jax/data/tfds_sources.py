@@ -1,4 +1,4 @@
-"""Record sources of prepared TFDS data sets; JPEGs are decoded by PIL, the same everywhere."""
+"""Record sources of prepared TFDS data sets; PIL decodes the JPEGs, as it does files."""
 
 import contextlib
 import io
@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from pix2pix_jax.data import tfds_builders
+from pix2pix_jax.data.catalogue import PAIRED, UNPAIRED, DataSet
 from pix2pix_jax.data.sources import Header, Record, split_pair
 from pix2pix_jax.images.files import image_size, naming, open_image
 
@@ -20,8 +21,10 @@ CONNECTION_SECONDS = 20
 class _Records:
     """A prepared split: images as they were published, decoded by PIL."""
 
-    def __init__(self, builder: Any, split: str, url: str):
-        _prepare(builder, url)
+    def __init__(self, make_builder: Any, data_set: DataSet, split: str, tfds_dir: str):
+        data_dir = os.path.expanduser(tfds_dir) or None
+        builder = make_builder(config=data_set.name, data_dir=data_dir, file_format="array_record")
+        _prepare(builder, data_set)
         self._label = f"an image of {builder.builder_config.name}/{split}"
         self._records = builder.as_data_source(
             split, decoders={"image": tfds.decode.SkipDecoding()}
@@ -50,19 +53,13 @@ class TfdsImages:
 
     def __init__(self, name: str, split: str, tfds_dir: str, channels: int):
         """`split` is trainA, trainB, testA or testB. Raises as `TfdsPairs`."""
-        if name not in tfds_builders.CYCLEGAN_NAMES:
-            names = ", ".join(tfds_builders.CYCLEGAN_NAMES)
+        data_set = _find(UNPAIRED, name)
+        if split not in data_set.folders:
             raise ValueError(
-                f"data.name is {name!r}; choose one of {names}, or give a folder as data.dir"
-            )
-        if split not in tfds_builders.CYCLEGAN_SPLITS:
-            raise ValueError(
-                f"{name} has the splits train and test, not {split[:-1]!r}: set "
+                f"{name} has the splits {' and '.join(data_set.splits)}, not {split[:-1]!r}: set "
                 "data.train_split or data.eval_split"
             )
-        self._records = _open(
-            tfds_builders.CycleGan, name, split, tfds_dir, tfds_builders.CYCLEGAN_URL
-        )
+        self._records = _Records(tfds_builders.CycleGan, data_set, split, tfds_dir)
         self._domain, self._channels = split[-1], channels
 
     def __len__(self) -> int:
@@ -87,20 +84,13 @@ class TfdsPairs:
             ValueError: no such data set or split.
             FileNotFoundError: it could not be downloaded.
         """
-        if name not in tfds_builders.PIX2PIX_SPLITS:
-            names = ", ".join(["synthetic", *tfds_builders.PIX2PIX_SPLITS])
+        data_set = _find(PAIRED, name, "synthetic")
+        if split not in data_set.splits:
             raise ValueError(
-                f"data.name is {name!r}; choose one of {names}, or give a folder as data.dir"
+                f"{name} has no split {split!r} but {', '.join(data_set.splits)}: set "
+                "data.train_split or data.eval_split"
             )
-        if split not in tfds_builders.PIX2PIX_SPLITS[name]:
-            splits = ", ".join(tfds_builders.PIX2PIX_SPLITS[name])
-            raise ValueError(
-                f"{name} has no split {split!r} but {splits}: set data.train_split or "
-                "data.eval_split"
-            )
-        self._records = _open(
-            tfds_builders.Pix2pix, name, split, tfds_dir, tfds_builders.PIX2PIX_URL
-        )
+        self._records = _Records(tfds_builders.Pix2pix, data_set, split, tfds_dir)
         self._channels = channels
 
     def __len__(self) -> int:
@@ -116,25 +106,33 @@ class TfdsPairs:
         return name, (height, width // 2)
 
 
-def _open(make_builder, name, split, tfds_dir, url):
-    """The records of a split; downloads and prepares the data set if need be."""
-    data_dir = os.path.expanduser(tfds_dir) or None
-    builder = make_builder(config=name, data_dir=data_dir, file_format="array_record")
-    return _Records(builder, split, url.format(name=name))
+def _find(data_sets, name, *others):
+    if name not in data_sets:
+        raise ValueError(
+            f"data.name is {name!r}; choose one of {', '.join([*others, *data_sets])}, or give a "
+            "folder as data.dir"
+        )
+    return data_sets[name]
 
 
-def _prepare(builder, url):
+def _prepare(builder, data_set):
+    """Downloads and prepares the data set if need be."""
+    url = data_set.url
     config = tfds.download.DownloadConfig(register_checksums=False, verify_ssl=True)
     try:
         if not builder.is_prepared():
             _check_connection(url)
+            numbers = " + ".join(f"{n:,}" for n in data_set.train_images[: 2 - data_set.paired])
+            kind = "pairs" if data_set.paired else "images"
+            print(f"downloading {url} ({numbers} training {kind})", flush=True)
         builder.download_and_prepare(download_config=config)
     except ImportError:
         raise
     except Exception as error:  # whatever the network or the archive brings
         raise FileNotFoundError(
-            f"{url} could not be downloaded and prepared ({type(error).__name__}: {error}). Fetch "
-            "and unpack it by hand, and give the folder with its splits as --config.data.dir=FOLDER"
+            f"{url} could not be downloaded and prepared ({type(error).__name__}: {error}). Try "
+            "again; or fetch and unpack it by hand, and give the folder with its splits as "
+            "--config.data.dir=FOLDER"
         ) from error
 
 

@@ -14,8 +14,9 @@ class UnpairedExamples:
     """Two sets of images, A and B, say, that need not show the same things or be equally many.
 
     An epoch goes once through one set (the larger, if none is named), in the order of
-    `permutation`; beside each of its images stands a random one of the other. `paired` says that
-    equal numbers show the same thing after all, which evaluation uses.
+    `permutation`; beside each of its images stands a random one of the other. Without data.shuffle
+    both go in the order of their names, the other set from its start again as often as needed.
+    `paired` says that equal numbers show the same thing after all, which evaluation uses.
     """
 
     def __init__(
@@ -50,11 +51,14 @@ class UnpairedExamples:
     def chunk(self, step: int, steps: int, batch_size: int, shard: Shard = WHOLE) -> Any:
         """`Examples.chunk` of both sets, by name."""
         n, first, count = len(self), step * batch_size, steps * batch_size
-        in_order = order(self._seed, n, first, count).reshape(steps, batch_size)
+        shuffle = self._sets[self._leader].shuffle
+        in_order = order(self._seed, n, first, count, shuffle).reshape(steps, batch_size)
         chunk = {}
         for name, examples in self._sets.items():
             indices = in_order
-            if name != self._leader:
+            if name != self._leader and not shuffle:
+                indices = in_order % len(examples)
+            elif name != self._leader:
                 drawn = [
                     random_example(self._seed, len(examples), p)
                     for p in range(first, first + count)

@@ -5,21 +5,33 @@ import pathlib
 import re
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image
 
 from pix2pix_jax.runtime.whole_file import whole_file
 
 Path = str | os.PathLike[str]
 EXTENSIONS = {".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".tif", ".tiff", ".webp"}
-ORIENTATION = 0x0112  # EXIF tag; values from 5 on lay the image on its side
+# PIL goes by the content of a file, whatever its name, and for EPS would start Ghostscript.
+FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP")
+# Values of EXIF's tag Orientation, and what turns such an image upright.
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+ON_ITS_SIDE = (5, 6, 7, 8)
 
 
 def is_image(path: pathlib.PurePath) -> bool:
-    """Whether a file is named like an image; hidden ones (macOS's ._1.jpg) are none."""
+    """Whether a file has the name of an image; hidden files (macOS's ._1.jpg) are left out."""
     return path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
 
 
@@ -27,13 +39,13 @@ def find_images(path: Path) -> list[pathlib.Path]:
     """The image at `path`, or all images below it, sorted by name (2 before 10).
 
     Raises:
-        FileNotFoundError: there is nothing, or no image.
+        FileNotFoundError: there is no such file or folder, or no image in it.
     """
     path = pathlib.Path(path)
     if path.is_file():
         return [path]
     if not path.is_dir():
-        raise FileNotFoundError(f"there is no file or folder {path}{neighbours(path)}")
+        raise FileNotFoundError(f"there is no file or folder {path}{existing_folders(path)}")
     found = [p for p in path.rglob("*") if is_image(p) and p.is_file()]
     if not found:
         kinds = " ".join(sorted(EXTENSIONS))
@@ -42,7 +54,7 @@ def find_images(path: Path) -> list[pathlib.Path]:
 
 
 def unique_names(paths: list[pathlib.Path], root: Path) -> list[str]:
-    """Paths below `root` without their endings, but with them where two would be alike."""
+    """Paths relative to `root`; the extension is dropped unless two names would then be equal."""
     root = pathlib.Path(root)
     root = root if root.is_dir() else root.parent
     names = [path.relative_to(root) for path in paths]
@@ -53,17 +65,18 @@ def unique_names(paths: list[pathlib.Path], root: Path) -> list[str]:
     ]
 
 
-def natural(name: str) -> list[tuple[bool, int | str]]:
-    """Sorting key that puts 2.jpg before 10.jpg."""
-    return [
+def natural(name: str) -> tuple[list[tuple[bool, int | str]], str]:
+    """Sorting key that puts 2.jpg before 10.jpg; no two names have the same."""
+    parts = [
         (not part.isdecimal(), int(part) if part.isdecimal() else part)
         for part in re.split(r"(\d+)", name)
         if part
     ]
+    return parts, name
 
 
-def neighbours(path: pathlib.Path) -> str:
-    """Which folders exist where `path` does not, as the end of a sentence."""
+def existing_folders(path: pathlib.Path) -> str:
+    """Which folders there are beside the missing `path`, as the end of a sentence."""
     if not path.parent.is_dir():
         return ""
     names = sorted(p.name for p in path.parent.iterdir() if p.is_dir())
@@ -71,25 +84,53 @@ def neighbours(path: pathlib.Path) -> str:
 
 
 def open_image(file: Any, channels: int) -> np.ndarray:
-    """Decodes an image to uint8 [H, W, channels]; 1 is luma, 3 RGB.
+    """Decodes a path or binary file to uint8 [H, W, channels]; 1 channel is luma, 3 are RGB.
 
     Turned upright by its EXIF tag, transparency laid on white; 16 bits are scaled to 8 by the
     range of the format (not of the image), floating point from [0, 1].
 
     Raises:
-        ValueError: values beyond those ranges.
-        OSError, SyntaxError, PIL.Image.DecompressionBombError: damaged, or no image.
+        Exception: of any kind that PIL raises for a damaged file, or ValueError for values beyond
+            those ranges; `naming` makes one ValueError of them.
     """
-    with Image.open(file) as image:
+    with Image.open(file, formats=FORMATS) as image:
+        size, turn = _upright_size(image)
         image.load()
-        image = ImageOps.exif_transpose(image)
+        if turn is not None:
+            image = image.transpose(turn)
         if image.mode.startswith("I") or image.mode == "F":
             image = Image.fromarray(_eight_bits(np.asarray(image, np.float64), image.mode))
         if "A" in image.getbands() or "transparency" in image.info:
             image = image.convert("RGBA")
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
         array = np.asarray(image.convert("L" if channels == 1 else "RGB"))
-    return array.reshape(*array.shape[:2], channels)
+    if array.shape[:2] != size:
+        raise ValueError(f"its header says {size[1]}x{size[0]}, but it decodes to another size")
+    return array.reshape(*size, channels)
+
+
+def image_size(file: Any) -> tuple[int, int]:
+    """(height, width) as `open_image` decodes it, from the header alone. Raises as that does."""
+    with Image.open(file, formats=FORMATS) as image:
+        return _upright_size(image)[0]
+
+
+def _upright_size(image):
+    """(height, width) of an opened image once it is upright, and the transposition to apply.
+
+    Called before the pixels are decoded, so that the header alone and the whole file give the
+    same answer: a tag that a PNG has only after its pixels does not count, nor does one that is
+    damaged.
+    """
+    orientation = 1
+    if image.format != "TIFF":  # PIL turns these itself, and gives the size as turned
+        with suppress(Exception):
+            # A PNG's own getexif would decode the pixels to look for a tag behind them.
+            orientation = Image.Image.getexif(image).get(ExifTags.Base.Orientation)
+    if not isinstance(orientation, int):
+        orientation = 1
+    size = image.size if orientation in ON_ITS_SIDE else image.size[::-1]
+    return size, UPRIGHT.get(orientation)
 
 
 def _eight_bits(array, mode):
@@ -104,12 +145,16 @@ def _eight_bits(array, mode):
 
 @contextmanager
 def naming(name: Any) -> Iterator[None]:
-    """Turns what PIL raises for a damaged image into a ValueError that names it."""
+    """Turns whatever PIL raises for a damaged image into a ValueError that names the image.
+
+    Damage makes PIL raise nearly anything: struct.error, TypeError, IndexError, MemoryError, ...
+    """
     try:
         yield
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Exception as error:
+        reason = str(error) or type(error).__name__
         raise ValueError(
-            f"{name} cannot be read as an image ({error}): mend or remove it"
+            f"{name} cannot be read as an image ({reason}): replace or remove it"
         ) from error
 
 
@@ -117,24 +162,14 @@ def read_image(path: Path, channels: int) -> np.ndarray:
     """The image file at `path`, as `open_image` decodes it.
 
     Raises:
-        ValueError: the file is damaged or no image.
+        ValueError: the file is damaged or not an image; the message names it.
     """
     with naming(path):
         return open_image(path, channels)
 
 
-def image_size(file: Any) -> tuple[int, int]:
-    """(height, width) as `open_image` decodes it, from the header alone. Raises as that does."""
-    with Image.open(file) as image:
-        width, height = image.size
-        # PIL gives a TIFF's size as turned, and would decode a whole PNG to look for the tag.
-        tagged = image.format != "TIFF" and (image.format != "PNG" or "exif" in image.info)
-        turned = tagged and image.getexif().get(ORIENTATION, 1) >= 5
-    return (width, height) if turned else (height, width)
-
-
 def save_png(path: Path, image: np.ndarray) -> None:
-    """Writes uint8 [H, W, 1 or 3]; the file appears under its name only when it is whole."""
+    """Writes uint8 [H, W, 1 or 3]; the file appears under its name only once it is complete."""
     squeezed = image[..., 0] if image.shape[-1] == 1 else image
     with whole_file(path) as temporary:
         Image.fromarray(squeezed).save(temporary, "PNG")
