@@ -100,6 +100,27 @@ def test_a_training_step_of_eight_devices_is_that_of_one():
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
+def test_each_device_judges_its_own_translations():
+    """CycleGAN's pool takes a whole batch one by one; after it every device has its share again."""
+    config = small_config(
+        **{
+            "method": "cyclegan",
+            "data.synthetic_kind": "night",
+            "model.generator": "resnet_1blocks",
+            "model.norm": "instance",
+            "model.ndf": 5,  # no other layer has this width
+            "loss.pool_size": 8,
+            "train.batch_size": DEVICES,
+        }
+    )
+    examples = loading.load_examples(config, "train", train=True, kind="sets")
+    run_steps = train.make_run_steps(config, examples, mesh_of(DEVICES))
+    arguments = abstract_state(config), examples.cache, examples.chunk(0, 1, DEVICES), None
+    program = run_steps.lower(*arguments).compile().as_text()
+    assert "f32[1,16,16,5]" in program  # the discriminators' first layer, on one image
+    assert "f32[8,16,16,5]" not in program
+
+
 def test_processes_read_the_rows_of_one_order():
     """Side by side, the shares of any number of processes are the batch of one."""
     config = small_config(**{"train.batch_size": DEVICES})

@@ -1,0 +1,52 @@
+"""Runs of an earlier version, kept as that version wrote them in November 2026.
+
+Two tiny runs of four steps, pix2pix and CycleGAN with full pools, and the metrics that their
+evaluation gave then.
+"""
+
+import json
+import pathlib
+import tarfile
+
+import numpy as np
+import pytest
+
+from configs.default import get_config
+from pix2pix_jax.evaluate import evaluate
+from pix2pix_jax.methods.registry import abstract_state
+from pix2pix_jax.run.checkpoints import Checkpoints
+from pix2pix_jax.train import train
+from pix2pix_jax.translate import translate
+
+ARCHIVE = pathlib.Path(__file__).parent / "runs_2026_11.tar.gz"
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("kept")
+    with tarfile.open(ARCHIVE) as archive:
+        archive.extractall(folder, filter="data")
+    return folder
+
+
+@pytest.mark.parametrize("name", ["pix2pix", "cyclegan"])
+def test_an_earlier_run_evaluates_resumes_and_translates(kept, name):
+    workdir = kept / name
+    config = get_config()
+    config.update(json.loads((workdir / "config.json").read_text()))
+    expected = json.loads((workdir / "expected_metrics.json").read_text())
+    found = evaluate(config, str(workdir))
+    assert found == pytest.approx(expected, rel=1e-5)
+    if name == "cyclegan":
+        with Checkpoints(workdir, create=False, best_metric="cycle_l1") as saver:
+            pools = saver.restore(abstract_state(config), 4).extra["pools"]
+        assert {domain: int(pool.count) for domain, pool in pools.items()} == {"A": 2, "B": 2}
+        assert all(np.ptp(pool.images) > 0.5 for pool in pools.values())  # translations, not zeros
+
+    config.train.num_steps = 6
+    train(config, str(workdir))
+    rows = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [2, 4, 4, 6, 6]
+    output = kept / f"{name}_translated"
+    assert not translate(config, str(workdir), str(workdir / "eval" / "images"), str(output))
+    assert len(list(output.iterdir())) >= 6
