@@ -14,7 +14,7 @@ from benchmarks import torch_baseline as baseline
 from configs.default import get_config
 from pix2pix_jax import weights
 from pix2pix_jax.models import build
-from pix2pix_jax.pytorch import state_dicts
+from pix2pix_jax.pytorch import architectures, state_dicts
 from pix2pix_jax.pytorch.pth_file import read_pth, write_pth
 from tests import parity
 
@@ -167,7 +167,7 @@ def test_stale_instance_norm_statistics_are_dropped():
     ],
 )
 def test_networks_are_told_from_their_files(make, expected):
-    found = state_dicts.describe(parity.state_dict(make()))
+    found = architectures.describe(parity.state_dict(make()))
     assert expected.items() <= found.items()
 
 
