@@ -13,7 +13,7 @@ from pix2pix_jax.methods.state import TrainState
 from pix2pix_jax.pytorch import architectures, pth_file, state_dicts
 from pix2pix_jax.run import checkpoints, config_file
 
-PTH_NAME = re.compile(r"(.*_net_)(G|D)(_[AB])?(.*)\.pth")  # latest_net_G_A.pth
+PTH_NAME = re.compile(r"(.*_net_)G(_[AB])?(.*)\.pth")  # latest_net_G_A.pth
 
 
 def load_generators(config: Any, workdir: str) -> tuple[dict[str, Any], str]:
@@ -35,14 +35,14 @@ def load_generators(config: Any, workdir: str) -> tuple[dict[str, Any], str]:
         return variables, config.init_from or origin
     needed = [translation.generator for translation in METHODS[config.method].translations(config)]
     files = _pth_files(path, target)
-    if len(needed) == 1 and not _has_letter(path):
+    if len(needed) == 1 and not _names_a_side(path):
         files = {needed[0]: path}
-    if not files.keys() >= set(needed):
-        direction = "B2A" if path.stem.endswith("_B") else "A2B"
+    if missing := [name for name in needed if name not in files]:
+        direction = "B2A" if _neighbour(path, "G_B") == path else "A2B"
         raise ValueError(
-            f"{path} is one generator, and config.eval.direction={config.eval.direction} takes "
-            f"{' and '.join(needed)}: set config.eval.direction={direction} to use this one, or "
-            f"put {_file_names(needed)} into one folder and give one of them as config.init_from"
+            f"{path} is one generator of CycleGAN, and config.eval.direction="
+            f"{config.eval.direction} takes {' and '.join(needed)}: set "
+            f"config.eval.direction={direction} to use this one, or {_remedy(path, missing)}"
         )
     return _from_pths(config, files, target), config.init_from
 
@@ -64,12 +64,10 @@ def initialize(config: Any, state: TrainState) -> TrainState:
         loaded, _ = _from_run(config, path, target)
     else:
         files = _pth_files(path, target)
-        generators = list(filter(is_generator, target))
-        if not files.keys() >= set(generators):
+        if missing := [name for name in target if is_generator(name) and name not in files]:
             raise ValueError(
-                f"training starts from all generators, and {path} is one of "
-                f"{' and '.join(generators)}: put {_file_names(generators)} into one folder and "
-                "give one of them as config.init_from"
+                f"{path} is one generator of CycleGAN, and training starts from both: "
+                + _remedy(path, missing)
             )
         loaded = _from_pths(config, files, target)
     if fresh := sorted(state.networks.keys() - loaded.keys()):
@@ -126,24 +124,29 @@ def _pth_files(path: pathlib.Path, names: Iterable[str]) -> dict[str, pathlib.Pa
     """
     if not path.is_file():
         raise FileNotFoundError(f"there is no weights file {path}")
+    # Whatever the file of a lone generator is called, be it a CycleGAN's G_A.
+    files = {name: path if name == "G" else _neighbour(path, name) for name in names}
+    return {name: file for name, file in files.items() if file and file.is_file()}
+
+
+def _neighbour(path, name):
+    """Where PyTorch's code saves network `name` beside `path`; None if `path` does not say."""
     match = PTH_NAME.fullmatch(path.name)
-    files = {}
-    for name in names:
-        if name == "G":  # whatever its file is called, be it a CycleGAN's G_A
-            files[name] = path
-        elif match and (file := path.with_name(f"{match[1]}{name}{match[4]}.pth")).is_file():
-            files[name] = file
-    return files
+    if not match or (name not in ("G", "D") and not match[2]):
+        return None
+    return path.with_name(f"{match[1]}{name}{match[3]}.pth")
 
 
-def _has_letter(path):
-    """Whether a file's name says which of CycleGAN's generators it holds."""
-    match = PTH_NAME.fullmatch(path.name)
-    return bool(match and match[3])
+def _names_a_side(path):
+    """Whether a file's name says which of CycleGAN's generators it is."""
+    return _neighbour(path, "G_A") is not None
 
 
-def _file_names(networks):
-    return " and ".join(f"latest_net_{name}.pth" for name in networks)
+def _remedy(path, missing):
+    """What to do about generators of CycleGAN that are missing beside `path`."""
+    if len(missing) == 1:
+        return f"put {_neighbour(path, missing[0]).name} beside it"
+    return "give latest_net_G_A.pth as config.init_from, with latest_net_G_B.pth beside it"
 
 
 def _from_pths(config, files, target):

@@ -117,9 +117,7 @@ def check_fields(fields: dict[str, Any], config: Any) -> None:
         section, _, field = name.partition(".")
         wanted = expected[name] if name in expected else config[section][field]
         if found != wanted:
-            wrong.append(
-                fixes.get(name, f"--config.{name}={{}}").format(values.get(name, found))
-            )
+            wrong.append(fixes.get(name, f"--config.{name}={{}}").format(values.get(name, found)))
     if wrong:
         network = fields.get("model.generator") or fields["model.discriminator"]
         raise ValueError(
