@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from pix2pix_jax.pytorch import state_dicts
+from pix2pix_jax.pytorch import pickle_reader, state_dicts
 from pix2pix_jax.pytorch.pth_file import read_pth
 
 MIB = 2**20
@@ -179,6 +179,15 @@ DAMAGED = {
 def test_any_damage_is_a_value_error(kind, tmp_path):
     with pytest.raises(ValueError, match=r"a\.pth is not an intact PyTorch state_dict|refused"):
         read(DAMAGED[kind], tmp_path)
+
+
+def test_a_lack_of_memory_is_no_damage(tmp_path, monkeypatch):
+    def fail(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(pickle_reader, "read", fail)
+    with pytest.raises(OSError, match=r"not enough memory to read .*a\.pth"):
+        read(archive(one_tensor()), tmp_path)
 
 
 class StateDictOfPython2(dict):

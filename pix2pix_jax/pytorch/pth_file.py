@@ -30,7 +30,7 @@ def read_pth(path: Path) -> dict[str, np.ndarray]:
     add to names are removed. The arrays are read-only and may share memory, as the tensors did.
 
     Raises:
-        OSError: there is no such file, or it cannot be read.
+        OSError: there is no such file, it cannot be read, or there is too little memory.
         ValueError: it is damaged, no state_dict, or asks for anything but tensors.
     """
     path = pathlib.Path(path)
@@ -46,8 +46,11 @@ def read_pth(path: Path) -> dict[str, np.ndarray]:
             state[name] = tensor.array(arrays[tensor.storage.key])
     except Refused as error:
         raise ValueError(f"refused to load {path}: {error}") from error
-    except MemoryError:  # sizes are bounded by the file's: the machine is short, not the file bad
-        raise
+    except MemoryError as error:  # no damage: sizes are bounded by the file's
+        raise OSError(
+            f"there is not enough memory to read {path} ({len(content) / 2**20:.0f} MiB): close "
+            "other programs, or use a machine with more"
+        ) from error
     except Exception as error:  # damage can surface anywhere in the parsers
         raise ValueError(
             f"{path} is not an intact PyTorch state_dict ({str(error) or type(error).__name__}): "
