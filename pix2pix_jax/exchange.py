@@ -1,4 +1,4 @@
-"""--mode=import and --mode=export: PyTorch's .pth files to a run of ours, and back."""
+"""--mode=import and --mode=export: PyTorch's .pth files to a run's checkpoint, and back."""
 
 import pathlib
 from typing import Any
@@ -14,19 +14,20 @@ from pix2pix_jax.run import checkpoints, config_file
 def import_pth(config: Any, workdir: str) -> None:
     """Writes the weights of `config.init_from` as the checkpoint at step 0 of a new run.
 
-    Networks without a .pth beside the generator's are freshly initialised.
+    Discriminators without a .pth beside the generator's are freshly initialised.
 
     Raises:
-        ValueError, OSError: no or a wrong .pth, or `workdir` holds checkpoints already.
+        ValueError, OSError: the .pth is missing or of another network, or `workdir` already holds
+            checkpoints.
     """
     if not config.init_from:
-        raise ValueError("--mode=import takes --config.init_from=FILE.pth")
+        raise ValueError("--mode=import needs --config.init_from=FILE.pth")
     config_checks.check(config, 1)
     with checkpoints.Checkpoints(
         workdir, config.train.keep_last, config.train.best_metric
     ) as saver:
         if saver.latest is not None:
-            raise ValueError(f"{saver.folder} holds checkpoints already: give another --workdir")
+            raise ValueError(f"{saver.folder} already holds checkpoints: give another --workdir")
         saver.save(weights.initialize(config, fresh_state(config)))
         saver.wait()
         config_file.write_config(workdir, config)
@@ -37,7 +38,7 @@ def export_pth(config: Any, workdir: str, output: str) -> list[pathlib.Path]:
     """Writes every network of a run's checkpoint as <step>_net_<name>.pth for PyTorch.
 
     Raises:
-        ValueError, OSError: no checkpoint, or a network that the PyTorch baseline does not have.
+        ValueError, OSError: there is no checkpoint, or PyTorch's code has no such network.
     """
     config_checks.check(config, 1)
     with checkpoints.Checkpoints(
@@ -51,7 +52,7 @@ def export_pth(config: Any, workdir: str, output: str) -> list[pathlib.Path]:
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for name, tree in variables.items():
-        state = state_dicts.to_torch(tree, weights.torch_keys(config, name), step)
+        state = state_dicts.to_torch(tree, weights.torch_keys(config.model, name), step)
         paths.append(folder / f"{step}_net_{name}.pth")
         pth_file.write_pth(paths[-1], state)
         print(f"wrote {paths[-1]}", flush=True)

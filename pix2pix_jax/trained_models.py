@@ -10,7 +10,7 @@ from pix2pix_jax import translate
 from pix2pix_jax.data import catalogue
 from pix2pix_jax.methods.contract import Direction
 from pix2pix_jax.methods.registry import METHODS
-from pix2pix_jax.pytorch import pth_file, state_dicts
+from pix2pix_jax.pytorch import architectures, pth_file
 from pix2pix_jax.run import checkpoints, config_file
 
 LOADED = 4  # models kept in memory
@@ -82,7 +82,7 @@ def pth_config(path: pathlib.Path) -> Any:
     Raises:
         ValueError, OSError: it is damaged, or holds no generator.
     """
-    fields = state_dicts.describe(pth_file.read_pth(path))
+    fields = architectures.describe(pth_file.read_pth(path))
     if "model.generator" not in fields:
         raise ValueError(f"{path} holds a discriminator: choose a generator, latest_net_G.pth")
     config = get_config()

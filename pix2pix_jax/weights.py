@@ -2,44 +2,76 @@
 
 import pathlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
+from flax import traverse_util
 
-from pix2pix_jax.methods.registry import abstract_state
+from pix2pix_jax.methods.registry import METHODS, abstract_state
 from pix2pix_jax.methods.state import TrainState
-from pix2pix_jax.pytorch import pth_file, state_dicts
+from pix2pix_jax.pytorch import architectures, pth_file, state_dicts
 from pix2pix_jax.run import checkpoints, config_file
+
+PTH_NAME = re.compile(r"(.*_net_)G(_[AB])?(.*)\.pth")  # latest_net_G_A.pth
 
 
 def load_generators(config: Any, workdir: str) -> tuple[dict[str, Any], str]:
-    """Variables of the networks that translating needs, and a line saying where they are from.
+    """Variables of the generators that translating needs, and a line saying where they are from.
 
     They are those of `config.init_from` when that is set, else of the checkpoint
-    `config.eval.checkpoint` of `workdir`.
+    `config.eval.checkpoint` of `workdir`. With one direction of CycleGAN, the other generator is
+    needed for reconstructions only: from .pth files it is left out when it has none.
 
     Raises:
         FileNotFoundError: there is no such checkpoint or file.
-        ValueError: it is of another network, or damaged.
+        ValueError: it is of another network, or damaged, or of one direction where both are
+            asked for.
     """
     target = abstract_variables(config, is_generator)
-    if config.init_from:
-        return _load(config, target), config.init_from
-    return _from_run(config, workdir, target)
+    path = pathlib.Path(config.init_from)
+    if not config.init_from or path.is_dir():
+        variables, origin = _from_run(config, config.init_from or workdir, target)
+        return variables, config.init_from or origin
+    needed = [translation.generator for translation in METHODS[config.method].directions(config)]
+    files = _pth_files(path, target)
+    if len(needed) == 1 and not _names_a_side(path):
+        files = {needed[0]: path}
+    if missing := [name for name in needed if name not in files]:
+        direction = "B2A" if _neighbour(path, "G_B") == path else "A2B"
+        raise ValueError(
+            f"{path} is one generator of CycleGAN, and config.eval.direction="
+            f"{config.eval.direction} takes {' and '.join(needed)}: set "
+            f"config.eval.direction={direction} to use this one, or {_remedy(path, missing)}"
+        )
+    return _from_pths(config, files, target), config.init_from
 
 
 def initialize(config: Any, state: TrainState) -> TrainState:
     """`state` with the weights of `config.init_from`, for fine-tuning; optimizers start anew.
 
     Discriminators are taken too where the run, or a file beside the .pth, has them.
+
+    Raises:
+        FileNotFoundError: there is no such checkpoint or file.
+        ValueError: it is of another network, or damaged, or a generator is missing.
     """
-    loaded = _load(config, abstract_variables(config, is_generator))
-    others = abstract_variables(config, lambda name: not is_generator(name))
-    try:
-        loaded |= _load(config, others)
-    except FileNotFoundError:
-        print(f"{', '.join(others)}: none beside {config.init_from}, freshly initialised")
+    target = abstract_variables(config)
+    path = pathlib.Path(config.init_from)
+    if path.is_dir():
+        if _has_no_discriminator(path):
+            target = {name: target[name] for name in target if name != "D"}
+        loaded, _ = _from_run(config, path, target)
+    else:
+        files = _pth_files(path, target)
+        if missing := [name for name in target if is_generator(name) and name not in files]:
+            raise ValueError(
+                f"{path} is one generator of CycleGAN, and training starts from both: "
+                + _remedy(path, missing)
+            )
+        loaded = _from_pths(config, files, target)
+    if fresh := sorted(state.networks.keys() - loaded.keys()):
+        print(f"{', '.join(fresh)}: none beside {config.init_from}, freshly initialised")
     networks = {
         name: network.replace(**jax.device_get(loaded[name])) if name in loaded else network
         for name, network in state.networks.items()
@@ -63,18 +95,15 @@ def abstract_variables(
     return jax.tree.map(place, variables)
 
 
-def _load(config, target):
-    path = pathlib.Path(config.init_from)
-    if path.is_dir():
-        return _from_run(config, path, target)[0]
-    return {name: _from_pth(config, _beside(path, name), name, target[name]) for name in target}
+def torch_keys(model: Any, name: str) -> state_dicts.Keys:
+    """PyTorch's names of the layers of network `name`, by a config's `model` section."""
+    if is_generator(name):
+        return state_dicts.generator_keys(model)
+    return state_dicts.discriminator_keys(model)
 
 
 def _from_run(config, workdir, target):
     config_file.check_same_network(workdir, config, config_file.NETWORK_FIELDS)
-    stored = config_file.read_config(workdir)
-    if stored and "D" in target and not stored["loss"]["lambda_gan"]:
-        raise FileNotFoundError(f"{workdir} was trained without a discriminator")
     with checkpoints.Checkpoints(
         workdir, best_metric=config.train.best_metric, create=False
     ) as saver:
@@ -82,46 +111,69 @@ def _from_run(config, workdir, target):
     return checkpoints.restore_variables(workdir, step, target), f"step {step} of {workdir}"
 
 
-def _beside(path, name):
-    """The baseline's file of network `name` beside `path`: latest_net_G.pth, latest_net_D.pth."""
-    if name == "G":  # the one that was named, be it a CycleGAN's G_A
-        return path
-    if match := re.fullmatch(r"(.*_net_)(G|D)(_[AB])?(.*)\.pth", path.name):
-        return path.with_name(f"{match[1]}{name}{match[4]}.pth")
-    raise FileNotFoundError(
-        f"{path.name} does not say which network it is, so there is none for {name}: name files "
-        "as PyTorch does, latest_net_G.pth (or G_A, G_B) and latest_net_D.pth"
-    )
+def _has_no_discriminator(workdir):
+    stored = config_file.read_config(workdir)
+    return stored is not None and not stored["loss"]["lambda_gan"]
+
+
+def _pth_files(path: pathlib.Path, names: Iterable[str]) -> dict[str, pathlib.Path]:
+    """The .pth files of those networks that have one: `path` and its neighbours, by their names.
+
+    Raises:
+        FileNotFoundError: `path` does not exist.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no weights file {path}")
+    # Whatever the file of a lone generator is called, be it a CycleGAN's G_A.
+    files = {name: path if name == "G" else _neighbour(path, name) for name in names}
+    return {name: file for name, file in files.items() if file and file.is_file()}
+
+
+def _neighbour(path, name):
+    """Where PyTorch's code saves network `name` beside `path`; None if `path` does not say."""
+    match = PTH_NAME.fullmatch(path.name)
+    if not match or (name not in ("G", "D") and not match[2]):
+        return None
+    return path.with_name(f"{match[1]}{name}{match[3]}.pth")
+
+
+def _names_a_side(path):
+    """Whether a file's name says which of CycleGAN's generators it is."""
+    return _neighbour(path, "G_A") is not None
+
+
+def _remedy(path, missing):
+    """What to do about generators of CycleGAN that are missing beside `path`."""
+    if len(missing) == 1:
+        return f"put {_neighbour(path, missing[0]).name} beside it"
+    return "give latest_net_G_A.pth as config.init_from, with latest_net_G_B.pth beside it"
+
+
+def _from_pths(config, files, target):
+    return {name: _from_pth(config, file, name, target[name]) for name, file in files.items()}
 
 
 def _from_pth(config, path, name, target):
     state = pth_file.read_pth(path)
     try:
-        state_dicts.check_fields(state_dicts.describe(state), config)
-        variables = state_dicts.to_flax(state, torch_keys(config, name))
+        architectures.check_fields(architectures.describe(state), config)
+        variables = state_dicts.to_flax(state, torch_keys(config.model, name))
         _check_tree(variables, target)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     return variables
 
 
-def torch_keys(config: Any, name: str) -> state_dicts.Keys:
-    """PyTorch's names of the layers of the network called `name`."""
-    if is_generator(name):
-        return state_dicts.generator_keys(config.model)
-    return state_dicts.discriminator_keys(config.model)
-
-
 def _check_tree(variables, target):
     """Raises ValueError unless both trees have the same leaves with the same shapes."""
     found, wanted = (
-        {jax.tree_util.keystr(path): leaf.shape for path, leaf in jax.tree.leaves_with_path(tree)}
+        {name: leaf.shape for name, leaf in traverse_util.flatten_dict(tree, sep="/").items()}
         for tree in (variables, target)
     )
     wrong = sorted(k for k in found.keys() | wanted.keys() if found.get(k) != wanted.get(k))
     if wrong:
-        key = wrong[0]
+        name = wrong[0]
         raise ValueError(
-            f"{len(wrong)} of its arrays do not fit the network of the config; {key} is "
-            f"{found.get(key)}, the config's {wanted.get(key)}"
+            f"{len(wrong)} of its arrays do not fit the network of the config; {name} has shape "
+            f"{found.get(name)} in the file and {wanted.get(name)} in the network"
         )

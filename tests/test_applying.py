@@ -155,7 +155,7 @@ def test_import_fine_tune_and_export(tmp_path):
         for name, tensor in net.state_dict().items():
             assert torch.equal(state[name], tensor), name
         net.load_state_dict(state, strict=True)
-    with pytest.raises(ValueError, match="holds checkpoints already"):
+    with pytest.raises(ValueError, match="already holds checkpoints"):
         exchange.import_pth(config, str(workdir))
 
     config.train.num_steps = 4

@@ -14,7 +14,7 @@ from pix2pix_jax.methods import colorization
 from pix2pix_jax.methods.contract import Layout
 from pix2pix_jax.methods.optim import Plateau
 from pix2pix_jax.methods.state import TrainState
-from pix2pix_jax.pytorch import state_dicts
+from pix2pix_jax.pytorch import architectures, state_dicts
 from pix2pix_jax.train import train
 from tests import parity
 from tests.conftest import small_config
@@ -136,5 +136,5 @@ def test_channels_are_those_of_lab():
 def test_weights_of_pytorch():
     """U-Nets of 1 to 2 channels, as the baseline's colorization model has them."""
     net = baseline.UnetGenerator(1, 2, 5, 4)
-    fields = state_dicts.describe(parity.state_dict(net))
+    fields = architectures.describe(parity.state_dict(net))
     assert (fields["data.input_channels"], fields["data.output_channels"]) == (1, 2)

@@ -11,10 +11,11 @@ import pytest
 import torch
 
 from benchmarks import torch_baseline as baseline
+from configs import cyclegan as cyclegan_config
 from configs.default import get_config
 from pix2pix_jax import weights
 from pix2pix_jax.models import build
-from pix2pix_jax.pytorch import state_dicts
+from pix2pix_jax.pytorch import architectures, state_dicts
 from pix2pix_jax.pytorch.pth_file import read_pth, write_pth
 from tests import parity
 
@@ -166,12 +167,12 @@ def test_stale_instance_norm_statistics_are_dropped():
         ),
     ],
 )
-def test_networks_are_told_from_their_files(make, expected):
-    found = state_dicts.describe(parity.state_dict(make()))
+def test_networks_are_recognised_by_their_files(make, expected):
+    found = architectures.describe(parity.state_dict(make()))
     assert expected.items() <= found.items()
 
 
-def test_a_file_of_another_network_is_refused_with_the_mend(tmp_path):
+def test_a_file_of_another_network_is_refused(tmp_path):
     path = tmp_path / "latest_net_G.pth"
     torch.save(baseline.ResnetGenerator(num_blocks=9).state_dict(), path)
     config = get_config()
@@ -181,3 +182,63 @@ def test_a_file_of_another_network_is_refused_with_the_mend(tmp_path):
     torch.save({"a.weight": torch.ones(3)}, path)
     with pytest.raises(ValueError, match="no U-Net, ResNet"):
         weights.load_generators(config, "")
+
+
+def cyclegan(path, direction="both"):
+    config = cyclegan_config.base()
+    config.update_from_flattened_dict(
+        {
+            "init_from": str(path),
+            "eval.direction": direction,
+            "data.crop_size": (32, 32),
+            "model.generator": "resnet_1blocks",
+            "model.ngf": 2,
+            "model.ndf": 2,
+        }
+    )
+    return config
+
+
+@pytest.fixture
+def generators(tmp_path):
+    """latest_net_G{,_A,_B}.pth in folders single/ and pair/, and their networks by path."""
+    files = {}
+    for i, name in enumerate(("single/latest_net_G", "pair/latest_net_G_A", "pair/latest_net_G_B")):
+        files[path := tmp_path / f"{name}.pth"] = baseline.init_weights(
+            baseline.ResnetGenerator(ngf=2, num_blocks=1), i
+        )
+        path.parent.mkdir(exist_ok=True)
+        torch.save(files[path].state_dict(), path)
+    return files
+
+
+def test_one_direction_of_cyclegan_takes_one_file(generators):
+    single, pair_a, pair_b = generators
+
+    def loaded(path, direction):
+        """The names of the networks, and the file of each by its weights."""
+        found, _ = weights.load_generators(cyclegan(path, direction), "")
+        kernels = {name: tree["params"]["conv_in"]["kernel"] for name, tree in found.items()}
+        return {
+            name: file
+            for name, kernel in kernels.items()
+            for file, net in generators.items()
+            if np.array_equal(kernel.transpose(3, 2, 0, 1), net.model[1].weight.detach())
+        }
+
+    assert loaded(single, "A2B") == {"G_A": single}
+    assert loaded(single, "B2A") == {"G_B": single}
+    assert loaded(pair_b, "A2B") == loaded(pair_a, "both") == {"G_A": pair_a, "G_B": pair_b}
+    pair_b.unlink()
+    assert loaded(pair_a, "A2B") == {"G_A": pair_a}
+    for path, direction in ((single, "both"), (pair_a, "both"), (pair_a, "B2A")):
+        with pytest.raises(ValueError, match=f"{path.name} is one .*set config.eval.direction=A2B"):
+            loaded(path, direction)
+
+
+@pytest.mark.parametrize("index, words", [(0, "give latest_net_G_A"), (1, "put latest_net_G_B")])
+def test_training_cyclegan_takes_both_generators(generators, index, words):
+    *files, pair_b = generators
+    pair_b.unlink()
+    with pytest.raises(ValueError, match=f"training starts from both: {words}"):
+        weights.initialize(cyclegan(files[index], "A2B"), None)

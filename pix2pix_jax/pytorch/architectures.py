@@ -1,0 +1,126 @@
+"""Which network a PyTorch state_dict belongs to, and whether it is that of a config."""
+
+from typing import Any
+
+from pix2pix_jax.pytorch.state_dicts import State
+
+
+def describe(state: State) -> dict[str, Any]:
+    """The network that a state_dict belongs to, as the config fields that would build it.
+
+    Returns:
+        "model.generator" or "model.discriminator" with its other fields, and the channels as
+        "data.input_channels" and "data.output_channels" (a discriminator's as "channels", their
+        sum).
+
+    Raises:
+        ValueError: it belongs to no network known here.
+    """
+    try:
+        if "net.0.weight" in state:
+            ndf, channels = state["net.0.weight"].shape[:2]
+            fields = {"model.discriminator": "pixel", "model.ndf": ndf, "channels": channels}
+        elif "model.model.0.weight" in state:
+            fields = _describe_unet(state)
+        elif any(".conv_block." in name for name in state):
+            fields = _describe_resnet(state)
+        elif "dw_conv01.0.weight" in state:
+            ngf, channels = state["dw_conv01.0.weight"].shape[:2]
+            return {
+                "model.generator": "inpainting_unet",
+                "model.ngf": ngf,
+                "data.input_channels": channels,
+                "data.output_channels": state["decoder.2.weight"].shape[0],
+            }
+        elif state["model.0.weight"].shape[2:] == (4, 4):
+            last = max(int(name.split(".")[1]) for name in state)
+            ndf, channels = state["model.0.weight"].shape[:2]
+            fields = {
+                "model.discriminator": "patchgan",
+                "model.n_layers": (last - 2) // 3,
+                "model.ndf": ndf,
+                "channels": channels,
+            }
+        else:
+            raise KeyError
+    except (KeyError, IndexError, ValueError) as error:
+        raise ValueError(
+            "its layers are those of no U-Net, ResNet, inpainting U-Net, PatchGAN or pixel "
+            "discriminator; the first are " + ", ".join(map(repr, list(state)[:3]))
+        ) from error
+    return {**fields, "model.norm": _describe_norm(state)}
+
+
+def _describe_unet(state):
+    downs = max(name.count(".model.") for name in state)  # one level of the nest each
+    ngf, channels = state["model.model.0.weight"].shape[:2]
+    return {
+        "model.generator": f"unet_{2**downs}",
+        "model.ngf": ngf,
+        "data.input_channels": channels,
+        "data.output_channels": state["model.model.3.weight"].shape[1],
+    }
+
+
+def _describe_resnet(state):
+    blocks = {name.split(".")[1] for name in state if ".conv_block." in name}
+    convs = sorted(
+        int(name.split(".")[3])
+        for name, array in state.items()
+        if name.startswith("model.10.conv_block.") and array.ndim == 4
+    )
+    ngf, channels = state["model.1.weight"].shape[:2]
+    zero = convs[0] == 0
+    return {
+        "model.generator": f"resnet_{len(blocks)}blocks",
+        "model.ngf": ngf,
+        "dropout": convs[1] - convs[0] == (4 if zero else 5),
+        "zero_padding": zero,
+        "data.input_channels": channels,
+        "data.output_channels": state[f"model.{17 + len(blocks)}.weight"].shape[0],
+    }
+
+
+def _describe_norm(state):
+    if any(array.ndim == 1 and name.endswith(".weight") for name, array in state.items()):
+        return "batch"
+    # Convolutions before an instance norm have a bias; without a norm only the last one has.
+    biases = sum(name.endswith(".bias") for name in state)
+    return "instance" if biases > 2 else "none"
+
+
+def check_fields(fields: dict[str, Any], config: Any) -> None:
+    """Compares what `describe` found with a config.
+
+    Raises:
+        ValueError: they are different networks; says which fields to set.
+    """
+    data = config.data
+    expected = {"channels": data.input_channels + data.output_channels}
+    if config.method != "cyclegan" and not config.loss.conditional:
+        expected["channels"] = data.output_channels
+    expected["dropout"] = config.model.dropout > 0
+    expected["zero_padding"] = config.model.padding == "zero"
+    fixes = {
+        "dropout": "--config.model.dropout={}",
+        "zero_padding": "--config.model.padding={}",
+        "channels": "--config.data.input_channels and output_channels to a sum of {}",
+    }
+    values = {
+        "dropout": 0.5 if fields.get("dropout") else 0.0,
+        "zero_padding": "zero" if fields.get("zero_padding") else "reflect",
+    }
+    wrong = []
+    if config.method == "cyclegan":  # both directions and domains: the shapes are compared later
+        fields = {name: value for name, value in fields.items() if "channels" not in name}
+    for name, found in fields.items():
+        section, _, field = name.partition(".")
+        wanted = expected[name] if name in expected else config[section][field]
+        if found != wanted:
+            wrong.append(fixes.get(name, f"--config.{name}={{}}").format(values.get(name, found)))
+    if wrong:
+        network = fields.get("model.generator") or fields["model.discriminator"]
+        raise ValueError(
+            f"it holds a {network} with norm {fields.get('model.norm', 'none')}, which is not the "
+            f"network of the config: set {' '.join(wrong)}"
+        )
