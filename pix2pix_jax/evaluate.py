@@ -180,7 +180,7 @@ class Validator:
 
     def samples(self, state: Any, step: int) -> dict[str, np.ndarray]:
         """Writes samples/step_<step>.png, or one for each direction, and returns them by name."""
-        grids = {}
+        found = {}
         self._folder.mkdir(exist_ok=True)
         for translation in self._evaluator.translations:
             count = self._evaluator.count(translation)
@@ -188,9 +188,9 @@ class Validator:
             fixed = np.linspace(0, count - 1, min(self._count, count)).astype(int)
             _, columns, _ = self._evaluator.translate(self._variables(state), translation, fixed)
             suffix = f"_{translation.name}" if translation.name else ""
-            grid = grids[f"samples{suffix}"] = grids.grid(columns)
+            grid = found[f"samples{suffix}"] = grids.grid(columns)
             files.save_png(self._folder / f"step_{step:07}{suffix}.png", grid)
-        return grids
+        return found
 
     def _variables(self, state):
         networks = state.networks.items()
