@@ -93,9 +93,11 @@ def get_config() -> ml_collections.ConfigDict:
     optim.epochs = 100  # epochs at the constant learning rate (cosine: the half period)
     optim.epochs_decay = 100  # epochs of linear decay after that (trained under every policy)
     optim.decay_every = 50  # step: epochs between decays
-    optim.decay_factor = 0.1  # step and plateau: what the learning rate is multiplied with
+    optim.decay_factor = 0.1  # step: factor that the learning rate is multiplied by
     optim.plateau_patience = 5  # plateau: validations without improvement before a decay
     optim.plateau_threshold = 0.01  # plateau: relative improvement that counts
+    optim.plateau_factor = 0.2  # plateau: factor that the learning rate is multiplied by
+    optim.epoch_count = 1  # number of the run's first epoch: fine-tuning may start at a later one
 
     config.train = train = ml_collections.ConfigDict()
     train.batch_size = 1  # images a step, over all devices

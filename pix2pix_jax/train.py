@@ -164,7 +164,8 @@ def shardings(mesh: Mesh) -> tuple[NamedSharding, NamedSharding]:
 
 def num_steps(config: Any, num_examples: int) -> int:
     """Steps of the whole run: so many that every epoch's examples have been seen."""
-    epochs = config.optim.epochs + config.optim.epochs_decay
+    optim = config.optim
+    epochs = optim.epochs + optim.epochs_decay - (optim.epoch_count - 1)
     return config.train.num_steps or math.ceil(epochs * num_examples / config.train.batch_size)
 
 
@@ -211,10 +212,10 @@ def _start(config, saver, sharding) -> TrainState:
 
 
 def _after_validation(config, state, metrics, sharding) -> TrainState:
-    """Lets the plateau policy see the validation metric (always as lower is better)."""
+    """Lets the plateau policy see the validation metric."""
     if config.optim.policy != "plateau":
         return state
     name = config.train.best_metric
-    metric = -metrics[name] if HIGHER_IS_BETTER[name] else metrics[name]
-    plateau = processes.local(state.plateau).update(config.optim, metric)
+    plateau = processes.local(state.plateau)
+    plateau = plateau.update(config.optim, metrics[name], HIGHER_IS_BETTER[name])
     return state.replace(plateau=processes.place(jax.device_get(plateau), sharding))
