@@ -4,11 +4,28 @@ The other files of this folder state only what differs from this one. Override a
 field on the command line: `python launch.py --config=configs/facades.py --config.seed=1`.
 """
 
+from typing import Any
+
 import ml_collections
 
 
+class Size(ml_collections.FieldReference):
+    """A field that is (height, width); one number, given here or by a flag, means a square."""
+
+    def set(self, value: Any, type_safe: bool = True) -> None:
+        """Takes a number, or one or two of them in a tuple or list."""
+        sizes = (value,) if isinstance(value, int) else value
+        if (
+            not isinstance(sizes, tuple | list)
+            or len(sizes) not in (1, 2)
+            or any(type(size) is not int for size in sizes)
+        ):
+            raise ValueError(f"{value!r} is no size: give one whole number, or (height, width)")
+        super().set((*sizes, *sizes)[:2], type_safe)
+
+
 def get_config() -> ml_collections.ConfigDict:
-    """Returns the defaults of all fields; the experiment files change some and lock nothing."""
+    """Returns the defaults of all fields; locked, so that a mistyped name in a file is an error."""
     config = ml_collections.ConfigDict()
     config.name = "default"  # name of the run; the default workdir is runs/<name>
     config.method = "pix2pix"  # what is trained: a module of pix2pix_jax/methods
@@ -26,8 +43,8 @@ def get_config() -> ml_collections.ConfigDict:
     data.input_channels = 3  # of the input: 1 (grayscale) or 3; inpainting: output_channels + 1
     data.output_channels = 3  # of the target: 1 (grayscale) or 3; colorization: 2 (a and b)
     data.preprocess = "resize_and_crop"  # or: crop, scale_width, scale_width_and_crop, none
-    data.load_size = (286, 286)  # (height, width) that images are resized to before the crop
-    data.crop_size = (256, 256)  # (height, width) of the crop: what the networks see
+    data.load_size = Size((286, 286))  # (height, width) that images are resized to before the crop
+    data.crop_size = Size((256, 256))  # (height, width) of the crop: what the networks see
     data.resize_method = "bicubic"  # interpolation of the resize: bicubic, bilinear or nearest
     data.flip = True  # mirror left-right with probability 1/2, both images of a pair alike
     data.cache_mb = 4096  # data sets up to this size (MiB, resized) live on the device as uint8
@@ -101,7 +118,7 @@ def get_config() -> ml_collections.ConfigDict:
 
     config.train = train = ml_collections.ConfigDict()
     train.batch_size = 1  # images a step, over all devices
-    train.num_devices = 0  # devices that share every batch; 0: all
+    train.num_devices = 0  # devices that share every batch; 0: as many as divide it evenly
     train.num_steps = 0  # steps to train; 0: optim.epochs + optim.epochs_decay epochs
     train.steps_per_call = 0  # steps fused in one dispatch; 0: 1 on CPU, up to 20 elsewhere
     train.log_every = 100  # steps between progress lines and TensorBoard scalars
@@ -121,4 +138,4 @@ def get_config() -> ml_collections.ConfigDict:
     evaluation.direction = "both"  # CycleGAN: A2B, B2A or both
     evaluation.composite = True  # inpainting: pixels outside the hole stay as they were
     evaluation.fit = "resize"  # translate, other sizes: resize to crop_size and back, or pad
-    return config
+    return config.lock()

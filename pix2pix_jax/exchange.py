@@ -21,7 +21,7 @@ def import_pth(config: Any, workdir: str) -> None:
     """
     if not config.init_from:
         raise ValueError("--mode=import takes --config.init_from=FILE.pth")
-    config_checks.check(config, 1)
+    config_checks.check(config)
     with checkpoints.Checkpoints(
         workdir, config.train.keep_last, config.train.best_metric
     ) as saver:
@@ -39,7 +39,7 @@ def export_pth(config: Any, workdir: str, output: str) -> list[pathlib.Path]:
     Raises:
         ValueError, OSError: no checkpoint, or a network that the PyTorch baseline does not have.
     """
-    config_checks.check(config, 1)
+    config_checks.check(config)
     with checkpoints.Checkpoints(
         workdir, best_metric=config.train.best_metric, create=False
     ) as saver:

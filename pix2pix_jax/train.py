@@ -23,6 +23,7 @@ from pix2pix_jax.run.progress import Stopwatch, duration
 from pix2pix_jax.run.reporter import Reporter
 from pix2pix_jax.run.stopping import StopRequest
 from pix2pix_jax.runtime import host_memory, processes
+from pix2pix_jax.runtime.devices import choose_devices
 
 
 def train(config: Any, workdir: str) -> dict[str, float]:
@@ -35,8 +36,8 @@ def train(config: Any, workdir: str) -> dict[str, float]:
         ValueError, OSError: bad config or data; one sentence saying what to mend.
         FloatingPointError: a loss stopped being finite; the checkpoints before it stay.
     """
-    devices = processes.devices(config.train.num_devices)
-    config_checks.check(config, len(devices))
+    config_checks.check(config)
+    devices = choose_devices(config.train.batch_size, config.train.num_devices)
     run = _make_workdir(workdir)
     processes.check_shared(run)
     mesh = Mesh(np.array(devices), ("data",), axis_types=(AxisType.Auto,))

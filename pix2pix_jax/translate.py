@@ -65,7 +65,7 @@ def translate(
     Raises:
         ValueError, OSError: bad config, checkpoint or folders; one sentence saying what to mend.
     """
-    config_checks.check(config, 1)
+    config_checks.check(config)
     paths = find_images(source)
     root = pathlib.Path(source)
     root = root if root.is_dir() else root.parent
