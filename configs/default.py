@@ -4,24 +4,9 @@ The other files of this folder state only what differs from this one. Override a
 field on the command line: `python launch.py --config=configs/facades.py --config.seed=1`.
 """
 
-from typing import Any
-
 import ml_collections
 
-
-class Size(ml_collections.FieldReference):
-    """A field that is (height, width); one number, given here or by a flag, means a square."""
-
-    def set(self, value: Any, type_safe: bool = True) -> None:
-        """Takes a number, or one or two of them in a tuple or list."""
-        sizes = (value,) if isinstance(value, int) else value
-        if (
-            not isinstance(sizes, tuple | list)
-            or len(sizes) not in (1, 2)
-            or any(type(size) is not int for size in sizes)
-        ):
-            raise ValueError(f"{value!r} is no size: give one whole number, or (height, width)")
-        super().set((*sizes, *sizes)[:2], type_safe)
+from pix2pix_jax.run.size_field import Size
 
 
 def get_config() -> ml_collections.ConfigDict:
@@ -43,8 +28,10 @@ def get_config() -> ml_collections.ConfigDict:
     data.input_channels = 3  # of the input: 1 (grayscale) or 3; inpainting: output_channels + 1
     data.output_channels = 3  # of the target: 1 (grayscale) or 3; colorization: 2 (a and b)
     data.preprocess = "resize_and_crop"  # or: crop, scale_width, scale_width_and_crop, none
-    data.load_size = Size((286, 286))  # (height, width) that images are resized to before the crop
-    data.crop_size = Size((256, 256))  # (height, width) of the crop: what the networks see
+    data.load_size = Size(
+        "data.load_size", (286, 286)
+    )  # before the crop: (height, width), or a side
+    data.crop_size = Size("data.crop_size", (256, 256))  # what the networks see: the same
     data.resize_method = "bicubic"  # interpolation of the resize: bicubic, bilinear or nearest
     data.flip = True  # mirror left-right with probability 1/2, both images of a pair alike
     data.cache_mb = 4096  # data sets up to this size (MiB, resized) live on the device as uint8

@@ -9,8 +9,11 @@ import sys
 
 import jax
 import pytest
+from absl import flags
 from flax.traverse_util import flatten_dict
+from ml_collections import config_flags
 
+from launch import parse_flags
 from pix2pix_jax import config_checks
 from pix2pix_jax.runtime import compilation_cache
 from tests.conftest import small_config
@@ -59,12 +62,8 @@ def launch(*arguments):
     "arguments, words",
     [
         ([], "give an experiment"),
-        (["--config=configs/none.py"], "none.py"),
-        (["--config=configs/quickstart.py", "--config.loss.lamda_l1=1"], "loss.lambda_l1?"),
         (["--config=configs/quickstart.py", "--config.lambda_l1=1"], "config.loss.lambda_l1?"),
-        (["--config=configs/quickstart.py", "--config.seed=one"], "seed"),
-        (["--config=configs/facades.py:l2"], "choose one of l1_cgan, l1"),
-        (["--config=configs/quickstart.py", "--mode=translate"], "--input"),
+        (["--config", "configs/quickstart.py", "--mode=translate"], "--input"),
         (["--config=configs/quickstart.py", "seed=1"], "unexpected argument"),
         (["--config=configs/facades.py", "--config.data.dir=nowhere"], "no such folder"),
         (["--config=configs/quickstart.py", "--mode=eval", "--workdir=none"], "train first"),
@@ -75,6 +74,79 @@ def test_mistakes_get_one_line(arguments, words):
     assert result.returncode == 1
     assert words in result.stderr and "Traceback" not in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1, result.stderr
+
+
+def parse(*arguments):
+    """The config that the flags describe, as launch.py parses them."""
+    argv, values = ["launch.py", *arguments], flags.FlagValues()
+    sys.modules.pop("config_config", None)  # else a file finds the names of the one before
+    config_flags.DEFINE_config_file("config", None, flag_values=values, sys_argv=argv)
+    parse_flags(argv, values)
+    return values["config"].value
+
+
+@pytest.fixture
+def from_root(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        ("--config=configs/none.py", "there is no file configs/none.py; configs/ has cityscapes"),
+        ("--config configs/none.py", "there is no file configs/none.py; configs/ has cityscapes"),
+        ("--config=configs", "there is no file configs;"),
+        ("--config", "Missing value for flag --config"),
+        ("--config=configs/quickstart.py --config.loss.lamda_l1=1", "config.loss.lambda_l1?"),
+        ("--config=configs/quickstart.py --noconfig.data.flp", "config.data.flip?"),
+        ("--config=configs/quickstart.py --config.seed=one", "flag --config.seed=one: invalid"),
+        ("--config=configs/quickstart.py --config.data.crop_size=a", "config.data.crop_size is"),
+        ("--config=configs/facades.py:l2", "there is no variant 'l2'; choose one of l1_cgan, l1"),
+    ],
+)
+def test_mistaken_flags_get_one_line(arguments, words, from_root):
+    with pytest.raises(SystemExit) as error:
+        parse(*arguments.split())
+    message = str(error.value)
+    assert message.startswith("error: ") and words in message and "\n" not in message
+
+
+FIELD = "from configs import default\n\ndef get_config():\n    c = default.get_config()\n    c.{}\n"
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("def get_config(:\n", ", line 1: SyntaxError: invalid syntax"),
+        ("import nothing\n", ", line 1: ModuleNotFoundError: No module named 'nothing'"),
+        (FIELD.format("seed = one"), ", line 5: NameError: name 'one' is not defined"),
+        (FIELD.format("data.cropsize = 64"), ", line 5: there is no field cropsize: did you mean"),
+        (FIELD.format("data.flip = 'maybe'"), ", line 5: TypeError: Could not override field"),
+        (FIELD.format("data.crop_size = '64'"), ", line 5: ValueError: config.data.crop_size is"),
+        (FIELD.format("name = open('/nowhere')"), ", line 5: FileNotFoundError: [Errno 2]"),
+        (FIELD.format("seed = 1"), ": get_config() must return the config"),
+        ("seed = 1\n", " has no attribute 'get_config'"),
+    ],
+)
+def test_mistakes_in_a_config_file_name_its_line(text, words, tmp_path, capsys):
+    (tmp_path / "mine.py").write_text(text)
+    with pytest.raises(SystemExit) as error:
+        parse(f"--config={tmp_path}/mine.py")
+    assert f"error: {tmp_path}/mine.py{words}" in str(error.value)
+    assert "\n" not in str(error.value) and not capsys.readouterr().err
+
+
+def test_verbosity_shows_where_a_config_file_failed(tmp_path, capsys):
+    (tmp_path / "mine.py").write_text("import nothing\n")
+    with pytest.raises(SystemExit):
+        parse("--verbosity=1", f"--config={tmp_path}/mine.py")
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("size, pair", [("64", (64, 64)), ("64,", (64, 64)), ("32,64", (32, 64))])
+def test_sizes_as_flags(size, pair, from_root):
+    config = parse("--config=configs/default.py", f"--config.data.crop_size={size}")
+    assert config.data.crop_size == pair
 
 
 @pytest.mark.parametrize(
@@ -150,7 +222,7 @@ def test_one_number_is_a_square(size, pair):
     config.data.crop_size = size
     assert config.data.crop_size == pair
     for wrong in ("64", 6.4, (1, 2, 3), True):
-        with pytest.raises(ValueError, match="no size: give one whole number, or"):
+        with pytest.raises(ValueError, match="crop_size is .*: give one whole number, or"):
             config.data.crop_size = wrong
 
 
