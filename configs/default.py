@@ -28,10 +28,8 @@ def get_config() -> ml_collections.ConfigDict:
     data.input_channels = 3  # of the input: 1 (grayscale) or 3; inpainting: output_channels + 1
     data.output_channels = 3  # of the target: 1 (grayscale) or 3; colorization: 2 (a and b)
     data.preprocess = "resize_and_crop"  # or: crop, scale_width, scale_width_and_crop, none
-    data.load_size = Size(
-        "data.load_size", (286, 286)
-    )  # before the crop: (height, width), or a side
-    data.crop_size = Size("data.crop_size", (256, 256))  # what the networks see: the same
+    data.load_size = Size("data.load_size", (286, 286))  # (height, width) before the crop
+    data.crop_size = Size("data.crop_size", (256, 256))  # (height, width) that the networks see
     data.resize_method = "bicubic"  # interpolation of the resize: bicubic, bilinear or nearest
     data.flip = True  # mirror left-right with probability 1/2, both images of a pair alike
     data.cache_mb = 4096  # data sets up to this size (MiB, resized) live on the device as uint8

@@ -258,7 +258,7 @@ def test_every_field_has_a_comment():
 
 def test_tensorflow_is_never_imported():
     code = (
-        "import launch, sys; from pix2pix_jax import train, translate, convert;"
+        "import launch, sys; from pix2pix_jax import train, translate, exchange;"
         "from pix2pix_jax.data import tfds_builders; assert 'tensorflow' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=300)
