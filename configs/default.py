@@ -6,9 +6,11 @@ field on the command line: `python launch.py --config=configs/facades.py --confi
 
 import ml_collections
 
+from pix2pix_jax.run.size_field import Size
+
 
 def get_config() -> ml_collections.ConfigDict:
-    """Returns the defaults of all fields; the experiment files change some and lock nothing."""
+    """Returns the defaults of all fields; locked, so that a mistyped name in a file is an error."""
     config = ml_collections.ConfigDict()
     config.name = "default"  # name of the run; the default workdir is runs/<name>
     config.method = "pix2pix"  # what is trained: a module of pix2pix_jax/methods
@@ -27,8 +29,8 @@ def get_config() -> ml_collections.ConfigDict:
     data.input_channels = 3  # of the input: 1 (grayscale) or 3; inpainting: output_channels + 1
     data.output_channels = 3  # of the target: 1 (grayscale) or 3; colorization: 2 (a and b)
     data.preprocess = "resize_and_crop"  # or: crop, scale_width, scale_width_and_crop, none
-    data.load_size = (286, 286)  # (height, width) that images are resized to before the crop
-    data.crop_size = (256, 256)  # (height, width) of the crop: what the networks see
+    data.load_size = Size("data.load_size", (286, 286))  # (height, width) before the crop
+    data.crop_size = Size("data.crop_size", (256, 256))  # (height, width) that the networks see
     data.resize_method = "bicubic"  # interpolation of the resize: bicubic, bilinear or nearest
     data.flip = True  # mirror left-right with probability 1/2, both images of a pair alike
     data.cache_mb = 4096  # data sets up to this size (MiB, resized) live on the device as uint8
@@ -94,13 +96,15 @@ def get_config() -> ml_collections.ConfigDict:
     optim.epochs = 100  # epochs at the constant learning rate (cosine: the half period)
     optim.epochs_decay = 100  # epochs of linear decay after that (trained under every policy)
     optim.decay_every = 50  # step: epochs between decays
-    optim.decay_factor = 0.1  # step and plateau: what the learning rate is multiplied with
+    optim.decay_factor = 0.1  # step: factor that the learning rate is multiplied by
     optim.plateau_patience = 5  # plateau: validations without improvement before a decay
     optim.plateau_threshold = 0.01  # plateau: relative improvement that counts
+    optim.plateau_factor = 0.2  # plateau: factor that the learning rate is multiplied by
+    optim.epoch_count = 1  # number of the run's first epoch: fine-tuning may start at a later one
 
     config.train = train = ml_collections.ConfigDict()
     train.batch_size = 1  # images a step, over all devices
-    train.num_devices = 0  # devices that share every batch; 0: all
+    train.num_devices = 0  # devices that share every batch; 0: as many as divide it evenly
     train.num_steps = 0  # steps to train; 0: optim.epochs + optim.epochs_decay epochs
     train.steps_per_call = 0  # steps fused in one dispatch; 0: 1 on CPU, up to 20 elsewhere
     train.log_every = 100  # steps between progress lines and TensorBoard scalars
@@ -123,4 +127,4 @@ def get_config() -> ml_collections.ConfigDict:
     evaluation.direction = "both"  # CycleGAN: A2B, B2A or both
     evaluation.composite = True  # inpainting: pixels outside the hole stay as they were
     evaluation.fit = "resize"  # translate, other sizes: resize to crop_size and back, or pad
-    return config
+    return config.lock()

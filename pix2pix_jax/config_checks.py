@@ -1,11 +1,16 @@
-"""Checks of a config before any work starts: one clear error, naming the field and the mend."""
+"""Checks of a config before any work starts: each error names a field and how to fix it."""
 
 import difflib
-from typing import Any
+import math
+from typing import Any, NamedTuple
+
+from flax.traverse_util import flatten_dict
 
 from pix2pix_jax.images import masks
 from pix2pix_jax.methods import losses, optim
 from pix2pix_jax.methods.registry import METHODS, abstract_state
+from pix2pix_jax.methods.state import TrainState
+from pix2pix_jax.metrics.per_set import SET_METRICS
 from pix2pix_jax.metrics.registry import HIGHER_IS_BETTER
 
 CHOICES = {
@@ -29,58 +34,159 @@ CHOICES = {
     "eval.direction": ("A2B", "B2A", "both"),
     "eval.fit": ("resize", "pad"),
 }
-POSITIVE = (
-    "train.batch_size",
-    "train.log_every",
-    "train.keep_last",
-    "train.num_samples",
-    "eval.batch_size",
-    "eval.noise_samples",
-    "data.num_threads",
-    "data.prefetch",
-    "model.ngf",
-    "model.ndf",
-    "model.n_layers",
-)
 
 
-def check(config: Any, num_devices: int) -> None:
-    """Raises ValueError for a field that no run could work with."""
+class Range(NamedTuple):
+    """Numbers from `low` to `high`; an open end is not among them."""
+
+    low: float
+    high: float = math.inf
+    low_open: bool = False
+    high_open: bool = False
+
+    def __contains__(self, number: Any) -> bool:
+        """Whether a number, which may be NaN, is in the range; infinity never is."""
+        above = number > self.low if self.low_open else number >= self.low
+        below = number < self.high if self.high_open else number <= self.high
+        return above and below and math.isfinite(number)
+
+    def __str__(self) -> str:
+        low = f"{'above' if self.low_open else 'at least'} {self.low}"
+        if self.high == math.inf:
+            return low
+        return f"{low} and {'below' if self.high_open else 'at most'} {self.high}"
+
+
+# Numbers, and tuples whose numbers must all be in the range.
+RANGES = {
+    Range(1): (
+        "data.load_size",
+        "data.crop_size",
+        "data.num_threads",
+        "data.prefetch",
+        "data.synthetic_train",
+        "data.synthetic_eval",
+        "model.ngf",
+        "model.ndf",
+        "model.n_layers",
+        "model.dropout_blocks",
+        "model.fcn_convs",
+        "optim.decay_every",
+        "optim.epoch_count",
+        "train.batch_size",
+        "train.log_every",
+        "train.keep_last",
+        "train.num_samples",
+        "eval.batch_size",
+        "eval.noise_samples",
+    ),
+    Range(0): (
+        "data.max_items",
+        "data.cache_mb",
+        "loss.lambda_gan",
+        "loss.lambda_l1",
+        "loss.lambda_hole",
+        "loss.lambda_valid",
+        "loss.lambda_a",
+        "loss.lambda_b",
+        "loss.lambda_identity",
+        "loss.lambda_gp",
+        "loss.d_loss_factor",
+        "loss.pool_size",
+        "optim.epochs",
+        "optim.epochs_decay",
+        "optim.plateau_patience",
+        "train.num_devices",
+        "train.num_steps",
+        "train.steps_per_call",
+        "train.sample_every",
+        "train.eval_every",
+        "train.checkpoint_every",
+    ),
+    Range(0, low_open=True): (
+        "model.norm_eps",
+        "model.init_gain",
+        "optim.learning_rate",
+        "optim.eps",
+    ),
+    Range(0, 1): ("model.norm_momentum", "model.leaky_slope"),
+    Range(0, 1, low_open=True): ("optim.decay_factor",),
+    Range(0, 1, low_open=True, high_open=True): ("optim.plateau_factor", "data.mask_share"),
+    Range(0, 1, high_open=True): (
+        "model.dropout",
+        "optim.beta1",
+        "optim.beta2",
+        "optim.plateau_threshold",
+    ),
+    Range(0, 2**32 - 1): ("seed",),
+}
+LENGTHS = {"data.mask_share": 2, "model.fcn_convs": 5}
+
+
+def check(config: Any) -> TrainState:
+    """Checks everything that needs no data.
+
+    Returns:
+        the shapes and dtypes of the training state that the config describes.
+
+    Raises:
+        ValueError: a field has a value that no run could work with.
+    """
+    fields = flatten_dict(config.to_dict(), sep=".")
+    _check_choices(fields)
+    _check_ranges(fields)
+    _check_sizes_and_epochs(config.data, config.optim, config.train)
+    METHODS[config.method].check(config)
+    return abstract_state(config)  # raises for a network that cannot take the crop
+
+
+def _check_choices(fields):
     for field, choices in CHOICES.items():
-        value = get(config, field)
+        value = fields[field]
         if value not in choices:
             close = difflib.get_close_matches(str(value), choices, 1)
             hint = f"did you mean {close[0]}?" if close else f"choose one of {', '.join(choices)}"
             raise ValueError(f"config.{field} is {value!r}: {hint}")
-    orders = METHODS[config.method].update_orders
-    if config.loss.update_order not in orders:
+    for name in fields["eval.set_metrics"]:
+        if name not in SET_METRICS:
+            raise ValueError(
+                f"config.eval.set_metrics has {name!r}: choose of {', '.join(SET_METRICS)}"
+            )
+    method, order = fields["method"], fields["loss.update_order"]
+    orders = METHODS[method].update_orders
+    if order not in orders:
         raise ValueError(
-            f"config.loss.update_order is {config.loss.update_order!r}: {config.method} has "
-            + ", ".join(orders)
+            f"config.loss.update_order is {order!r}: {method} has " + ", ".join(orders)
         )
-    for field in POSITIVE:
-        if get(config, field) < 1:
-            raise ValueError(f"config.{field} is {get(config, field)}: it must be at least 1")
-    if config.train.batch_size % num_devices:
-        raise ValueError(
-            f"config.train.batch_size is {config.train.batch_size}, which {num_devices} devices "
-            f"cannot share evenly: make it a multiple of {num_devices}"
-        )
-    data = config.data
+
+
+def _check_ranges(fields):
+    for numbers, names in RANGES.items():
+        for name in names:
+            value = fields[name]
+            several = isinstance(value, tuple)
+            if not all(number in numbers for number in (value if several else (value,))):
+                each = "all its numbers" if several else "it"
+                raise ValueError(f"config.{name} is {value}: {each} must be {numbers}")
+    for name, length in LENGTHS.items():
+        if len(fields[name]) != length:
+            raise ValueError(f"config.{name} is {fields[name]}: it takes {length} numbers")
+
+
+def _check_sizes_and_epochs(data, optim, train):
+    """Fields that are right or wrong only beside each other."""
     if data.preprocess == "resize_and_crop" and any(
         load < crop for load, crop in zip(data.load_size, data.crop_size, strict=True)
     ):
         raise ValueError(
-            f"config.data.load_size {tuple(data.load_size)} is smaller than config.data.crop_size "
-            f"{tuple(data.crop_size)}: the crop must fit into the resized image"
+            f"config.data.load_size {data.load_size} is smaller than config.data.crop_size "
+            f"{data.crop_size}: the crop must fit into the resized image"
         )
-    METHODS[config.method].check(config)
-
-    abstract_state(config)  # a network that cannot take the crop raises
-
-
-def get(config: Any, field: str) -> Any:
-    """The value of a dotted field."""
-    for name in field.split("."):
-        config = config[name]
-    return config
+    if optim.policy == "cosine" and not optim.epochs:
+        raise ValueError("config.optim.epochs is 0: the cosine policy takes at least 1")
+    last = optim.epochs + optim.epochs_decay
+    if not train.num_steps and optim.epoch_count > last:
+        raise ValueError(
+            f"config.optim.epoch_count is {optim.epoch_count}, and the last epoch is {last}: "
+            "raise config.optim.epochs or config.optim.epochs_decay, or set config.train.num_steps"
+        )

@@ -27,7 +27,7 @@ def evaluate(config: Any, workdir: str) -> dict[str, float]:
     Raises:
         ValueError, OSError: bad config, data or checkpoint; one sentence saying what to do.
     """
-    config_checks.check(config, 1)
+    config_checks.check(config)
     kind = METHODS[config.method].data
     examples = loading.load_examples(config, config.data.eval_split, train=False, kind=kind)
     variables, origin = weights.load_generators(config, workdir)

@@ -22,7 +22,7 @@ def import_pth(config: Any, workdir: str) -> None:
     """
     if not config.init_from:
         raise ValueError("--mode=import needs --config.init_from=FILE.pth")
-    config_checks.check(config, 1)
+    config_checks.check(config)
     with checkpoints.Checkpoints(
         workdir, config.train.keep_last, config.train.best_metric
     ) as saver:
@@ -40,7 +40,7 @@ def export_pth(config: Any, workdir: str, output: str) -> list[pathlib.Path]:
     Raises:
         ValueError, OSError: there is no checkpoint, or PyTorch's code has no such network.
     """
-    config_checks.check(config, 1)
+    config_checks.check(config)
     with checkpoints.Checkpoints(
         workdir, best_metric=config.train.best_metric, create=False
     ) as saver:

@@ -16,7 +16,7 @@ from pix2pix_jax.data import loading
 from pix2pix_jax.data.prefetch import prefetched
 from pix2pix_jax.evaluator import Validator
 from pix2pix_jax.methods.contract import Layout
-from pix2pix_jax.methods.registry import METHODS, abstract_state, fresh_state
+from pix2pix_jax.methods.registry import METHODS, fresh_state
 from pix2pix_jax.methods.state import TrainState
 from pix2pix_jax.metrics.registry import HIGHER_IS_BETTER
 from pix2pix_jax.report.curves import loss_curves
@@ -28,12 +28,14 @@ from pix2pix_jax.run.progress import Stopwatch, duration
 from pix2pix_jax.run.reporter import Reporter
 from pix2pix_jax.run.stopping import StopRequest
 from pix2pix_jax.runtime import host_memory, processes, random_streams
+from pix2pix_jax.runtime.devices import choose_devices
 
 
 class _Plan(NamedTuple):
     """What a run trains on; known before its workdir need exist."""
 
     config: Any
+    abstract: TrainState  # shapes and dtypes of the state
     workdir: pathlib.Path
     mesh: Mesh
     examples: Any
@@ -78,8 +80,8 @@ def train(config: Any, workdir: str) -> dict[str, float]:
 
 def _prepare(config, workdir) -> _Plan:
     """Checks everything that can be checked, and reads the data; writes nothing."""
-    devices = processes.devices(config.train.num_devices)
-    config_checks.check(config, len(devices))
+    abstract = config_checks.check(config)
+    devices = choose_devices(config.train.batch_size, config.train.num_devices)
     mesh = Mesh(np.array(devices), ("data",), axis_types=(AxisType.Auto,))
     processes.connect(mesh)
     if processes.is_first():
@@ -92,7 +94,8 @@ def _prepare(config, workdir) -> _Plan:
     examples = loading.load_examples(config, config.data.train_split, train=True, kind=kind)
     validation = loading.load_examples(config, config.data.eval_split, train=False, kind=kind)
     checks.check_best_metric(config, validation)
-    return _Plan(config, workdir, mesh, examples, validation, num_steps(config, len(examples)))
+    total_steps = num_steps(config, len(examples))
+    return _Plan(config, abstract, workdir, mesh, examples, validation, total_steps)
 
 
 def _fresh_state(plan) -> TrainState | None:
@@ -102,14 +105,14 @@ def _fresh_state(plan) -> TrainState | None:
     """
     if checkpoints.newest_step(plan.workdir) is not None:
         return None
-    checkpoints.check_space(plan.workdir, abstract_state(plan.config))
+    checkpoints.check_space(plan.workdir, plan.abstract)
     state = fresh_state(plan.config)
     return weights.initialize(plan.config, state) if plan.config.init_from else state
 
 
 def _resumed_state(plan, saver) -> TrainState | None:
     """The state of the newest checkpoint that is whole, on the host; None if there is none."""
-    state = saver.restore_newest(abstract_state(plan.config))
+    state = saver.restore_newest(plan.abstract)
     step = -1 if state is None else int(state.step)
     processes.check_same("checkpoint's step", step)
     checks.check_length(plan.config, plan.workdir, step, plan.total_steps)
@@ -280,7 +283,8 @@ def shardings(mesh: Mesh) -> tuple[NamedSharding, NamedSharding]:
 
 def num_steps(config: Any, num_examples: int) -> int:
     """Steps of the whole run: so many that every epoch's examples have been seen."""
-    epochs = config.optim.epochs + config.optim.epochs_decay
+    optim = config.optim
+    epochs = optim.epochs + optim.epochs_decay - (optim.epoch_count - 1)
     return config.train.num_steps or math.ceil(epochs * num_examples / config.train.batch_size)
 
 
@@ -294,10 +298,10 @@ def fused_steps(config: Any, total_steps: int, start: int = 0) -> int:
 
 
 def _after_validation(config, state, metrics, sharding) -> TrainState:
-    """Lets the plateau policy see the validation metric (always as lower is better)."""
+    """Lets the plateau policy see the validation metric."""
     if config.optim.policy != "plateau":
         return state
     name = config.train.best_metric
-    metric = -metrics[name] if HIGHER_IS_BETTER[name] else metrics[name]
-    plateau = processes.local(state.plateau).update(config.optim, metric)
+    plateau = processes.local(state.plateau)
+    plateau = plateau.update(config.optim, metrics[name], HIGHER_IS_BETTER[name])
     return state.replace(plateau=processes.place(jax.device_get(plateau), sharding))

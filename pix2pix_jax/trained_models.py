@@ -71,7 +71,8 @@ def run_config(workdir: pathlib.Path) -> Any:
         ValueError, OSError, KeyError: there is none, or one of another program.
     """
     config = get_config()  # has what runs of former versions did not know
-    config.update(config_file.read_config(workdir))
+    with config.unlocked():
+        config.update(config_file.read_config(workdir))
     config.init_from = ""
     return config
 

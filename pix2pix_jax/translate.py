@@ -63,7 +63,7 @@ def translate(
     Raises:
         ValueError, OSError: bad config, checkpoint or folders; one sentence saying what to do.
     """
-    config_checks.check(config, 1)
+    config_checks.check(config)
     paths, folder = find_images(source), pathlib.Path(output)
     root = pathlib.Path(source)
     root = root if root.is_dir() else root.parent

@@ -23,6 +23,7 @@ from pix2pix_jax.models import build
 from pix2pix_jax.pytorch.state_dicts import to_flax, unet_keys
 from pix2pix_jax.run import checkpoints
 from pix2pix_jax.runtime import processes
+from pix2pix_jax.runtime.devices import choose_devices
 from tests import parity
 from tests.conftest import small_config
 
@@ -129,6 +130,28 @@ def test_processes_read_the_rows_of_one_order():
     for count in (2, 4, 8):
         shares = [examples.chunk(3, 2, DEVICES, (i, count)) for i in range(count)]
         np.testing.assert_array_equal(np.concatenate(shares, axis=1), whole)
+
+
+@pytest.mark.parametrize("batch, used", [(1, 1), (6, 6), (9, 3), (16, 8)])
+def test_as_many_devices_as_divide_the_batch(batch, used, capsys):
+    assert choose_devices(batch) == jax.devices()[:used]
+    said = f"{used} of 8 devices used: config.train.batch_size is {batch}; a multiple of 8 uses all"
+    assert capsys.readouterr().out == ("" if used == DEVICES else said + "\n")
+
+
+def test_devices_that_are_asked_for(capsys, monkeypatch):
+    assert choose_devices(6, 3) == jax.devices()[:3] and not capsys.readouterr().out
+    for number in (9, -1):
+        with pytest.raises(ValueError, match=f"num_devices is {number}, and there are 8 devices"):
+            choose_devices(8, number)
+    with pytest.raises(ValueError, match="batch_size is 4, which 3 devices cannot share evenly"):
+        choose_devices(4, 3)
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    assert choose_devices(8) == choose_devices(16, 8) == jax.devices()
+    with pytest.raises(ValueError, match="batch_size is 4, which 8 devices .* multiple of 8"):
+        choose_devices(4)
+    with pytest.raises(ValueError, match="2 processes use all their 8 devices: set it to 0"):
+        choose_devices(8, 4)
 
 
 # Two processes of two devices each.
@@ -276,7 +299,9 @@ def test_a_killed_process_leaves_a_checkpoint_that_resumes(one_process):
 
 
 def test_arguments_that_do_not_go_together(tmp_path):
-    with pytest.raises(ValueError, match="--coordinator=HOST:PORT, --num_processes and"):
+    with pytest.raises(
+        ValueError, match="--coordinator=HOST:PORT, --num_processes and .* must all be given"
+    ):
         processes.initialize("127.0.0.1:1", None, 0)
     command = [sys.executable, "launch.py", "--config=configs/quickstart.py", "--mode=eval"]
     result = subprocess.run(

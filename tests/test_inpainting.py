@@ -443,4 +443,4 @@ def test_export(run, tmp_path):
 )
 def test_fields_no_run_could_work_with(field, value, words):
     with pytest.raises(ValueError, match=words):
-        config_checks.check(small(**{field: value}), 1)
+        config_checks.check(small(**{field: value}))

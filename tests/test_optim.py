@@ -2,10 +2,12 @@
 
 import jax
 import numpy as np
+import optax
 import pytest
 import torch
 
 from configs.default import get_config
+from pix2pix_jax import train
 from pix2pix_jax.methods import optim
 from pix2pix_jax.methods.state import epoch_of
 
@@ -43,36 +45,91 @@ def test_published_values_of_the_linear_policy():
     np.testing.assert_allclose(found, [2e-4, 2e-4, 1.9802e-4, 1.98e-6], rtol=1e-4)
 
 
-def test_plateau():
+@pytest.mark.parametrize("first", [2, 100, 150])
+def test_a_schedule_that_starts_at_a_later_epoch(first):
+    """PyTorch's --epoch_count: train.py runs epochs first .. n_epochs + n_epochs_decay."""
+    config = get_config()
+    c = config.optim
+    c.epoch_count = first
+    optimizer = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], lr=2e-4)
+    factor = lambda e: 1.0 - max(0, e + first - c.epochs) / float(c.epochs_decay + 1)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+    epochs = range(first, c.epochs + c.epochs_decay + 1)
+    for epoch in range(len(epochs)):
+        expected = optimizer.param_groups[0]["lr"]
+        assert float(optim.learning_rate(c, np.int32(epoch))) == pytest.approx(expected, rel=1e-5)
+        optimizer.step()
+        schedule.step()
+    config.train.batch_size = 3
+    assert train.num_steps(config, 10) == -(-len(epochs) * 10 // 3)
+
+
+def plateau_metrics(kind):
+    """Sequences that improve for a while, then only by noise."""
+    generator = np.random.default_rng(0)
+    noise, trend = generator.normal(0, 0.02, 80), np.geomspace(1, 1e-4, 80)
+    return {"l1": np.abs(0.3 + noise) + trend, "psnr": 20 + 10 * noise - 5 * trend}[kind]
+
+
+@pytest.mark.parametrize("kind", ["l1", "psnr"])
+@pytest.mark.parametrize("rate", [1.0, 1e-7])
+def test_plateau(kind, rate):
+    """Both directions, and PyTorch's eps: decays by less than 1e-8 are not applied."""
     config = get_config().optim
-    config.decay_factor = 0.2
-    optimizer = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    config.learning_rate = rate
+    optimizer = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], lr=rate)
     schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(
-        optimizer, "min", factor=0.2, threshold=0.01, patience=5
+        optimizer, "max" if kind == "psnr" else "min", factor=0.2, threshold=0.01, patience=5
     )
     state = optim.Plateau.create()
-    metrics = np.abs(np.random.default_rng(0).normal(0.3, 0.02, 60)) + np.geomspace(1, 0.01, 60)
-    for metric in metrics:
+    for metric in plateau_metrics(kind):
         schedule.step(metric)
-        state = state.update(config, float(metric))
-        assert float(state.scale) == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-6)
-    assert float(state.scale) < 0.5  # it did decay
+        state = state.update(config, float(metric), higher_is_better=kind == "psnr")
+        assert rate * float(state.scale) == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-6)
+    assert float(state.scale) < 0.05  # it did decay, twice or more
+
+
+def adam_steps(dtype, weight, gradients):
+    """Ten steps of torch.optim.Adam in a precision."""
+    parameter = torch.nn.Parameter(torch.tensor(weight, dtype=dtype))
+    optimizer = torch.optim.Adam([parameter], lr=2e-4, betas=(0.5, 0.999), eps=1e-8)
+    for gradient in gradients:
+        parameter.grad = torch.tensor(gradient, dtype=dtype)
+        optimizer.step()
+    return parameter.detach().numpy()
 
 
 def test_adam():
+    """Ten steps, as close to PyTorch in float64 as PyTorch in float32 is."""
     generator = np.random.default_rng(0)
-    weight = generator.standard_normal(100).astype(np.float32)
-    theirs = torch.nn.Parameter(torch.tensor(weight))
-    optimizer = torch.optim.Adam([theirs], lr=2e-4, betas=(0.5, 0.999), eps=1e-8)
+    weight = generator.standard_normal((50, 50)).astype(np.float32) * 0.02
+    gradients = generator.standard_normal((10, 50, 50)).astype(np.float32) * 1e-3
+    exact = adam_steps(torch.float64, weight, gradients)
     adam = optim.adam(get_config().optim)
-    state = adam.init(weight)
-    for _ in range(20):
-        gradient = generator.standard_normal(100).astype(np.float32) * 1e-3
-        theirs.grad = torch.tensor(gradient)
-        optimizer.step()
-        update, state = adam.update(gradient, state)
-        weight = weight - 2e-4 * update
-    np.testing.assert_allclose(weight, theirs.detach(), rtol=1e-6, atol=1e-7)
+    state, moved = adam.init(weight), np.zeros(weight.shape)
+    for gradient in gradients:
+        update, state = jax.jit(adam.update)(gradient, state)
+        moved -= 2e-4 * np.asarray(update, np.float64)
+    assert np.abs(moved - (exact - weight)).mean() < 2e-10  # optax: 3.9e-9
+    ours, theirs = weight + moved.astype(np.float32), adam_steps(torch.float32, weight, gradients)
+    assert np.abs(ours - exact).mean() < 1.1 * np.abs(theirs - exact).mean() < 1.2e-9
+
+
+def test_adam_without_momentum_and_its_state():
+    """beta1 = 0 needs no correction; checkpoints hold optax's state."""
+    config = get_config().optim
+    config.beta1 = 0.0
+    adam, stock = optim.adam(config), optax.scale_by_adam(0.0, 0.999, 1e-8)
+    gradient = np.linspace(-1, 1, 5, dtype=np.float32)
+    states = [adam.init(gradient), stock.init(gradient)]
+    for _ in range(3):
+        ours, states[0] = adam.update(gradient, states[0])
+        theirs, states[1] = stock.update(gradient, states[1])
+    np.testing.assert_allclose(ours, theirs, rtol=2e-5)
+    assert jax.tree.structure(states[0]) == jax.tree.structure(states[1])
+    for a, b in zip(jax.tree.leaves(states[0]), jax.tree.leaves(states[1]), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6)
+        assert a.dtype == b.dtype
 
 
 @pytest.mark.parametrize("batch_size, n", [(1, 400), (4, 17823), (3, 10)])

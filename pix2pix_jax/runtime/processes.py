@@ -27,13 +27,13 @@ def initialize(coordinator: str | None, num_processes: int | None, process_id: i
     Without arguments JAX asks the cluster (TPU pods, Slurm, Open MPI, Kubernetes).
 
     Raises:
-        ValueError: some arguments are missing, or no cluster tells them.
+        ValueError: some arguments are missing, or there is no cluster to give them.
     """
     given = [value is not None for value in (coordinator, num_processes, process_id)]
     if any(given) and not all(given):
         raise ValueError(
-            "--coordinator=HOST:PORT, --num_processes and --process_id go together; on a cluster "
-            "that JAX knows (TPU pod, Slurm, Open MPI) give --distributed alone"
+            "--coordinator=HOST:PORT, --num_processes and --process_id must all be given; on a "
+            "cluster that JAX knows (TPU pod, Slurm, Open MPI) give --distributed alone"
         )
     try:
         jax.distributed.initialize(coordinator, num_processes, process_id)
@@ -44,21 +44,6 @@ def initialize(coordinator: str | None, num_processes: int | None, process_id: i
 def is_first() -> bool:
     """Whether this process is the one that writes and prints."""
     return jax.process_index() == 0
-
-
-def devices(count: int = 0) -> list[jax.Device]:
-    """Devices of all processes, each process's together; the first `count` of them if not 0.
-
-    Raises:
-        ValueError: `count` is less than all, and there are several processes.
-    """
-    found = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
-    if count and jax.process_count() > 1 and count != len(found):
-        raise ValueError(
-            f"config.train.num_devices is {count}, and {jax.process_count()} processes use all "
-            f"their {len(found)} devices: set it to 0"
-        )
-    return found[: count or None]
 
 
 def connect(mesh: Mesh) -> None:

@@ -1,0 +1,100 @@
+"""Mistakes in the flags, or in the config file that they name, as one sentence."""
+
+import difflib
+import pathlib
+import re
+import traceback
+from typing import Any
+
+from flax.traverse_util import flatten_dict
+
+
+def config_path(argv: list[str]) -> pathlib.Path | None:
+    """The file of --config=FILE or --config FILE, without the variant after a colon."""
+    for argument, following in zip(argv, [*argv[1:], ""], strict=True):
+        if match := re.fullmatch(r"--?config(?:=(.*))?", argument):
+            name = (following if match[1] is None else match[1]).split(":")[0]
+            return pathlib.Path(name) if name else None
+    return None
+
+
+def check_config_path(argv: list[str], folder: pathlib.Path) -> None:
+    """Raises OSError if --config names no file; it lists those of `folder`."""
+    path = config_path(argv)
+    if path is not None and not path.is_file():
+        names = ", ".join(sorted(p.stem for p in folder.glob("*.py")))
+        raise OSError(f"there is no file {path}; configs/ has {names}")
+
+
+def check_config(argv: list[str], config: Any, defaults: Any) -> None:
+    """Raises what reading the config file raised, or ValueError if it gave no whole config."""
+    path = config_path(argv)
+    if path is None:
+        return
+    if not hasattr(config, "name"):
+        raise ValueError(f"{path}: get_config() must return the config")
+    known, found = (flatten_dict(each.to_dict(), sep=".").keys() for each in (defaults, config))
+    if missing := known - found:
+        raise ValueError(
+            f"{path} has no config.{min(missing)}: let it change what configs.default.get_config() "
+            "returns"
+        )
+
+
+def explain(argv: list[str], error: Exception, defaults: Any, folder: pathlib.Path) -> str:
+    """One sentence on why the flags could not be parsed.
+
+    Args:
+        argv: the command line.
+        error: what parsing it raised.
+        defaults: a config with every field; None if there is none.
+        folder: of the config files.
+    """
+    fields = flatten_dict(defaults.to_dict(), sep=".") if defaults else {}
+    for argument in argv[1:] if fields else ():
+        match = re.match(r"--?(?:no)?config\.([\w.]+)", argument)
+        if match and match[1] not in fields:
+            return _unknown_field(match[1], list(fields))
+    path = config_path(argv)
+    # ml_collections gives the file's module a name of its own.
+    return _in_config_file(path, folder, error) or _last_line(error).replace(
+        "module 'config_config'", str(path)
+    )
+
+
+def _unknown_field(name, fields):
+    last = name.rsplit(".", 1)[-1]
+    close = difflib.get_close_matches(name, fields, 1) or [
+        field for field in fields if field.rsplit(".", 1)[-1] == last
+    ]
+    hint = f"did you mean config.{close[0]}?" if close else "configs/default.py lists all"
+    return f"there is no config.{name}: {hint}"
+
+
+def _in_config_file(path, folder, error):
+    """'FILE, line N: what' of an error in a config file; None of any other."""
+    cause = error
+    while cause is not None:
+        if isinstance(cause, SyntaxError):
+            return f"{cause.filename}, line {cause.lineno}: SyntaxError: {cause.msg}"
+        for frame in reversed(traceback.extract_tb(cause.__traceback__)):
+            file = pathlib.Path(frame.filename)
+            if folder in file.parents or (path and file.resolve() == path.resolve()):
+                if isinstance(cause, ValueError) and (frame.line or "").startswith("raise "):
+                    return str(cause)  # the file's own words, such as which variants it has
+                return f"{frame.filename}, line {frame.lineno}: {_what(cause)}"
+        cause = cause.__cause__ or cause.__context__
+    return None
+
+
+def _what(error):
+    if match := re.search(r'Key "(\w+)" does not exist', str(error)):  # of a locked ConfigDict
+        close = re.search(r'Did you mean "(\w+)"', str(error))
+        hint = f"did you mean {close[1]}?" if close else "configs/default.py lists all"
+        return f"there is no field {match[1]}: {hint}"
+    return f"{type(error).__name__}: {_last_line(error)}"
+
+
+def _last_line(error):
+    """A message without the traceback that ml_collections puts into it."""
+    return re.sub(r"^\w*Error: ", "", (str(error).strip().splitlines() or [""])[-1].strip())
