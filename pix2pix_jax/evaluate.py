@@ -18,7 +18,7 @@ from pix2pix_jax.methods.registry import METHODS
 from pix2pix_jax.metrics import per_image
 from pix2pix_jax.report import grids
 from pix2pix_jax.report.html_page import html_page
-from pix2pix_jax.runtime import processes
+from pix2pix_jax.runtime import few_shapes, processes
 
 Translator = Callable[..., np.ndarray]
 
@@ -34,7 +34,7 @@ def make_translator(config: Any, out_channels: int) -> Translator:
     translate = METHODS[config.method].make_translate(config, out_channels)
     seed = jax.random.key(config.seed)
 
-    @jax.jit
+    @few_shapes.jit
     def run(variables, images, indices, sample):
         key = jax.random.fold_in(seed, sample)
         keys = jax.vmap(functools.partial(jax.random.fold_in, key))(indices)
@@ -180,7 +180,7 @@ class Validator:
 
     def samples(self, state: Any, step: int) -> dict[str, np.ndarray]:
         """Writes samples/step_<step>.png, or one for each direction, and returns them by name."""
-        grids = {}
+        pictures = {}
         self._folder.mkdir(exist_ok=True)
         for translation in self._evaluator.translations:
             count = self._evaluator.count(translation)
@@ -188,9 +188,9 @@ class Validator:
             fixed = np.linspace(0, count - 1, min(self._count, count)).astype(int)
             _, columns, _ = self._evaluator.translate(self._variables(state), translation, fixed)
             suffix = f"_{translation.name}" if translation.name else ""
-            grid = grids[f"samples{suffix}"] = grids.grid(columns)
+            grid = pictures[f"samples{suffix}"] = grids.grid(columns)
             files.save_png(self._folder / f"step_{step:07}{suffix}.png", grid)
-        return grids
+        return pictures
 
     def _variables(self, state):
         networks = state.networks.items()
