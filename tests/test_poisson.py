@@ -198,11 +198,16 @@ def test_nearer_to_the_equations_than_opencv():
 
 
 def test_former_names_of_the_solvers(monkeypatch):
-    monkeypatch.setattr(poisson, "ADAM_ITERATIONS", 2)
+    for level, name in ((10, "multigrid"), (20, "adam")):
+        solution = lambda problem, level=level, **_: (
+            np.full(problem.background.shape, level),
+            0,
+            0,
+        )
+        monkeypatch.setattr(poisson, f"_solve_{name}", solution)
     images = picture(20, 30, 0), picture(20, 30, 1), disk(20, 30)
-    for former, name in (("direct", "multigrid"), ("gradient", "adam")):
-        found, expected = (poisson.blend(*images, solver=solver) for solver in (former, name))
-        np.testing.assert_array_equal(found.image, expected.image)
+    for solver, level in (("direct", 10), ("multigrid", 10), ("gradient", 20), ("adam", 20)):
+        assert (poisson.blend(*images, solver=solver).image[disk(20, 30)] == level).all()
     with pytest.raises(ValueError, match="'jacobi'; choose one of multigrid, adam"):
         poisson.blend(*images, solver="jacobi")
 
