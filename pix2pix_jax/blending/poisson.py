@@ -79,7 +79,8 @@ def blend(
         part, residual, iterations = _solve_multigrid(padded, mixed=mixed, tolerance=tolerance)
     else:
         part, residual, iterations = _solve_adam(padded, mixed=mixed)
-    levels = np.asarray(jnp.clip(jnp.round(part), 0, 255).astype(jnp.uint8))[:height, :width]
+    # By NumPy: JAX would compile, and keep, a program for each size.
+    levels = np.asarray(part)[:height, :width].round().clip(0, 255).astype(np.uint8)
     image = background.copy()
     image[rows, columns] = np.where(problem.inside[..., None], levels, image[rows, columns])
     return Blend(image, float(residual), int(iterations))
