@@ -190,7 +190,7 @@ def test_large_files_are_not_taken(client, picture):
 
 
 def test_images_of_too_many_pixels_are_never_decoded(client, models, tmp_path):
-    """A small file of a huge image: Pillow is told to refuse it."""
+    """A small file of a huge image: Pillow refuses it unread."""
     path = tmp_path / "huge.png"
     Image.new("1", (8000, 8000)).save(path)
     with pytest.raises(exceptions.AppError, match="exceeds limit"):
