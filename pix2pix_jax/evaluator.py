@@ -15,7 +15,7 @@ from pix2pix_jax.metrics import per_image
 from pix2pix_jax.metrics.per_set import SetComparison
 from pix2pix_jax.pytorch.pth_file import read_pth
 from pix2pix_jax.report import grids
-from pix2pix_jax.runtime import processes
+from pix2pix_jax.runtime import few_shapes, processes
 from pix2pix_jax.translator import Translator
 
 Columns = dict[str, list[np.ndarray]]  # by title: input, output, ..., each uint8 [h, w, C]
@@ -30,7 +30,7 @@ class Row(NamedTuple):
     metrics: dict[str, float]
 
 
-@jax.jit
+@few_shapes.jit
 def measure(
     output: jax.Array, target: jax.Array, hole: jax.Array | None = None
 ) -> dict[str, jax.Array]:

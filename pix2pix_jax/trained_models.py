@@ -1,11 +1,12 @@
-"""The trained models below some folders: runs of ours, and PyTorch's generators."""
+"""The trained models below some folders: our own runs, and PyTorch generators (.pth)."""
 
-import functools
+import collections
 import pathlib
 import re
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from configs.default import get_config
 from pix2pix_jax import translate
 from pix2pix_jax.data import catalogue
 from pix2pix_jax.methods.contract import Direction
@@ -13,26 +14,19 @@ from pix2pix_jax.methods.registry import METHODS
 from pix2pix_jax.pytorch import architectures, pth_file
 from pix2pix_jax.run import checkpoints, config_file
 
-LOADED = 4  # models kept in memory
+LOADED = 4  # runs kept in memory
+MAX_CONFIG_BYTES = 2**20  # of a config.json
+MAX_CROP = 4096  # pixels a side
 
 
 class Model(NamedTuple):
-    """One direction of a run's best checkpoint, or of a .pth."""
+    """One direction of a trained run, or of a .pth."""
 
-    name: str  # its path; where there are two directions, also that
+    name: str  # its path, followed by the direction where there are two
     config: Any
     direction: Direction
     number: int  # of the direction
-    version: float  # changes when there are new weights
     path: pathlib.Path
-
-    def load(self) -> translate.TrainedTranslator:
-        """The model, ready to use.
-
-        Raises:
-            ValueError, OSError: its weights are damaged or gone.
-        """
-        return _load(self.path, self.version)[self.number]
 
     def palette(self) -> str | None:
         """The palette of the label maps that it takes; None if it takes photographs."""
@@ -43,50 +37,128 @@ class Model(NamedTuple):
         return catalogue.label_palette(data.name, side) if has_labels else None
 
 
-def find(*folders: str) -> dict[str, Model]:
-    """Models in or below folders, by name: runs with a checkpoint, and generators in .pth files.
+class _Entry(NamedTuple):
+    """What was found at a path."""
 
-    What cannot be read is left out.
+    version: Any  # changes when there are new weights; None: unknown
+    models: list[Model]
+    reason: str = ""  # why it was skipped
+
+
+class TrainedModels:
+    """The models in or below some folders; each is read once, and again when it changes.
+
+    The folders may hold anything. A run or .pth that cannot be read, whatever the error, is
+    skipped, and one line is printed for it.
     """
-    found = {}
-    for folder in map(pathlib.Path, folders):
-        runs = [file.parent for file in folder.rglob(config_file.CONFIG_FILE)]
-        for path in sorted(runs) + sorted(folder.rglob("*.pth")):
-            try:
-                version = _version(path)
-                config = _config(path, version)
-                directions = METHODS[config.method].directions(config)
-            except (ValueError, OSError, KeyError):
-                continue
-            for number, direction in enumerate(directions):
-                name = f"{path} {direction.name}".rstrip()
-                found[name] = Model(name, config, direction, number, version, path)
-    return found
+
+    def __init__(self, folders: Sequence[str], defaults: Callable[[], Any]):
+        """`defaults` makes a config with all fields, for what a run or .pth does not say."""
+        self.folders, self._defaults = list(folders), defaults
+        self._entries: dict[pathlib.Path, _Entry] = {}
+        self._loaded: collections.OrderedDict[Any, list[translate.TrainedTranslator]]
+        self._loaded = collections.OrderedDict()
+        self._finding, self._loading = threading.Lock(), threading.Lock()
+
+    def find(self) -> dict[str, Model]:
+        """Looks into the folders: models by name."""
+        with self._finding:
+            self._entries = {path: self._entry(path) for path in self._paths()}
+            return {m.name: m for entry in self._entries.values() for m in entry.models}
+
+    def load(self, model: Model) -> translate.TrainedTranslator:
+        """The model, ready to use; the last LOADED runs stay in memory.
+
+        Raises:
+            ValueError, OSError: its weights are damaged or gone.
+        """
+        with self._loading:
+            entry = self._entries.get(model.path)
+            key = (model.path, entry and entry.version)
+            if key not in self._loaded:
+                self._loaded[key] = self._load(model)
+                while len(self._loaded) > LOADED:
+                    self._loaded.popitem(last=False)
+            self._loaded.move_to_end(key)
+            return self._loaded[key][model.number]
+
+    def _load(self, model):
+        try:
+            return translate.load(model.config, str(model.path))[0]
+        except (ValueError, OSError):
+            raise
+        except Exception as error:
+            raise ValueError(f"{model.path} cannot be loaded: {_reason(error)}") from error
+
+    def _paths(self) -> Iterator[pathlib.Path]:
+        for folder in map(pathlib.Path, self.folders):
+            runs = [f.parent for f in folder.rglob(config_file.CONFIG_FILE) if f.is_file()]
+            yield from sorted(runs)
+            yield from sorted(path for path in folder.rglob("*.pth") if path.is_file())
+
+    def _entry(self, path):
+        old = self._entries.get(path, _Entry(None, []))
+        version = None
+        try:
+            version = _version(path)
+            if version == old.version:
+                return old
+            return _Entry(version, self._read(path))
+        except Exception as error:
+            reason = _reason(error)
+        if reason != old.reason:
+            print(f"skipped {ascii(str(path))[1:-1]}: {reason}", flush=True)
+        return _Entry(version, [], reason)
+
+    def _read(self, path):
+        """The models at a path; none if it is a discriminator's .pth."""
+        str(path).encode()  # a name that is no UTF-8 could not be shown
+        if path.suffix == ".pth":
+            config = pth_config(path, self._defaults)
+        else:
+            config = run_config(path, self._defaults)
+        if config is None:
+            return []
+        crop = config.data.crop_size
+        if len(crop) != 2 or not all(1 <= side <= MAX_CROP for side in crop):
+            raise ValueError(f"its data.crop_size is {tuple(crop)}: sides go from 1 to {MAX_CROP}")
+        return [
+            Model(f"{path} {direction.name}".rstrip(), config, direction, number, path)
+            for number, direction in enumerate(METHODS[config.method].directions(config))
+        ]
 
 
-def run_config(workdir: pathlib.Path) -> Any:
-    """The config that a run was trained with.
+def run_config(workdir: pathlib.Path, defaults: Callable[[], Any]) -> Any:
+    """The config that a run was trained with; fields that it does not have are those of `defaults`.
 
     Raises:
-        ValueError, OSError, KeyError: there is none, or one of another program.
+        ValueError, OSError, TypeError and others: there is none, or one of another program.
     """
-    config = get_config()  # has what runs of former versions did not know
+    size = (workdir / config_file.CONFIG_FILE).stat().st_size
+    if size > MAX_CONFIG_BYTES:
+        raise ValueError(f"its {config_file.CONFIG_FILE} has {size} bytes, too many for a config")
+    stored = config_file.read_config(workdir)
+    if not isinstance(stored, dict) or "method" not in stored:
+        raise ValueError(f"its {config_file.CONFIG_FILE} is not the config of a run")
+    config = defaults()
     with config.unlocked():
-        config.update(config_file.read_config(workdir))
+        config.update(stored)
     config.init_from = ""
     return config
 
 
-def pth_config(path: pathlib.Path) -> Any:
+def pth_config(path: pathlib.Path, defaults: Callable[[], Any]) -> Any | None:
     """A config for the generator in a .pth, and for images of the size it is usually trained at.
 
+    None if it holds a discriminator.
+
     Raises:
-        ValueError, OSError: it is damaged, or holds no generator.
+        ValueError, OSError: it is damaged, or holds no network that we know.
     """
     fields = architectures.describe(pth_file.read_pth(path))
     if "model.generator" not in fields:
-        raise ValueError(f"{path} holds a discriminator: choose a generator, latest_net_G.pth")
-    config = get_config()
+        return None
+    config = defaults()
     config.name, config.init_from, config.data.name = path.stem, str(path), "folder"
     if "dropout" in fields:
         config.model.dropout = 0.5 if fields.pop("dropout") else 0.0
@@ -100,19 +172,17 @@ def pth_config(path: pathlib.Path) -> Any:
 
 
 def _version(path):
-    """When a .pth was written, or the newest step of a run."""
+    """Of a .pth when it was written; of a run its newest step, and when its config was written."""
     if path.suffix == ".pth":
-        return path.stat().st_mtime
+        status = path.stat()
+        return status.st_mtime_ns, status.st_size
     if (step := checkpoints.newest_step(path)) is None:
-        raise FileNotFoundError(f"{path} has no checkpoint")
-    return step
+        raise FileNotFoundError("it has no checkpoint yet")
+    return step, (path / config_file.CONFIG_FILE).stat().st_mtime_ns
 
 
-@functools.lru_cache(maxsize=256)
-def _config(path, version):
-    return pth_config(path) if path.suffix == ".pth" else run_config(path)
-
-
-@functools.lru_cache(maxsize=LOADED)
-def _load(path, version):
-    return translate.load(_config(path, version), str(path))[0]
+def _reason(error):
+    """One line that says what is wrong; other errors than ours with their type."""
+    text = " ".join(str(error).split())[:300]
+    known = text and isinstance(error, ValueError | OSError)
+    return text if known else f"{type(error).__name__}: {text}".removesuffix(": ")

@@ -1,9 +1,7 @@
 """--mode=translate: a user's own images of any size, named like their inputs."""
 
-import functools
 import pathlib
 from collections import Counter
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,8 +17,12 @@ class TrainedTranslator(NamedTuple):
     """One direction of a method with trained weights."""
 
     direction: Direction
-    # (image uint8 [H, W, C], index, sample) -> uint8 [H, W, O], see `Translator.image`
-    translate: Callable[..., np.ndarray]
+    translator: Translator
+    variables: Any  # of the direction's generator
+
+    def __call__(self, image: np.ndarray, index: int = 0, sample: int = 0) -> np.ndarray:
+        """Image uint8 [H, W, C] -> uint8 [H, W, O], see `Translator.image`."""
+        return self.translator.image(self.variables, image, index, sample)
 
 
 def load(config: Any, workdir: str) -> tuple[list[TrainedTranslator], str]:
@@ -30,11 +32,8 @@ def load(config: Any, workdir: str) -> tuple[list[TrainedTranslator], str]:
     """
     variables, origin = weights.load_generators(config, workdir)
     translators = [
-        TrainedTranslator(
-            direction,
-            functools.partial(Translator(config, direction).image, variables[direction.generator]),
-        )
-        for direction in METHODS[config.method].directions(config)
+        TrainedTranslator(d, Translator(config, d), variables[d.generator])
+        for d in METHODS[config.method].directions(config)
     ]
     return translators, origin
 
@@ -80,11 +79,11 @@ def translate(
             print(f"skipped {path}: {error}", flush=True)
             failed.append(str(path))
             continue
-        for (direction, run), image in zip(translators, images, strict=True):
+        for translator, image in zip(translators, images, strict=True):
             for sample in range(config.eval.noise_samples):
-                target = targets[path, direction.name, sample]
+                target = targets[path, translator.direction.name, sample]
                 target.parent.mkdir(parents=True, exist_ok=True)
-                save_png(target, run(image, index, sample))
+                save_png(target, translator(image, index, sample))
     done = len(paths) - len(failed)
     print(f"{done} of {len(paths)} images translated with {origin} into {folder}", flush=True)
     return failed
@@ -92,7 +91,7 @@ def translate(
 
 def _read(path, translators, mask):
     """The image as each direction takes it."""
-    images = [read_image(path, direction.in_channels) for direction, _ in translators]
+    images = [read_image(path, t.direction.in_channels) for t in translators]
     if mask is None:
         return images
     return [with_hole(image, read_image(mask, 1), mask) for image in images]

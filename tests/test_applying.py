@@ -12,8 +12,9 @@ from benchmarks import torch_baseline as baseline
 from pix2pix_jax import evaluate, exchange, train, translate, weights
 from pix2pix_jax.methods import pix2pix
 from pix2pix_jax.methods.registry import fresh_state
+from pix2pix_jax.models import build
 from pix2pix_jax.pytorch.pth_file import read_pth
-from pix2pix_jax.translator import Translator
+from pix2pix_jax.translator import Translator, pad_to_multiple
 from tests import parity
 from tests.conftest import small_config
 
@@ -106,11 +107,12 @@ def test_translate_keeps_sizes_and_names(finished_run, tmp_path, capsys, fit):
 def test_padding_leaves_the_middle_of_an_image_as_it_is():
     config = small_config(**{"eval.fit": "pad"})
     image = noise(40, 70, 3)
-    fitted, restore = translate.fit(image, config, 3)
+    divisor = build.generator(config.model, 3).divisor
+    fitted, restore = pad_to_multiple(image, divisor)
     assert fitted.shape == (64, 96, 3)
     np.testing.assert_array_equal(restore(fitted), image)
     np.testing.assert_array_equal(fitted[40:64], fitted[16:40][::-1])
-    same, _ = translate.fit(noise(32, 64, 3), config, 3)
+    same, _ = pad_to_multiple(noise(32, 64, 3), divisor)
     np.testing.assert_array_equal(same, noise(32, 64, 3))
 
 

@@ -1,5 +1,6 @@
 """The demo, asked through its HTTP client as a browser would."""
 
+import os
 import pathlib
 import shutil
 
@@ -7,16 +8,21 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from gradio import route_utils
 from gradio_client import Client, exceptions, handle_file
 from PIL import Image
 
 import demo
 from benchmarks import torch_baseline, torch_regression
-from pix2pix_jax import trained_models
+from configs.default import get_config
+from pix2pix_jax.data import palettes
 from pix2pix_jax.methods.registry import fresh_state
 from pix2pix_jax.run import checkpoints, config_file
+from pix2pix_jax.trained_models import TrainedModels
 from tests.conftest import small_config
 from tests.parity import nchw, nhwc
+from web import blend_tab, drawing, pictures
+from web.model_tabs import InpaintTab, TranslateTab
 
 
 @pytest.fixture(scope="module")
@@ -37,11 +43,17 @@ def models(tmp_path_factory, finished_run):
 
 
 @pytest.fixture(scope="module")
-def client(models):
-    page = demo.serve([str(models[0])], "127.0.0.1", None, upload_mb=1)
-    assert page.local_url.startswith("http://127.0.0.1:")
-    yield Client(page.local_url, verbose=False)
-    page.close()
+def page(models):
+    with demo.served([str(models[0])], "127.0.0.1", None, upload_mb=1) as page:
+        assert page.local_url.startswith("http://127.0.0.1:")
+        uploads = pathlib.Path(os.environ["GRADIO_TEMP_DIR"])
+        yield page
+    assert not uploads.exists() and "GRADIO_TEMP_DIR" not in os.environ
+
+
+@pytest.fixture(scope="module")
+def client(page):
+    return Client(page.local_url, verbose=False)
 
 
 @pytest.fixture
@@ -56,7 +68,7 @@ def picture(tmp_path):
     return write
 
 
-def drawing(background, *layers):
+def strokes(background, *layers):
     return {"background": background, "layers": list(layers), "composite": None}
 
 
@@ -72,7 +84,7 @@ def test_a_pytorch_generator_gives_its_own_images(client, models, picture):
     folder, nets = models
     image = noise(256, 256)
     answer = client.predict(
-        f"{folder}/resnet.pth", drawing(picture(image)), 3, api_name="/translate"
+        f"{folder}/resnet.pth", strokes(picture(image)), 3, api_name="/translate"
     )
     assert len(answer) == 1  # the network has no noise
     with torch.no_grad():
@@ -88,7 +100,7 @@ def test_samples_of_a_run_differ_and_strokes_count(client, models, picture):
     name = f"{models[0]}/run"
     ask = lambda *drawn: [
         read(row["image"])
-        for row in client.predict(name, drawing(*drawn), 2, api_name="/translate")
+        for row in client.predict(name, strokes(*drawn), 2, api_name="/translate")
     ]
     plain, drawn = ask(picture(image)), ask(picture(image), picture(stroke))
     assert len(plain) == 2 and plain[0].shape == (32, 32, 3)
@@ -103,7 +115,7 @@ def test_filling_changes_the_strokes_alone(client, models, picture):
     image, stroke = noise(60, 70), np.zeros((60, 70, 4), np.uint8)
     stroke[10:30, 20:50] = 255
     answer = client.predict(
-        f"{folder}/pennet.pth", drawing(picture(image), picture(stroke)), api_name="/inpaint"
+        f"{folder}/pennet.pth", strokes(picture(image), picture(stroke)), api_name="/inpaint"
     )
     hole = (stroke[..., 3:] > 0).astype(np.float32)
     padded = np.pad(image, [(0, 4), (0, 58), (0, 0)], mode="symmetric") / 127.5 - 1
@@ -125,7 +137,7 @@ def test_blending_keeps_the_background_and_takes_the_gradients(client, picture):
     corners = "20,15\n60,15\n60,45\n20,45"
     answer = read(
         client.predict(
-            picture(foreground), picture(background), corners, 10, 5, "direct", False,
+            picture(foreground), picture(background), corners, 10, 5, "multigrid", False,
             api_name="/blend",
         )
     )  # fmt: skip
@@ -154,50 +166,178 @@ def test_what_cannot_be_done_is_said(client, models, picture, tmp_path, monkeypa
     damaged.write_bytes(pathlib.Path(image["path"]).read_bytes()[:500])
     square = "1,1\n20,1\n20,20"
     blend = lambda fg, corners: refusal(
-        fg, image, corners, 0, 0, "direct", False, api_name="/blend"
+        fg, image, corners, 0, 0, "multigrid", False, api_name="/blend"
     )
     assert "the foreground cannot be read" in blend(handle_file(damaged), square)
     assert "choose the foreground" in blend(None, square)
     assert "at least 3 corners" in blend(image, "1,1\n20,1")
     assert "write x,y" in blend(image, "1,1\nhere\n20,20")
-    monkeypatch.setattr(demo, "MAX_PIXELS", 1000)
+    assert "out of reach" in blend(image, "1,1\nnan,1\n20,20")
+    monkeypatch.setattr(pictures, "MAX_PIXELS", 1000)
     assert "the foreground is 32x32: scale it down" in blend(image, square)
     name = f"{folder}/resnet.pth"
-    assert "no model ../secret" in refusal("../secret", drawing(image), 1, api_name="/translate")
-    assert "upload an image, or draw" in refusal(name, drawing(None), 1, api_name="/translate")
+    assert "no model ../secret" in refusal("../secret", strokes(image), 1, api_name="/translate")
+    assert "upload an image, or draw" in refusal(name, strokes(None), 1, api_name="/translate")
     pennet = f"{folder}/pennet.pth"
-    assert "brush over" in refusal(pennet, drawing(image), api_name="/inpaint")
+    assert "brush over" in refusal(pennet, strokes(image), api_name="/inpaint")
 
 
 def test_large_files_are_not_taken(client, picture):
     with pytest.raises(Exception, match="(?i)size|large|413"):
-        client.predict(picture(noise(700, 700)), None, "", 0, 0, "direct", False, api_name="/blend")
+        client.predict(
+            picture(noise(700, 700)), None, "", 0, 0, "multigrid", False, api_name="/blend"
+        )
 
 
 def test_images_of_too_many_pixels_are_never_decoded(client, models, tmp_path):
-    """A small file of a huge image: Pillow is told to refuse it."""
+    """A small file of a huge image: Pillow refuses it unread."""
     path = tmp_path / "huge.png"
     Image.new("1", (8000, 8000)).save(path)
     with pytest.raises(exceptions.AppError, match="exceeds limit"):
         client.predict(
-            f"{models[0]}/resnet.pth", drawing(handle_file(path)), 1, api_name="/translate"
+            f"{models[0]}/resnet.pth", strokes(handle_file(path)), 1, api_name="/translate"
         )
 
 
-def test_models_are_found_and_others_left_out(models):
-    found = {
-        pathlib.Path(name).name: model
-        for name, model in trained_models.find(str(models[0])).items()
-    }
+def test_uploads_and_results_are_deleted(page, client, picture):
+    """By Gradio's schedule, which knows of every file that the page has written."""
+    assert page.delete_cache == demo.DELETE_CACHE
+    image, square = picture(noise(32, 32)), "1,1\n20,1\n20,20"
+    client.predict(image, image, square, 0, 0, "multigrid", False, api_name="/blend")
+    folder = pathlib.Path(os.environ["GRADIO_TEMP_DIR"])
+    files = lambda: [path for path in folder.rglob("*") if path.is_file()]
+    assert files()
+    route_utils.delete_files_created_by_app(page, age=0)
+    assert not files()
+
+
+# The rest needs no server
+
+
+def found_in(folder):
+    return TrainedModels([str(folder)], get_config).find()
+
+
+def test_models_are_found_and_others_left_out(models, capsys):
+    found = {pathlib.Path(name).name: model for name, model in found_in(models[0]).items()}
     assert set(found) == {"run", "resnet.pth", "pennet.pth"}
     assert found["run"].palette() == "facades" and found["resnet.pth"].palette() is None
     assert found["pennet.pth"].config.method == "inpainting"
+    (line,) = capsys.readouterr().out.splitlines()  # a discriminator is no mistake
+    assert line.startswith(f"skipped {models[0]}/damaged.pth: ")
+
+
+CONFIGS = {
+    "list": b"[]",
+    "string": b'"pix2pix"',
+    "null": b"null",
+    "binary": bytes(range(256)),
+    "empty": b"",
+    "deep": b"[" * 100_000,
+    "foreign": b'{"model_type": "bert"}',
+    "no-such-method": b'{"method": "magic"}',
+    "list-as-method": b'{"method": ["pix2pix"]}',
+    "number-as-section": b'{"method": "pix2pix", "model": 5}',
+    "string-as-size": b'{"method": "pix2pix", "data": {"crop_size": "large"}}',
+    "three-sided": b'{"method": "pix2pix", "data": {"crop_size": [256, 256, 256]}}',
+    "strings-as-sides": b'{"method": "pix2pix", "data": {"crop_size": ["256", "256"]}}',
+    "huge-size": b'{"method": "pix2pix", "data": {"crop_size": [1000000, 1000000]}}',
+    "huge-file": b" " * 2**21,
+}
+WEIGHTS = {
+    "empty": b"",
+    "text": b"hello",
+    "number": b"\x80\x02K\x05.",
+    "deep": b"\x80\x02" + b"(" * 100_000 + b"t" * 100_000 + b".",
+    "runs-a-command": b"cos\nsystem\n(S'exit 1'\ntR.",
+}
+
+
+def test_whatever_lies_in_a_folder_the_others_are_found(tmp_path, capsys):
+    for name, content in CONFIGS.items():
+        (tmp_path / name / "checkpoints" / "5").mkdir(parents=True)
+        (tmp_path / name / "config.json").write_bytes(content)
+    for name, content in WEIGHTS.items():
+        (tmp_path / f"{name}.pth").write_bytes(content)
+    os.mkfifo(tmp_path / "pipe.pth")  # to read it would wait without end
+    (tmp_path / "folder.pth" / "config.json").mkdir(parents=True)
+    (tmp_path / "untrained").mkdir()
+    (tmp_path / "untrained" / "config.json").write_text("{}")
+    net = torch_baseline.ResnetGenerator(ngf=4, num_blocks=2)
+    torch.save({"tensor": torch.zeros(3)}, tmp_path / "other.pth")
+    torch.save({5: torch.zeros(3)}, tmp_path / "keys.pth")
+    os.link(tmp_path / "other.pth", os.fsencode(tmp_path) + b"/\xff.pth")  # no UTF-8
+    torch.save(net.state_dict(), tmp_path / "resnet.pth")
+    models = TrainedModels([str(tmp_path)], get_config)
+    assert list(models.find()) == [f"{tmp_path}/resnet.pth"]
+    lines = capsys.readouterr().out.splitlines()
+    bad = {
+        *CONFIGS,
+        "untrained",
+        *(f"{name}.pth" for name in (*WEIGHTS, "other", "keys", "\\udcff")),
+    }
+    assert {line.split(": ")[0] for line in lines} == {f"skipped {tmp_path}/{n}" for n in bad}
+    assert len(lines) == len(bad) and all(len(line.split(": ", 1)[1]) > 10 for line in lines)
+    models.find()
+    assert not capsys.readouterr().out  # each is named once
+
+
+def test_a_model_is_read_again_only_when_it_changes(tmp_path, monkeypatch):
+    net = torch_baseline.ResnetGenerator(ngf=4, num_blocks=2)
+    torch.save(net.state_dict(), tmp_path / "net.pth")
+    models = TrainedModels([str(tmp_path)], get_config)
+    reads = []
+    read = models._read
+    monkeypatch.setattr(models, "_read", lambda path: reads.append(path) or read(path))
+    for _ in range(3):
+        (model,) = models.find().values()
+    assert len(reads) == 1 and model.config.model.ngf == 4
+    torch.save(
+        torch_baseline.ResnetGenerator(ngf=8, num_blocks=2).state_dict(), tmp_path / "net.pth"
+    )
+    (model,) = models.find().values()
+    assert len(reads) == 2 and model.config.model.ngf == 8
+
+
+def test_choosing_a_model_does_not_look_into_the_folders(models, monkeypatch):
+    """Every key press in the list of models is a choice."""
+    all_models = TrainedModels([str(models[0])], get_config)
+    tab = TranslateTab(all_models)
+    tab.look()
+    monkeypatch.setattr(all_models, "find", None)
+    model, palette, size = tab.known(f"{models[0]}/run")
+    assert (model.config.name, palette, size) == ("small", "facades", 32)
+    assert tab.known("run") == (None, None, 256)
+    assert tab.picture(f"{models[0]}/run", drawn=False).shape == (32, 32, 3)
+
+
+def test_uploads_are_decoded_once(tmp_path, monkeypatch):
+    paths = [str(tmp_path / f"{i}.png") for i in range(2)]
+    for path in paths:
+        Image.fromarray(noise(40, 50)).save(path)
+    decode, decoded = pictures.open_image, []
+    count = lambda path, channels: decoded.append(path) or decode(path, channels)
+    monkeypatch.setattr(pictures, "open_image", count)
+    for x in range(5):  # a slider is moved
+        shown = blend_tab.show_places(*paths, "1,1\n30,1\n30,30", x, 0)
+        blend_tab.ranges(*paths)
+    assert decoded == paths
+    corner = np.abs(shown[1][1, 5].astype(int) - blend_tab.CORNER)
+    assert corner.max() == 0  # the corner 1,1 moved by 4
+    assert (pictures.read_upload(paths[0], "it") == noise(40, 50)).all()  # nothing is drawn on it
+    Image.fromarray(noise(41, 50)).save(paths[0])
+    os.utime(paths[0], ns=(1, 1))
+    assert (pictures.read_upload(paths[0], "it") == noise(41, 50)).all()
 
 
 def test_without_models_one_line_says_how_to_get_one(tmp_path):
-    page = demo.Page([str(tmp_path)])
-    assert "configs/quickstart.py" in page.hint(page.models(False), False)
-    assert "configs/inpaint.py:synthetic" in page.hint(page.models(True), True)
+    models = TrainedModels([str(tmp_path)], get_config)
+    for tab, config in (
+        (TranslateTab(models), "configs/quickstart.py"),
+        (InpaintTab(models), "configs/inpaint.py:synthetic"),
+    ):
+        assert not tab.look()
+        assert config in tab.hint() and str(tmp_path) in tab.hint()
 
 
 def test_directions_of_cyclegan_are_two_models(tmp_path):
@@ -206,15 +346,27 @@ def test_directions_of_cyclegan_are_two_models(tmp_path):
         saver.save(fresh_state(config))
         saver.wait()
     config_file.write_config(tmp_path, config)
-    found = trained_models.find(str(tmp_path))
+    models = TrainedModels([str(tmp_path)], get_config)
+    found = models.find()
     assert list(found) == [f"{tmp_path} A2B", f"{tmp_path} B2A"]
-    images = [model.load()(noise(32, 32)) for model in found.values()]
+    images = [models.load(model)(noise(32, 32)) for model in found.values()]
     assert (images[0] != images[1]).any()
 
 
+def test_weights_that_do_not_fit_are_an_error_of_the_user(tmp_path):
+    state = torch_baseline.ResnetGenerator(ngf=4, num_blocks=2).state_dict()
+    state["model.11.conv_block.1.weight"] = torch.zeros(3)
+    torch.save(state, tmp_path / "net.pth")
+    models = TrainedModels([str(tmp_path)], get_config)
+    (model,) = models.find().values()
+    with pytest.raises(ValueError, match=r"net\.pth"):
+        models.load(model)
+
+
 def test_labels_are_drawn_in_the_data_sets_colours():
-    labels = demo.example(64, "labels")
+    labels = pictures.example(64, "labels")
     colors = set(map(tuple, labels.reshape(-1, 3).tolist()))
-    assert len(colors) > 3 and colors <= set(demo.palettes.FACADES.values())
-    assert "rgb(174, 0, 0)" in demo.legend("facades") and "shop" in demo.legend("facades")
-    assert demo.brush(demo.palette_colors("edges"), 64).colors == ["#ffffff", "#000000"]
+    assert len(colors) > 3 and colors <= set(palettes.FACADES.values())
+    legend = drawing.legend("facades")
+    assert "rgb(174, 0, 0)" in legend and "shop" in legend
+    assert drawing.brush(drawing.palette_colors("edges"), 64).colors == ["#ffffff", "#000000"]

@@ -1,4 +1,4 @@
-r"""Puts a part of one image into another.
+r"""Blends a part of one image into another.
 
 python -m pix2pix_jax.blending --foreground=bear.png --background=water.jpg \
     --mask=mask.png --offset=120,40 --output=blended.png
@@ -9,7 +9,8 @@ import pathlib
 import sys
 import time
 
-from pix2pix_jax.blending.poisson import SOLVERS, blend, polygon_mask, read_points
+from pix2pix_jax.blending.poisson import FORMER_NAMES, SOLVERS, blend
+from pix2pix_jax.blending.polygons import polygon_mask, read_points
 from pix2pix_jax.images.files import read_image, save_png
 
 
@@ -19,21 +20,24 @@ def _offset(text):
 
 
 def main() -> None:
-    """Blends the images that the command line names."""
+    """Blends two images as the command line says."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--foreground", required=True, help="image to take from")
-    parser.add_argument("--background", required=True, help="image to put it into")
+    parser.add_argument("--background", required=True, help="image to blend it into")
     area = parser.add_mutually_exclusive_group(required=True)
-    area.add_argument("--mask", help="image of the foreground's size, white where it is taken")
-    area.add_argument("--polygon", help="text file: x,y of one corner on each line")
+    area.add_argument("--mask", help="image of the foreground's size, white in the part to take")
+    area.add_argument("--polygon", help="text file with x,y of one corner on each line")
     parser.add_argument(
         "--offset", type=_offset, default=(0, 0), metavar="X,Y",
-        help="place in the background of the foreground's upper left pixel",
+        help="where the foreground's upper left pixel goes in the background",
     )  # fmt: skip
     parser.add_argument("--output", required=True, help="PNG file to write")
-    parser.add_argument("--solver", choices=SOLVERS, default="direct")
+    parser.add_argument(
+        "--solver", type=lambda name: FORMER_NAMES.get(name, name), choices=SOLVERS,
+        default="multigrid",
+    )  # fmt: skip
     parser.add_argument("--mixed", action="store_true", help="keep the stronger gradients of both")
     options = parser.parse_args()
     try:

@@ -1,8 +1,8 @@
-"""Poisson's equation on any set of pixels: conjugate gradient, preconditioned by multigrid.
+"""Poisson's equation on any set of pixels: conjugate gradients preconditioned by multigrid.
 
 The system is  count_p f_p - sum of f_q over the neighbours q of p inside  =  b_p  for every pixel
-p inside, with `count` the number of neighbours that p has at all (Perez et al. 2003, equation 7).
-Red-black Gauss-Seidel smooths; a V-cycle is symmetric, as conjugate gradient needs it.
+p inside, with `count` the number of neighbours of p in the image (Perez et al. 2003, equation 7).
+Red-black Gauss-Seidel smooths; the V-cycle is symmetric, as conjugate gradients require.
 """
 
 from typing import NamedTuple
@@ -18,29 +18,29 @@ class Level(NamedTuple):
     """One grid [H, W] of the hierarchy."""
 
     inside: jax.Array  # 1 for the unknowns, else 0
-    right: jax.Array | None  # weight of the link of a pixel with the one right of it; None: 1
+    right: jax.Array | None  # weight of the link to the pixel on the right; None: 1
     below: jax.Array | None
     diagonal: jax.Array
     red: jax.Array  # 1 / diagonal on the red squares of the chequerboard, else 0
     black: jax.Array
-    inverse: jax.Array | None  # [H W, H W], of the last grid alone
+    inverse: jax.Array | None  # [H W, H W]; only the last grid has it
 
 
 def solve(
     inside: jax.Array, count: jax.Array, b: jax.Array, tolerance: float, max_iterations: int
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Solves the system for several right sides, one after the other, from zero. Can be jitted.
+    """Solves the system for several right-hand sides in turn, starting from zero. Can be jitted.
 
     Args:
         inside: float32 [H, W], 1 for the unknowns, else 0.
-        count: float32 [H, W], neighbours of each pixel; at least one pixel beside the unknowns
-            must count, or the system has no unique solution.
+        count: float32 [H, W], neighbours of each pixel in the image; at least one unknown must have
+            a neighbour outside, or the system has no unique solution.
         b: float32 [C, H, W], 0 outside.
         tolerance: of the residual's norm over that of b.
-        max_iterations: of conjugate gradient, at most.
+        max_iterations: upper limit on conjugate-gradient iterations.
 
     Returns:
-        f [C, H, W], 0 outside; the relative residuals that were reached [C]; iterations [C].
+        f [C, H, W], 0 outside; the relative residuals [C]; iterations [C].
     """
     levels = hierarchy(inside, count)
     return lax.map(lambda b: _conjugate_gradient(levels, b, tolerance, max_iterations), b)
@@ -71,11 +71,11 @@ def _conjugate_gradient(levels, b, tolerance, max_iterations):
 
 
 def hierarchy(inside: jax.Array, count: jax.Array) -> list[Level]:
-    """The system on grids of ever half the size, from the finest to `COARSEST` pixels.
+    """The system on grids each half the size of the one before, down to `COARSEST` pixels.
 
-    A coarse pixel is inside if one of its four is; a link between coarse pixels has half the
-    weight of the two between their halves, as rediscretising has it. Links to fixed pixels
-    act at half a pixel's distance, which counts for less the coarser the grid.
+    A coarse pixel is inside if any of its four pixels is; a link between coarse pixels has half
+    the summed weight of the two fine links across their edge, as rediscretisation gives. Links
+    to fixed pixels span half a pixel, so they weigh less the coarser the grid.
     """
     right = inside * _shifted(inside, 0, -1)
     below = inside * _shifted(inside, -1, 0)
@@ -101,7 +101,7 @@ def hierarchy(inside: jax.Array, count: jax.Array) -> list[Level]:
 
 
 def _inverse(level):
-    """Of the system on a grid, as a matrix; zeros for the pixels that are not inside."""
+    """The inverse of the system on a grid as a matrix, zero for pixels outside."""
     size, inside = level.inside.size, level.inside.ravel()
     basis = jnp.eye(size).reshape(size, *level.inside.shape)
     columns = jax.vmap(lambda f: apply(level, level.inside * f).ravel())(basis)
@@ -110,12 +110,12 @@ def _inverse(level):
 
 
 def apply(level: Level, f: jax.Array) -> jax.Array:
-    """The left side of the system for f [H, W], which is 0 outside."""
+    """The left-hand side of the system for f [H, W], which is 0 outside."""
     return level.inside * (level.diagonal * f - _neighbours(level, f))
 
 
 def v_cycle(levels: list[Level], b: jax.Array) -> jax.Array:
-    """Approximately solves the system on levels[0], from zero, by all coarser ones."""
+    """Approximately solves the system on levels[0] from zero, with the help of the coarser ones."""
     level = levels[0]
 
     def sweep(color, f):
@@ -133,7 +133,7 @@ def v_cycle(levels: list[Level], b: jax.Array) -> jax.Array:
 
 
 def _shifted(x, down, right):
-    """Moves x by one pixel, zeros following."""
+    """Shifts x by one pixel, filling with zeros."""
     return lax.pad(x, jnp.zeros((), x.dtype), [(down, -down, 0), (right, -right, 0)])
 
 

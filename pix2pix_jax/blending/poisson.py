@@ -1,25 +1,22 @@
 """Poisson blending: a part of one image put into another, seamlessly (Perez et al. 2003).
 
 In the mask the result has the gradients of the foreground, at its edge the background's colours.
-Two solvers of the same equations: `direct` (conjugate gradient with multigrid) and `gradient`,
-which minimises the squared error of the Laplacian with Adam, as the classical exercise does.
+Two solvers of the same equations: `multigrid` (conjugate gradients preconditioned by multigrid)
+and `adam`, which minimises the squared error of the Laplacian, as the classical exercise does.
 """
 
-import functools
-import os
-import pathlib
-import re
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from PIL import Image, ImageDraw
 
-from pix2pix_jax.blending import multigrid
+from pix2pix_jax.blending import multigrid, polygons
+from pix2pix_jax.runtime import few_shapes
 
-SOLVERS = ("direct", "gradient")
+SOLVERS = ("multigrid", "adam")
+FORMER_NAMES = {"direct": "multigrid", "gradient": "adam"}  # of the solvers; still accepted
 TOLERANCE = 1e-4  # of the residual, relative to that of the foreground pasted as it is
 MAX_ITERATIONS = 200
 ADAM_ITERATIONS = 5000
@@ -42,29 +39,30 @@ def blend(
     background: np.ndarray,
     mask: np.ndarray,
     offset: tuple[int, int] = (0, 0),
-    solver: str = "direct",
+    solver: str = "multigrid",
     mixed: bool = False,
     tolerance: float = TOLERANCE,
 ) -> Blend:
     """Blends the masked part of the foreground into the background.
 
     Neighbours beyond the background do not count (equation 7), so a mask may touch its border;
-    what the offset moves out of the background is left away.
+    what the offset moves out of the background is cut off.
 
     Args:
         foreground: uint8 [h, w, C].
         background: uint8 [H, W, C].
         mask: [h, w], bool or uint8; True or more than 127 is taken from the foreground.
         offset: (x, y) in the background of the foreground's upper left pixel.
-        solver: direct or gradient.
+        solver: multigrid or adam.
         mixed: take the larger of both images' gradients (equation 12), pixel by pixel: for
             foregrounds with holes or on a flat ground.
-        tolerance: of `direct`, see TOLERANCE.
+        tolerance: of `multigrid`, see TOLERANCE.
 
     Raises:
-        ValueError: sizes do not fit, the mask is empty or lies beyond the background, or nothing
-            of the background would be left.
+        ValueError: there is no such solver, mask and foreground differ in size, the mask is empty
+            or lies outside the background, or nothing of the background would be left.
     """
+    solver = FORMER_NAMES.get(solver, solver)
     if solver not in SOLVERS:
         raise ValueError(f"the solver is {solver!r}; choose one of {', '.join(SOLVERS)}")
     foreground, inside = _placed(foreground, background, mask, offset)
@@ -77,57 +75,15 @@ def blend(
     )
     height, width = problem.inside.shape
     padded = jax.tree.map(_padded, problem)
-    if solver == "direct":
-        part, residual, iterations = _solve_directly(padded, mixed, tolerance)
+    if solver == "multigrid":
+        part, residual, iterations = _solve_multigrid(padded, mixed=mixed, tolerance=tolerance)
     else:
-        part, residual, iterations = _solve_by_gradient(padded, mixed)
-    levels = np.asarray(jnp.clip(jnp.round(part), 0, 255).astype(jnp.uint8))[:height, :width]
+        part, residual, iterations = _solve_adam(padded, mixed=mixed)
+    # By NumPy: JAX would compile, and keep, a program for each size.
+    levels = np.asarray(part)[:height, :width].round().clip(0, 255).astype(np.uint8)
     image = background.copy()
     image[rows, columns] = np.where(problem.inside[..., None], levels, image[rows, columns])
     return Blend(image, float(residual), int(iterations))
-
-
-def polygon_mask(points: list[tuple[float, float]], height: int, width: int) -> np.ndarray:
-    """The inside and the edge of the polygon with corners (x, y), bool [height, width].
-
-    Raises:
-        ValueError: fewer than three corners.
-    """
-    if len(points) < 3:
-        raise ValueError(f"a polygon has at least 3 corners, not {len(points)}")
-    image = Image.new("L", (width, height))
-    ImageDraw.Draw(image).polygon([tuple(point) for point in points], fill=255, outline=255)
-    return np.asarray(image) > 127
-
-
-def read_points(path: str | os.PathLike[str]) -> list[tuple[float, float]]:
-    """The corners of a polygon from a text file, see `parse_points`.
-
-    Raises:
-        OSError: no such file.
-        ValueError: a line that is not two numbers.
-    """
-    return parse_points(pathlib.Path(path).read_text(), path)
-
-
-def parse_points(text: str, name: Any) -> list[tuple[float, float]]:
-    """The corners of a polygon: x and y of one corner on each line, # before a comment.
-
-    Raises:
-        ValueError: a line that is not two numbers; the message calls the text `name`.
-    """
-    points = []
-    for number, line in enumerate(text.splitlines(), start=1):
-        line = line.partition("#")[0].strip()
-        if line:
-            try:
-                x, y = map(float, re.split(r"[\s,;]+", line))
-            except ValueError as error:
-                raise ValueError(
-                    f"line {number} of {name} is {line!r}: write x,y of one corner on each line"
-                ) from error
-            points.append((x, y))
-    return points
 
 
 class _Problem(NamedTuple):
@@ -147,8 +103,10 @@ def _placed(foreground, background, mask, offset):
     mask = mask if mask.dtype == bool else mask > 127
     if not mask.any():
         raise ValueError("the mask is empty: it has no pixel over 127")
-    (x, y), (height, width) = offset, background.shape[:2]
-    # Outside the foreground its edge goes on, so gradients there are zero.
+    if not polygons.reachable(*offset):
+        raise ValueError(f"the offset {offset[0]},{offset[1]} {polygons.OUT_OF_REACH}")
+    (x, y), (height, width) = map(int, offset), background.shape[:2]
+    # Beyond the foreground its edge is repeated, so gradients there are zero.
     rows = np.clip(np.arange(height) - y, 0, mask.shape[0] - 1)
     columns = np.clip(np.arange(width) - x, 0, mask.shape[1] - 1)
     known = (rows + y == np.arange(height))[:, None] & (columns + x == np.arange(width))
@@ -160,14 +118,14 @@ def _placed(foreground, background, mask, offset):
         )
     if inside.all():
         raise ValueError(
-            "the mask covers the whole background, whose colours it would take at its edge: "
-            "leave some of it"
+            "the mask covers the whole background, so no pixel is left to take the colours "
+            "from: use a smaller mask"
         )
     return foreground[rows[:, None], columns], inside
 
 
 def _box(inside):
-    """Rows and columns that have the mask and one pixel around it."""
+    """Rows and columns of the mask with one pixel around it."""
     found = []
     for axis in (1, 0):
         where = np.flatnonzero(inside.any(axis))
@@ -190,7 +148,7 @@ def _padded(x):
 
 
 def _neighbour(x, direction):
-    """Every pixel's neighbour in a direction; what lies beyond the array comes from its far end."""
+    """Every pixel's neighbour in a direction; at the border it wraps around."""
     return jnp.roll(x, [-d for d in direction], axis=(0, 1))
 
 
@@ -203,7 +161,7 @@ def _laplacian(f, neighbours):
 
 
 def _equations(problem, mixed):
-    """In float32: foreground, background, inside, neighbours, and the Laplacian that is wanted."""
+    """float32 foreground, background, inside and neighbours, and the Laplacian to reach."""
     foreground, background, inside, neighbours = (
         jnp.asarray(x, jnp.float32) for x in problem._replace(inside=problem.inside[..., None])
     )
@@ -217,8 +175,8 @@ def _equations(problem, mixed):
     return foreground, background, inside, neighbours, wanted
 
 
-@functools.partial(jax.jit, static_argnums=(1, 2))
-def _solve_directly(problem, mixed, tolerance):
+@few_shapes.jit
+def _solve_multigrid(problem, mixed, tolerance):
     """Solves for what is added to the pasted foreground: that is smooth, so float32 is enough."""
     foreground, background, inside, neighbours, wanted = _equations(problem, mixed)
     pasted = inside * foreground + (1 - inside) * background
@@ -230,8 +188,8 @@ def _solve_directly(problem, mixed, tolerance):
     return pasted + jnp.moveaxis(added, 0, -1), residual.max(), iterations.max()
 
 
-@functools.partial(jax.jit, static_argnums=1)
-def _solve_by_gradient(problem, mixed):
+@few_shapes.jit
+def _solve_adam(problem, mixed):
     """Adam on the mean squared error of the Laplacian inside, over the pixels inside."""
     foreground, background, inside, neighbours, wanted = _equations(problem, mixed)
     pasted = inside * foreground + (1 - inside) * background

@@ -19,9 +19,9 @@ class History:
 
     def __init__(self, path: str | os.PathLike[str], resume_step: int = 0):
         self._path = pathlib.Path(path)
-        self._rows = [row for row in read_rows(self._path) if row["step"] <= resume_step]
+        rows = [row for row in read_rows(self._path) if row["step"] <= resume_step]
         with whole_file(self._path) as temporary:
-            temporary.write_text("".join(json.dumps(row) + "\n" for row in self._rows))
+            temporary.write_text("".join(json.dumps(row) + "\n" for row in rows))
         self._file = self._path.open("a")
 
     def __enter__(self) -> "History":
@@ -32,14 +32,12 @@ class History:
 
     def append(self, step: int, scalars: dict[str, float]) -> None:
         """Adds a line."""
-        row = {"step": step, **scalars}
-        self._rows.append(row)
-        self._file.write(json.dumps(row) + "\n")
+        self._file.write(json.dumps({"step": step, **scalars}) + "\n")
         self._file.flush()
 
     def curves(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """{name: (steps, values)} over the whole run."""
-        return curves(self._rows)
+        return curves(read_rows(self._path))
 
 
 def read_rows(path: str | os.PathLike[str]) -> list[dict[str, Any]]:

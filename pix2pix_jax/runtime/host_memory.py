@@ -49,9 +49,12 @@ def release_beyond(share: float = 1 / 3) -> bool:
     Returns:
         Whether it was done: never where `keep_freed` did nothing.
     """
-    if not _keeps or _resident() <= share * _memory():
-        return False
-    return bool(ctypes.CDLL(None).malloc_trim(0))
+    return _keeps and _resident() > share * _memory() and trim()
+
+
+def trim() -> bool:
+    """Gives what malloc keeps idle to the system; False if there was nothing, or without glibc."""
+    return platform.libc_ver()[0] == "glibc" and bool(ctypes.CDLL(None).malloc_trim(0))
 
 
 def _resident():
