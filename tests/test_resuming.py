@@ -140,7 +140,7 @@ def test_what_is_saved_is_not_what_the_next_step_makes_of_its_buffers(tmp_path):
     [
         (OSError(errno.ENOSPC, "no space"), True),
         (OSError(errno.EDQUOT, "quota"), True),
-        (ValueError("[OS error 27: EFBIG File too large]"), True),
+        (ValueError("Failed to write 8362 bytes: File too large [os_error_code='27']"), True),
         (ValueError("anything else"), False),
         (OSError(errno.EIO, "broken"), False),
     ],

@@ -5,7 +5,6 @@ import itertools
 import math
 import os
 import pathlib
-import re
 import shutil
 from collections.abc import Callable
 from typing import Any
@@ -320,8 +319,8 @@ def no_room(error: BaseException | None) -> bool:
     while error is not None:
         if isinstance(error, OSError) and error.errno in NO_ROOM:
             return True
-        # tensorstore's errors are ValueErrors: "... [OS error 28: ENOSPC No space left on device]"
-        if (match := re.search(r"OS error (\d+)", str(error))) and int(match[1]) in NO_ROOM:
+        # tensorstore raises ValueError: "... File too large [os_error_code='27']"
+        if any(os.strerror(number) in str(error) for number in NO_ROOM):
             return True
         error = error.__cause__ or error.__context__
     return False
