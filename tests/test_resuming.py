@@ -110,6 +110,16 @@ def test_a_checkpoint_without_digests_restores(tmp_path):
     assert int(restore_newest(tmp_path).step) == 1
 
 
+def test_sums_are_saved_as_they_are_at_the_step(tmp_path):
+    """The next steps add to them while the checkpoint is still being written."""
+    custom = {"losses": {"g": [0.1, 2]}}
+    with checkpoints.Checkpoints(tmp_path) as saver:
+        saver.save(tiny_state(1), custom=custom)
+        custom["losses"]["g"][1] += 1
+        saver.wait()
+        assert saver.custom(1) == {"losses": {"g": [0.1, 2]}}
+
+
 def test_arrays_of_another_shape_are_named(tmp_path):
     """Restored without a check, the pool of 8x8 images would stand for one of 16x16."""
     save(tmp_path, 1)
