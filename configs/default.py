@@ -113,7 +113,7 @@ def get_config() -> ml_collections.ConfigDict:
     train.checkpoint_every = 4000  # steps between checkpoints; 0: only at the end
     train.keep_last = 2  # newest checkpoints kept
     train.best_metric = "l1"  # of the best checkpoint: l1, psnr, ssim, cycle_l1, hole_l1, ...
-    train.allow_other_data = False  # go on with a run though its data are no longer the same
+    train.allow_other_data = False  # continue a run although its data have changed
     train.num_samples = 6  # fixed validation images in each sample grid
 
     config.eval = evaluation = ml_collections.ConfigDict()

@@ -20,7 +20,7 @@ from pix2pix_jax.methods.registry import METHODS, fresh_state
 from pix2pix_jax.methods.state import TrainState
 from pix2pix_jax.metrics.registry import HIGHER_IS_BETTER
 from pix2pix_jax.report.curves import loss_curves
-from pix2pix_jax.run import checkpoints, checks, config_file
+from pix2pix_jax.run import checkpoints, checks, config_file, disk_space
 from pix2pix_jax.run.event_writer import EventWriter
 from pix2pix_jax.run.history import History
 from pix2pix_jax.run.lock import WorkdirLock
@@ -105,7 +105,7 @@ def _fresh_state(plan) -> TrainState | None:
     """
     if checkpoints.newest_step(plan.workdir) is not None:
         return None
-    checkpoints.check_space(plan.workdir, plan.abstract)
+    disk_space.check_space(plan.workdir, plan.abstract)
     state = fresh_state(plan.config)
     return weights.initialize(plan.config, state) if plan.config.init_from else state
 
@@ -212,7 +212,7 @@ class _Loop:
         return self._report.stop_agreed if jax.process_count() > 1 else self._stop.requested
 
     def _due(self, field):
-        """Whether it is time for what config.train.<field> says; for everything at the end."""
+        """Whether config.train.<field> falls on this step, as all do on the last one."""
         interval = self._config.train[field]
         return self.step == self._total or (interval > 0 and self.step % interval == 0)
 

@@ -118,3 +118,16 @@ def test_event_files(tmp_path):
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "a.png")), image)
     assert found.Tensors("config")[0].tensor_proto.string_val == [b"seed: 0"]
     assert "tensorflow" not in sys.modules
+
+
+def test_tensorboard_drops_what_a_resumed_run_writes_again(tmp_path):
+    with EventWriter(tmp_path) as events:
+        for step in range(1, 6):  # killed after step 5; the checkpoint is of step 3
+            events.scalars(step, {"train/loss": step / 10})
+    with EventWriter(tmp_path, resume_step=3) as events:
+        events.text("config", "seed: 0")
+        for step in range(4, 7):
+            events.scalars(step, {"train/loss": float(step)})
+    found = EventAccumulator(str(tmp_path), purge_orphaned_data=True).Reload()
+    points = [(e.step, round(e.value, 6)) for e in found.Scalars("train/loss")]
+    assert points == [(1, 0.1), (2, 0.2), (3, 0.3), (4, 4.0), (5, 5.0), (6, 6.0)]

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from pix2pix_jax import train
 from pix2pix_jax.data import loading
 from pix2pix_jax.methods.registry import abstract_state, fresh_state
 from pix2pix_jax.run import checkpoints
+from pix2pix_jax.run.reporter import Reporter
 from tests.conftest import small_config
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -40,14 +42,24 @@ def run(workdir, *arguments):
     )
 
 
-def test_stopping_and_resuming_changes_no_bit(finished_run, tmp_path):
-    """Four steps, a new start, four more: the state of eight steps in one go, and its history."""
+def test_stopping_and_resuming_changes_no_bit(finished_run, tmp_path, monkeypatch):
+    """Stopped after three of eight steps, between two rows of means over two steps, and resumed:
+    the state of eight steps in one go, and its history.
+    """
+    add = Reporter.add
+
+    def stop_at_three(self, first_step, losses):
+        add(self, first_step, losses)
+        if first_step == 2:
+            signal.raise_signal(signal.SIGTERM)
+
     config, workdir = finished_run
-    whole = final_state(config, workdir)
-    again = small_config(**{"train.num_steps": 4})
-    train.train(again, str(tmp_path))
+    with monkeypatch.context() as patch:
+        patch.setattr(Reporter, "add", stop_at_three)
+        train.train(config, str(tmp_path))
+    assert checkpoints.newest_step(tmp_path) == 3
     train.train(config, str(tmp_path))
-    assert_same(final_state(config, tmp_path), whole)
+    assert_same(final_state(config, tmp_path), final_state(config, workdir))
     rows = [(w / "metrics.jsonl").read_text() for w in (workdir, tmp_path)]
     assert rows[0] == rows[1]
 
@@ -80,16 +92,16 @@ def test_sigterm_saves_first(finished_run, tmp_path):
         assert_same(final_state(config, tmp_path), final_state(config, workdir))
 
 
-def test_a_full_disk_keeps_the_checkpoint_before(tmp_path):
+def test_a_full_disk_keeps_the_checkpoint_before(finished_run, tmp_path):
     """Files larger than some limit cannot be written, which is how a full disk looks."""
-    train.train(small_config(**{"train.num_steps": 4}), str(tmp_path))
-    before = final_state(small_config(), tmp_path, 4)
-    process = run(tmp_path, "8", "full_disk")
+    config, workdir = finished_run
+    copy = shutil.copytree(workdir, tmp_path / "copy")
+    process = run(copy, "12", "full_disk")
     output, _ = process.communicate(timeout=300)
     assert process.returncode != 0
     assert "no checkpoint could be written" in output, output
-    assert "The one at step 4 is whole" in output
-    assert_same(final_state(small_config(), tmp_path, 4), before)
+    assert "The one at step 8 is whole; make room" in output
+    assert_same(final_state(config, copy), final_state(config, workdir))
 
 
 def test_what_a_run_leaves(finished_run):
@@ -140,24 +152,29 @@ def test_a_state_of_another_shape_is_refused_by_name(finished_run, field, value)
 
 def test_other_fields_may_change(finished_run, capsys):
     """A finished run started again with another weight says so and does nothing."""
-    train.train(small_config(**{"loss.lambda_gan": 2.0}), str(finished_run[1]))
-    assert "config.loss.lambda_gan was 1.0, is now 2.0" in capsys.readouterr().out
-    train.train(finished_run[0], str(finished_run[1]))
+    workdir = finished_run[1]
+    before = sorted(workdir.iterdir()), (workdir / "config.json").read_bytes()
+    train.train(small_config(**{"loss.lambda_gan": 2.0}), str(workdir))
+    output = capsys.readouterr().out.splitlines()
+    assert output[0] == "config.loss.lambda_gan was 1.0, is now 2.0"
+    assert "is finished: all 8 steps are trained" in output[1] and len(output) == 2
+    assert (sorted(workdir.iterdir()), (workdir / "config.json").read_bytes()) == before
 
 
-def test_a_loss_that_is_no_number_stops_at_its_step(tmp_path, monkeypatch):
-    train.train(small_config(**{"train.num_steps": 4}), str(tmp_path))
-    monkeypatch.setattr(train.config_checks, "check", lambda config: None)
-    config = small_config(**{"optim.learning_rate": float("nan")})
-    with pytest.raises(FloatingPointError, match=r"is nan at step [56].*learning_rate"):
-        train.train(config, str(tmp_path))
-    with checkpoints.Checkpoints(tmp_path, create=False) as saver:
-        assert saver.latest == 4
+def test_a_loss_that_is_no_number_stops_at_its_step(finished_run, tmp_path, monkeypatch):
+    monkeypatch.setattr(train.config_checks, "check", abstract_state)  # it refuses NaN
+    copy = shutil.copytree(finished_run[1], tmp_path / "copy")
+    stored = (copy / "config.json").read_bytes()
+    config = small_config(**{"train.num_steps": 12, "optim.learning_rate": float("nan")})
+    with pytest.raises(FloatingPointError, match=r"is nan at step (9|10)\..*learning_rate"):
+        train.train(config, str(copy))
+    assert checkpoints.newest_step(copy) == 8
+    assert (copy / "config.json").read_bytes() == stored  # of what was saved
 
 
 def test_parameters_that_are_no_numbers_are_not_saved(tmp_path, monkeypatch):
     """The losses of a step say nothing of the parameters after it."""
-    monkeypatch.setattr(train.config_checks, "check", lambda config: None)
+    monkeypatch.setattr(train.config_checks, "check", abstract_state)  # it refuses NaN
     config = small_config(
         **{"train.num_steps": 1, "loss.lambda_gan": 0.0, "optim.learning_rate": float("nan")}
     )

@@ -1,12 +1,10 @@
 """Checkpoints of the whole training state (orbax): workdir/checkpoints/<step>/ holds one state."""
 
-import errno
 import itertools
+import json
 import math
 import os
 import pathlib
-import re
-import shutil
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +16,7 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy as preserva
 from pix2pix_jax.methods.state import TrainState
 from pix2pix_jax.metrics.registry import HIGHER_IS_BETTER
 from pix2pix_jax.run import digests
+from pix2pix_jax.run.disk_space import free_mb, no_room
 from pix2pix_jax.run.saved_state import (
     DamagedCheckpoint,
     alone,
@@ -29,7 +28,6 @@ from pix2pix_jax.run.saved_state import restore as restore_saved
 from pix2pix_jax.runtime import processes
 
 Path = str | os.PathLike[str]
-NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 
 class Checkpoints:
@@ -54,7 +52,7 @@ class Checkpoints:
         self._writes = processes.is_first()
         self._saved: int | None = None  # the newest step that this process restored or saved
         self._manager: ocp.CheckpointManager | None = None  # from the first save on
-        self._saving: tuple[int, dict] | None = None  # a step and what else belongs to it
+        self._saving: tuple[int, str] | None = None  # a step, and its `custom` as JSON
         if create:
             self.folder.mkdir(parents=True, exist_ok=True)
 
@@ -90,10 +88,12 @@ class Checkpoints:
         if not self._writes:
             return
 
+        text = json.dumps(custom or {})  # now: it may change while the files are written
+
         def save():
             manager = self._open_manager()
             manager.wait_until_finished()
-            self._saving = step, custom or {}
+            self._saving = step, text
             args = ocp.args.StandardSave(state.to_tree())
             manager.save(step, args=args, metrics=metrics, force=True)
 
@@ -149,9 +149,9 @@ class Checkpoints:
 
     def _before_commit(self):
         """In orbax's thread, when all files are written and the folder has no final name yet."""
-        step, custom = self._saving
+        step, text = self._saving
         for folder in self.folder.glob(f"{step}.orbax-checkpoint-tmp*"):
-            write_custom(folder, custom)
+            write_custom(folder, text)
             digests.write_digests(folder)
         if self._on_commit is not None:
             self._on_commit()
@@ -170,7 +170,7 @@ class Checkpoints:
         try:
             return action()
         except (OSError, ValueError, RuntimeError) as error:
-            free = shutil.disk_usage(self.folder).free / 2**20
+            free = free_mb(self.folder)
             kept = self.latest
             raise OSError(
                 f"no checkpoint could be written to {self.folder} ({free:.0f} MiB free): {error}. "
@@ -296,32 +296,3 @@ def newest_step(workdir: Path) -> int | None:
 
 def _saved_steps(folder: pathlib.Path) -> list[int]:
     return sorted(int(path.name) for path in folder.glob("*") if path.name.isdigit())
-
-
-def check_space(workdir: Path, state: Any) -> None:
-    """Raises OSError when the disk cannot hold two more checkpoints of `state`.
-
-    `workdir` need not exist yet.
-    """
-    size = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state))
-    folder = pathlib.Path(workdir).absolute()
-    while not folder.exists():
-        folder = folder.parent
-    free = shutil.disk_usage(folder).free
-    if free < 2 * size:
-        raise OSError(
-            f"{workdir} has {free / 2**20:.0f} MiB free, and a checkpoint of this network takes "
-            f"{size / 2**20:.0f}: make room for two, or choose another --workdir"
-        )
-
-
-def no_room(error: BaseException | None) -> bool:
-    """Whether an exception comes from a full disk, a quota or a limit on the size of files."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in NO_ROOM:
-            return True
-        # tensorstore's errors are ValueErrors: "... [OS error 28: ENOSPC No space left on device]"
-        if (match := re.search(r"OS error (\d+)", str(error))) and int(match[1]) in NO_ROOM:
-            return True
-        error = error.__cause__ or error.__context__
-    return False

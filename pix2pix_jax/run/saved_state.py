@@ -118,9 +118,9 @@ def read_custom(folder: pathlib.Path) -> dict[str, Any]:
     return json.loads(path.read_bytes()) if path.exists() else {}
 
 
-def write_custom(folder: pathlib.Path, custom: dict[str, Any]) -> None:
-    """Writes what else belongs to a step."""
-    (folder / CUSTOM).write_text(json.dumps(custom) + "\n")
+def write_custom(folder: pathlib.Path, text: str) -> None:
+    """Writes what else belongs to a step, a JSON object."""
+    (folder / CUSTOM).write_text(f"{text}\n")
 
 
 def _arrays(tree):

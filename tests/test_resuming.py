@@ -1,0 +1,336 @@
+"""What a start finds in its workdir: other data, damage, another training; and exact histories."""
+
+import concurrent.futures
+import errno
+import json
+import pathlib
+import shutil
+import subprocess
+import sys
+import types
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from pix2pix_jax import train
+from pix2pix_jax.methods.state import NetworkState, TrainState
+from pix2pix_jax.run import checkpoints, checks, config_file, digests
+from pix2pix_jax.run.lock import WorkdirLock
+from pix2pix_jax.run.progress import Progress
+from pix2pix_jax.run.reporter import Reporter
+from pix2pix_jax.run.saved_state import DamagedCheckpoint
+from tests.conftest import small_config
+
+
+def tiny_state(step, size=8):
+    """A state of two arrays, whose values are the step."""
+    params = {"kernel": np.full((300, 10), step, np.float32)}
+    pool = np.full((2, size, size, 3), step, np.float32)
+    return TrainState(np.int32(step), {"G": NetworkState(params, {}, {})}, (), {"pools": {"A": pool}})
+
+
+def save(workdir, *steps, metrics=None, **settings):
+    with checkpoints.Checkpoints(workdir, keep_last=9, **settings) as saver:
+        for step in steps:
+            saver.save(tiny_state(step), metrics, custom={"losses": {"g": [step, 1]}})
+        saver.wait()
+
+
+def restore_newest(workdir, size=8):
+    return checkpoints.Checkpoints(workdir).restore_newest(tiny_state(0, size))
+
+
+def largest_file(folder):
+    return max((p for p in folder.rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
+
+
+def truncate(folder):
+    path = largest_file(folder)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def flip_a_byte(folder):
+    content = bytearray(largest_file(folder).read_bytes())
+    content[len(content) // 2] ^= 1
+    largest_file(folder).write_bytes(content)
+
+
+def empty(folder):
+    shutil.rmtree(folder)
+    folder.mkdir()
+
+
+def truncate_without_digests(folder):
+    """As in a run of a former version."""
+    (folder / digests.DIGESTS_FILE).unlink()
+    truncate(folder)
+
+
+@pytest.mark.parametrize("harm", [truncate, flip_a_byte, empty, truncate_without_digests])
+def test_a_damaged_checkpoint_is_named_and_the_one_before_taken(tmp_path, capsys, harm):
+    save(tmp_path, 1, 2)
+    folder = tmp_path / "checkpoints" / "2"
+    harm(folder)
+    with checkpoints.Checkpoints(tmp_path, keep_last=1) as saver:
+        state = saver.restore_newest(tiny_state(0))
+        assert int(state.step) == 1 and (state.networks["G"].params["kernel"] == 1).all()
+        (line,) = capsys.readouterr().out.splitlines()
+        assert f"{folder} is damaged" in line and "going back to step 1" in line
+        assert folder.is_dir()
+        saver.save(tiny_state(2), None, {})
+        saver.wait()
+    assert sorted(p.name for p in folder.parent.iterdir()) == ["2", "2.damaged"]
+    assert int(restore_newest(tmp_path).step) == 2
+
+
+def test_damage_to_the_only_checkpoint_is_an_error(tmp_path):
+    save(tmp_path, 1)
+    flip_a_byte(tmp_path / "checkpoints" / "1")
+    with pytest.raises(DamagedCheckpoint, match="checkpoints/1 is damaged.*none before it"):
+        restore_newest(tmp_path)
+
+
+def test_evaluation_sees_damage_and_names_another_checkpoint(tmp_path):
+    save(tmp_path, 1, 2)
+    sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    array = jax.ShapeDtypeStruct((300, 10), np.float32, sharding=sharding)
+    target = {"G": {"params": {"kernel": array}}}
+    found = checkpoints.restore_variables(tmp_path, 2, target)
+    assert (np.asarray(found["G"]["params"]["kernel"]) == 2).all()
+    flip_a_byte(tmp_path / "checkpoints" / "2")
+    with pytest.raises(DamagedCheckpoint, match=r"2 is damaged.*config.eval.checkpoint \(1\)"):
+        checkpoints.restore_variables(tmp_path, 2, target)
+
+
+def test_a_checkpoint_without_digests_restores(tmp_path):
+    save(tmp_path, 1)
+    (tmp_path / "checkpoints" / "1" / digests.DIGESTS_FILE).unlink()
+    assert int(restore_newest(tmp_path).step) == 1
+
+
+def test_sums_are_saved_as_they_are_at_the_step(tmp_path):
+    """The next steps add to them while the checkpoint is still being written."""
+    custom = {"losses": {"g": [0.1, 2]}}
+    with checkpoints.Checkpoints(tmp_path) as saver:
+        saver.save(tiny_state(1), custom=custom)
+        custom["losses"]["g"][1] += 1
+        saver.wait()
+        assert saver.custom(1) == {"losses": {"g": [0.1, 2]}}
+
+
+def test_arrays_of_another_shape_are_named(tmp_path):
+    """Restored without a check, the pool of 8x8 images would stand for one of 16x16."""
+    save(tmp_path, 1)
+    with pytest.raises(
+        ValueError, match=r"pools.A is float32 \(2, 8, 8, 3\) there, .*16, 16.*data.crop_size"
+    ):
+        restore_newest(tmp_path, size=16)
+
+
+def test_what_is_saved_is_not_what_the_next_step_makes_of_its_buffers(tmp_path):
+    step = jax.jit(lambda state: jax.tree.map(lambda x: x + 1, state), donate_argnums=0)
+    params = {"kernel": np.zeros(2**20, np.float32)}
+    state = TrainState(np.int32(0), {"G": NetworkState(params, {}, {})}, (), {})
+    abstract, state = state, step(jax.device_put(state))
+    with checkpoints.Checkpoints(tmp_path) as saver:
+        for _ in range(3):
+            saver.save(state)
+            for _ in range(4):
+                state = step(state)
+        saver.wait()
+        for number in (5, 9):
+            restored = saver.restore(abstract, number)
+            assert (restored.networks["G"].params["kernel"] == number).all()
+
+
+@pytest.mark.parametrize(
+    "error, room",
+    [
+        (OSError(errno.ENOSPC, "no space"), True),
+        (OSError(errno.EDQUOT, "quota"), True),
+        (ValueError("Failed to write 8362 bytes: File too large [os_error_code='27']"), True),
+        (ValueError("anything else"), False),
+        (OSError(errno.EIO, "broken"), False),
+    ],
+)
+def test_only_a_full_disk_asks_for_room(tmp_path, error, room):
+    def fail():
+        raise error
+
+    with pytest.raises(OSError, match="no checkpoint could be written") as raised:
+        save(tmp_path, 1, on_commit=fail)
+    assert ("make room" in str(raised.value)) == room
+
+
+def test_a_best_metric_that_was_not_measured(tmp_path):
+    save(tmp_path, 1, metrics={"cycle_l1": 0.5}, best_metric="cycle_l1")
+    with pytest.raises(ValueError, match="best_metric is l1.* did not measure.*cycle_l1"):
+        checkpoints.Checkpoints(tmp_path, best_metric="l1").find("best")
+    save_more = checkpoints.Checkpoints(tmp_path, best_metric="l1")
+    save_more.restore_newest(tiny_state(0))
+    with save_more as saver:
+        saver.save(tiny_state(2), {"cycle_l1": 0.4})
+        saver.wait()
+        assert saver.latest == 2
+
+
+def write_images(folder, count):
+    folder.mkdir(parents=True)
+    for i in range(count):
+        color = np.random.default_rng(i).integers(0, 256, 3)
+        image = np.broadcast_to(color.astype(np.uint8), (32, 32, 3))
+        Image.fromarray(image).save(folder / f"{folder.name}{i}.png")
+
+
+def test_unpaired_data_have_no_l1(tmp_path):
+    for name in ("trainA", "trainB", "valA", "valB"):
+        write_images(tmp_path / name, 2)
+    fields = {"method": "cyclegan", "model.generator": "resnet_1blocks", "model.norm": "instance"}
+    fields |= {"data.dir": str(tmp_path), "model.dropout": 0.0, "model.n_layers": 1}
+    with pytest.raises(ValueError, match="best_metric is l1.*no true.*: choose cycle_l1"):
+        train.train(small_config(**fields), str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("field", ["data.dir", "init_from"])
+def test_a_start_that_fails_leaves_no_folder(tmp_path, field):
+    config = small_config(**{field: str(tmp_path / "nowhere.pth")})
+    with pytest.raises(OSError, match=r"nowhere\.pth"):
+        train.train(config, str(tmp_path / "runs" / "run"))
+    assert not (tmp_path / "runs").exists()
+
+
+def copy_of(run, tmp_path):
+    """(config, workdir) of a copy, and a function that tells its files' contents."""
+    config, workdir = run
+    copy = shutil.copytree(workdir, tmp_path / "copy")
+    files = lambda: {p: p.read_bytes() for p in copy.rglob("*") if p.is_file() and p.suffix}
+    return config.copy_and_resolve_references(), copy, files
+
+
+def test_other_data_are_refused_unless_allowed(finished_run, tmp_path, capsys):
+    config, copy, files = copy_of(finished_run, tmp_path)
+    before = files()
+    config.data.direction = "AtoB"
+    with pytest.raises(
+        ValueError, match="data.direction is 'BtoA' there, 'AtoB' here.*init_from.*allow_other_data"
+    ):
+        train.train(config, str(copy))
+    config.train.allow_other_data = True
+    train.train(config, str(copy))
+    assert "is finished: all 8 steps" in capsys.readouterr().out
+    assert files() == before
+
+
+def test_the_same_folder_may_be_written_in_another_way(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    config_file.write_config(tmp_path, small_config(**{"data.dir": "photos"}))
+    config_file.check_same_data(tmp_path, small_config(**{"data.dir": f"{tmp_path}/photos/"}))
+    with pytest.raises(ValueError, match=r"data\.dir is 'photos' there"):
+        config_file.check_same_data(tmp_path, small_config(**{"data.dir": "paintings"}))
+
+
+def test_fewer_steps_than_are_trained(finished_run, tmp_path):
+    config, copy, files = copy_of(finished_run, tmp_path)
+    before = files()
+    config.train.num_steps = 6
+    with pytest.raises(ValueError, match="has trained 8 steps, and the config asks for 6"):
+        train.train(config, str(copy))
+    assert files() == before
+
+
+@pytest.mark.parametrize(
+    "name, content",
+    [
+        ("config.json", b'{"data": {"na'),
+        ("metrics.jsonl", b'{"step": 1, "a": 2.0}\n\xff\xfe\n{"step": 2, "a": 1.0}\n'),
+        ("metrics.jsonl", b'{"step": 1, "a": 2.0}\n{"ste\n{"step": 2, "a": 1.0}\n'),
+    ],
+)
+def test_damaged_files_are_named(finished_run, tmp_path, name, content):
+    config, copy, _ = copy_of(finished_run, tmp_path)
+    (copy / name).write_bytes(content)
+    config.train.num_steps = 12
+    with pytest.raises(ValueError, match=f"copy/{name} is damaged"):
+        train.train(config, str(copy))
+
+
+HOLD = """
+import sys, time
+from pix2pix_jax.run.lock import WorkdirLock
+with WorkdirLock(sys.argv[1]) as lock:
+    lock.take()
+    print("locked", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_two_trainings_in_one_workdir(tmp_path):
+    workdir = tmp_path / "run"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(workdir)],
+        cwd=pathlib.Path(__file__).parent.parent,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert holder.stdout.readline() == "locked\n"
+        with pytest.raises(OSError, match=f"process {holder.pid} on .* is training in {workdir}"):
+            train.train(small_config(), str(workdir))
+    finally:
+        holder.kill()
+        holder.wait()
+    with WorkdirLock(workdir) as lock:
+        lock.take()
+
+
+def test_only_the_first_process_writes_before_training(tmp_path):
+    with WorkdirLock(tmp_path / "run", wanted=False) as lock:
+        lock.take()
+    assert not (tmp_path / "run").exists()
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:  # nor do others disturb each other
+        list(pool.map(lambda _: checks.check_writable(tmp_path / "run"), range(400)))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_compiling_is_no_part_of_the_speed(monkeypatch, capsys):
+    """The first step takes 101 s, the others one; the speed is one a second."""
+    clock = types.SimpleNamespace(now=0.0)
+    monkeypatch.setattr("time.perf_counter", lambda: clock.now)
+    nothing = types.SimpleNamespace(scalars=lambda *_: None, append=lambda *_: None)
+    report = Reporter(small_config(), nothing, nothing, 20, 10, 0)
+    clock.now = 100.0
+    for step in range(4):
+        clock.now += 1
+        report.add(step, {"g_l1": np.array([step], np.float32)})
+    report.write(4)
+    line = capsys.readouterr().out
+    assert line.startswith("step 4/20  epoch 0.4/2.0  1.00 steps/s") and "ETA 16s" in line
+    assert line.strip().endswith("g_l1 1.5")
+
+
+def test_a_first_row_of_one_dispatch_has_no_speed():
+    progress = Progress(300, 1, 10, 0)
+    progress.begin(20)
+    line = progress.line(20, progress.rates(20), {"g_l1": 2.0})
+    assert line == "step 20/300  epoch 2.0/30  g_l1 2"
+
+
+def test_the_sums_of_losses_do_not_depend_on_the_dispatches():
+    values = np.random.default_rng(0).normal(size=12).astype(np.float32)
+    rows = []
+    nothing = types.SimpleNamespace(scalars=lambda *_: None)
+    for size in (1, 4, 12):
+        history = types.SimpleNamespace(append=lambda _, row: rows.append(row))
+        report = Reporter(small_config(), nothing, history, 12, 10, 0)
+        for step in range(0, 12, size):
+            report.add(step, {"g": values[step : step + size]})
+            report.check_finite()
+            sums = json.loads(json.dumps(report.sums))  # as a checkpoint keeps them
+            report.sums = sums
+        report.write(12)
+    assert rows[0] == rows[1] == rows[2]
+    np.testing.assert_allclose(rows[0]["train/g"], values.astype(np.float64).mean(), rtol=1e-12)
