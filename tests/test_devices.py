@@ -148,11 +148,12 @@ runpy.run_path("launch.py", run_name="__main__")
 
 NEAR = 5e-5  # of parameters, which Adam moves by up to 2e-4 at each of twelve steps
 FIELDS = {
-    "model.generator": "unet_32",
+    "model.generator": "resnet_1blocks",
     "model.ngf": 4,
     "model.ndf": 4,
-    "data.load_size": (36, 36),
-    "data.crop_size": (32, 32),
+    "model.n_layers": 1,
+    "data.load_size": 18,
+    "data.crop_size": 16,
     "data.synthetic_size": 32,
     "data.synthetic_train": 6,
     "data.synthetic_eval": 3,
