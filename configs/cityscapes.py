@@ -1,7 +1,7 @@
 """pix2pix on Cityscapes, label map -> photograph (Isola et al. 2017, tables 1-3, appendix 6.2).
 
     python launch.py --config=configs/cityscapes.py
-    python launch.py --config=configs/cityscapes.py:l1           and cgan, gan, l1_gan
+    python launch.py --config=configs/cityscapes.py:l1           or cgan, gan, l1_gan
     python launch.py --config=configs/cityscapes.py:photo2label
 
 2,975 pairs, 200 epochs in batches of 1. The paper's FCN scores (pixel accuracy, class accuracy,

@@ -1,12 +1,13 @@
-"""Colorization: pix2pix from lightness to colour in Lab space, as the PyTorch baseline's model.
+"""Colorization: pix2pix from lightness to colour in Lab space, as in the authors' PyTorch code.
 
     python launch.py --config=configs/colorization.py:folder --config.data.dir=FOLDER
     python launch.py --config=configs/colorization.py:facades
     python launch.py --config=configs/colorization.py:synthetic
 
-Any colour photographs: FOLDER holds train/ and val/, or images alone, of which one in 20 is kept
-for validation. The generator takes L and makes ab; pictures and metrics are in RGB. `facades`
-takes the photographs of those pairs, `synthetic` the offline data set at a size for two CPU cores.
+Any colour photographs will do: FOLDER holds train/ and val/, or only images, one in 20 of which
+is kept for validation. The generator predicts ab from L; pictures and metrics are in RGB. `facades`
+uses the photographs of that data set, `synthetic` the offline data set, small enough for two CPU
+cores.
 """
 
 from configs import default, quickstart
@@ -21,7 +22,7 @@ def get_config(data: str = "folder"):
     config.name = f"colorization_{data}"
     config.method = "colorization"
     config.data.name = data
-    config.data.direction = "BtoA"  # of pairs the photographs
+    config.data.direction = "BtoA"  # the photographs of the pairs
     config.data.input_channels = 1
     config.data.output_channels = 2
     return config

@@ -4,11 +4,11 @@
     python launch.py --config=configs/convdeconv.py:cityscapes
     python launch.py --config=configs/convdeconv.py:synthetic
 
-Four convolutions, four deconvolutions, L1, Adam 1e-3 (0.5, 0.999), batch 100, the learning rate
-times 0.2 every 200 of 300 epochs, no jitter; evaluated with the running statistics. The other
-direction: --config.data.direction=BtoA. Published results of this net (L1, training / validation):
-facades 0.18 / 0.38 after 1,000 epochs, Cityscapes 0.10 / 0.12 after 300. `synthetic` is the
-offline data set at a size for two CPU cores.
+Four convolutions and four deconvolutions, L1, Adam 1e-3 (0.5, 0.999), batches of 100, 300 epochs,
+the learning rate multiplied by 0.2 after 200, no jitter; evaluated with the running statistics.
+For the other direction set --config.data.direction=BtoA. Published results of this net (L1,
+training / validation): facades 0.18 / 0.38 after 1,000 epochs, Cityscapes 0.10 / 0.12 after 300.
+`synthetic` is the offline data set, small enough for two CPU cores (2 minutes).
 """
 
 from configs import default

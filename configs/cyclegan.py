@@ -1,12 +1,12 @@
-"""CycleGAN (Zhu et al. 2017, section 7.2) on the authors' sets of unpaired images.
+"""CycleGAN (Zhu et al. 2017, section 7.2) on the authors' unpaired data sets.
 
     python launch.py --config=configs/cyclegan.py:apple2orange
     python launch.py --config=configs/cyclegan.py:facades --config.data.dir=FOLDER
 
 Variants are the data sets: horse2zebra, apple2orange, summer2winter_yosemite, monet2photo,
 cezanne2photo, ukiyoe2photo, vangogh2photo, maps, cityscapes, facades, iphone2dslr_flower. The
-recipe is the PyTorch code's: ResNet of 9 blocks, instance norm, LSGAN, cycles weighted 10,
-identity 0.5, pools of 50, batches of 1, 100 + 100 epochs. FID that mmgeneration publishes:
+recipe is the PyTorch code's: ResNet of 9 blocks, instance norm, LSGAN, cycle loss weighted 10,
+identity 0.5, pools of 50, batches of 1, 100 + 100 epochs. FID published by mmgeneration:
 facades 124.8, summer -> winter 83.7, winter -> summer 72.8.
 """
 

@@ -1,11 +1,11 @@
-"""CycleGAN as the TensorFlow tutorial has it: U-Nets, cross entropy, no pool.
+"""CycleGAN as in the TensorFlow tutorial: U-Nets, cross entropy, no pool.
 
     python launch.py --config=configs/cyclegan_tf.py
     python launch.py --config=configs/cyclegan_tf.py:epochs5       or epochs200
 
 horse2zebra with nearest-neighbour jitter, affine instance norm and a constant learning rate,
-10 epochs. (The tutorial's epoch ends with the smaller set, after 1,067 steps; ours goes through
-the larger one.)
+10 epochs. (An epoch of the tutorial ends with the smaller set, after 1,067 steps; ours
+uses every image of the larger one.)
 """
 
 from configs import cyclegan

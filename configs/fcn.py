@@ -1,16 +1,16 @@
 """FCN-32s, 16s and 8s regressed on facades, photograph -> label map (Long et al. 2015).
 
-    python launch.py --config=configs/fcn.py:8s                     and 32s, 16s
-    python launch.py --config=configs/fcn.py:8s_fewer_conv          and 8s_more_conv, 8s_more_deconv
+    python launch.py --config=configs/fcn.py:8s                     or 32s, 16s
+    python launch.py --config=configs/fcn.py:8s_fewer_conv          or 8s_more_conv, 8s_more_deconv
     python launch.py --config=configs/fcn.py:8s_synthetic
 
-VGG-16's convolutions with batch norm, a classifier of 1x1 convolutions, deconvolutions that begin
-as bilinear interpolation; mean squared error on [-1, 1] (a quarter of it is that on [0, 1]), 200
-epochs. The ablations have one convolution less or more in every stage, or x2 deconvolutions in the
-place of the last one. Published losses of this family (training / validation; which loss is not
-said): 32s .028 / .029, 16s .025 / .028, 8s .023 / .028, fewer conv .030 / .030, more conv
-.019 / .027, more deconv .035 / .027. `8s_synthetic` is the offline data set at a size for two CPU
-cores.
+VGG-16's convolutions with batch norm, a classifier of 1x1 convolutions, deconvolutions initialised
+to bilinear interpolation; mean squared error on [-1, 1], four times that on [0, 1]; 200 epochs. The
+ablations have one convolution fewer or more in every stage, or x2 deconvolutions instead of the
+last one. Published losses of these nets (training / validation; the source does not say which
+loss): 32s .028 / .029, 16s .025 / .028, 8s .023 / .028, fewer conv .030 / .030, more conv
+.019 / .027, more deconv .035 / .027. `8s_synthetic` is the offline data set, small enough for two
+CPU cores (3 minutes).
 """
 
 from configs import default

@@ -4,10 +4,10 @@
     python launch.py --config=configs/horse2zebra.py:no_identity
     python launch.py --config=configs/horse2zebra.py:paper
 
-1,067 horses and 1,334 zebras, 100 + 100 epochs in batches of 1. FID that mmgeneration publishes:
-horse -> zebra 64.5 (without identity loss 74.8), zebra -> horse 141.2 (134.4). `paper` takes what
-the Lua original does otherwise: affine instance norm, no biases, the discriminators' losses not
-halved, and G_A, D_A, G_B, D_B updated in turn.
+1,067 horses and 1,334 zebras, 100 + 100 epochs in batches of 1. FID published by mmgeneration:
+horse -> zebra 64.5 (without identity loss 74.8), zebra -> horse 141.2 (134.4). `paper` follows the
+Lua original: affine instance norm, no biases, discriminator losses that are not halved, and G_A,
+D_A, G_B, D_B updated in turn.
 """
 
 from configs import cyclegan

@@ -7,17 +7,17 @@
     python launch.py --config=configs/inpaint.py:facades --mode=translate \
         --input=IMAGES --mask=MASKS --output=FOLDER
 
-L1 in the hole (6) and outside (1), Adam 1e-4, batch 16, 256x256, as many iterations as published;
-the learning rate falls to a tenth every 100,000 (facades: 50,000). FOLDER holds train/ and val/, or
-images alone, of which one in 20 is kept for validation; `folder` takes any photographs. Holes are
-drawn, rectangles and free-form strokes, or come from --config.data.mask_dir=FOLDER. The PatchGAN
-loss is added by --config.loss.lambda_gan=0.1. `synthetic` is the offline data set at a size for two
-CPU cores.
+L1 weighted 6 in the hole and 1 outside, Adam 1e-4, batches of 16, 256x256, the published number of
+iterations; the learning rate falls to a tenth every 100,000 (facades: 50,000). FOLDER holds train/
+and val/, or only images, one in 20 of which is kept for validation; `folder` takes any
+photographs. Holes are drawn at random, rectangles and free-form strokes, or come from
+--config.data.mask_dir=FOLDER. --config.loss.lambda_gan=0.1 adds the PatchGAN loss. `synthetic` is
+the offline data set, small enough for two CPU cores (13 minutes).
 """
 
 from configs import default
 
-# Images to train on, and the iterations of PEN-Net's configs.
+# Number of training images, and of iterations in PEN-Net's configs.
 DATA = {
     "facades": (400, 200_000),
     "celebahq": (28_000, 330_000),
@@ -36,7 +36,7 @@ def get_config(data: str = "facades"):
     config.name = f"inpaint_{data}"
     config.method = "inpainting"
     config.data.name = data
-    config.data.direction = "BtoA"  # of pairs the photographs
+    config.data.direction = "BtoA"  # the photographs of the pairs
     config.data.input_channels = 4
     config.data.load_size = (256, 256)
     config.model.generator = "inpainting_unet"

@@ -2,7 +2,7 @@
 
     python launch.py --config=configs/monet2photo.py
 
-1,072 paintings and 6,287 photographs. The identity loss, weighted 0.5, keeps the colours.
+1,072 paintings and 6,287 photographs. The identity loss, weighted 0.5, preserves the colours.
 """
 
 from configs import cyclegan

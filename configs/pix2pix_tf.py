@@ -1,18 +1,18 @@
-"""pix2pix as the TensorFlow tutorial has it: facades, 40,000 steps.
+"""pix2pix as in the TensorFlow tutorial: facades, 40,000 steps.
 
     python launch.py --config=configs/pix2pix_tf.py
 
 Differs from facades.py in what `tf_networks` sets, nearest-neighbour jitter, a discriminator loss
 that is not halved, both networks updated from the same forward pass, and a constant learning
 rate. 54,414,979 and 2,768,641 trainable parameters, as in the tutorial. (Keras's Adam adds epsilon
-before the correction of the second moment's bias, optax after it.)
+before the bias correction of the second moment, ours after it.)
 """
 
 from configs import facades
 
 
 def tf_networks(model):
-    """The tutorial's U-Net and PatchGAN as choices of our modules."""
+    """Sets up our networks as the tutorial's U-Net and PatchGAN."""
     model.generator = "unet_256"
     model.bias = "last"
     model.norm_innermost = True

@@ -3,7 +3,7 @@
     python launch.py --config=configs/quickstart_cyclegan.py
 
 The two sets show different houses; the networks are reduced in size. Look at
-runs/quickstart_cyclegan/samples while it trains.
+runs/quickstart_cyclegan/samples while it trains: four minutes on two CPU cores.
 """
 
 from configs import cyclegan

@@ -279,6 +279,6 @@ def test_a_compilation_cache_that_others_can_write_is_not_used(tmp_path, monkeyp
     (tmp_path / "open").chmod(0o777)
     chosen.clear()
     assert not compilation_cache.enable(tmp_path / "open") and not chosen
-    assert "others than you can write" in capsys.readouterr().out
+    assert "users other than you can write to" in capsys.readouterr().out
     (tmp_path / "file").touch()
     assert not compilation_cache.enable(tmp_path / "file") and not chosen

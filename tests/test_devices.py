@@ -3,6 +3,7 @@
 import os
 import pathlib
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 from jax.sharding import Mesh
 
 from benchmarks import torch_baseline as baseline
+from configs import quickstart
 from pix2pix_jax import train
 from pix2pix_jax.data import loading
 from pix2pix_jax.methods.registry import abstract_state, fresh_state
@@ -156,22 +158,23 @@ def test_devices_that_are_asked_for(capsys, monkeypatch):
 
 # Two processes of two devices each.
 
-LATE = """
-import runpy, sys, time
+MARKED = """
+import runpy, sys
 from pix2pix_jax import train
 make = train.make_run_steps
-train.make_run_steps = lambda *arguments: time.sleep(31) or make(*arguments)
+train.make_run_steps = lambda *arguments: print("compiles", flush=True) or make(*arguments)
 sys.argv[0] = "launch.py"
 runpy.run_path("launch.py", run_name="__main__")
-"""  # for the first step
+"""  # launch.py, which prints a line before it compiles the first step
 
 NEAR = 5e-5  # of parameters, which Adam moves by up to 2e-4 at each of twelve steps
 FIELDS = {
-    "model.generator": "unet_32",
+    "model.generator": "resnet_1blocks",
     "model.ngf": 4,
     "model.ndf": 4,
-    "data.load_size": (36, 36),
-    "data.crop_size": (32, 32),
+    "model.n_layers": 1,
+    "data.load_size": 18,
+    "data.crop_size": 16,
     "data.synthetic_size": 32,
     "data.synthetic_train": 6,
     "data.synthetic_eval": 3,
@@ -184,34 +187,40 @@ FIELDS = {
 }
 
 
-def start(workdir, steps, processes=2, late=False, **fields):
-    """launch.py, `processes` times, with four devices in all; the last one `late` or not."""
+def settings(steps, **fields):
+    return FIELDS | {"train.num_steps": steps} | fields
+
+
+def run_here(workdir, steps):
+    """Trains on four devices of this process."""
+    config = quickstart.get_config()
+    config.update_from_flattened_dict(settings(steps) | {"train.num_devices": 4})
+    train.train(config, str(workdir))
+
+
+def start(workdir, steps, **fields):
+    """launch.py in two processes of two devices each."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    settings = FIELDS | fields | {"train.num_steps": steps}
     command = [
-        sys.executable,
-        "launch.py",
+        *(sys.executable, "-c", MARKED),
         "--config=configs/quickstart.py",
         f"--workdir={workdir}",
-        *(f"--config.{name}={value}" for name, value in settings.items()),
+        *(f"--config.{name}={value}" for name, value in settings(steps, **fields).items()),
+        *(f"--coordinator=127.0.0.1:{port}", "--num_processes=2"),
     ]
-    commands = [command]
-    if processes > 1:
-        command += [f"--coordinator=127.0.0.1:{port}", f"--num_processes={processes}"]
-        commands = [[*command, f"--process_id={i}"] for i in range(processes)]
-    if late:
-        commands[-1][1:2] = ["-c", LATE]
-    environment = os.environ | {
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={4 // processes}",
-    }
-    pipe = subprocess.PIPE
+    environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
     return [
         subprocess.Popen(
-            command, cwd=ROOT, env=environment, text=True, stdout=pipe, stderr=subprocess.STDOUT
+            [*command, f"--process_id={i}"],
+            cwd=ROOT,
+            env=environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
         )
-        for command in commands
+        for i in range(2)
     ]
 
 
@@ -224,8 +233,6 @@ def finish(processes):
 
 
 def final_state(workdir, step):
-    from configs import quickstart
-
     config = quickstart.get_config()
     config.update_from_flattened_dict(FIELDS)
     with checkpoints.Checkpoints(workdir, create=False) as saver:
@@ -240,16 +247,17 @@ def worst(a, b):
 
 @pytest.fixture(scope="module")
 def one_process(tmp_path_factory):
-    """A run of twelve steps on four devices of one process."""
+    """A run of twelve steps on four devices of one process, and its copy after four."""
     workdir = tmp_path_factory.mktemp("processes") / "one"
-    finish(start(workdir, 12, processes=1))
+    run_here(workdir, 4)
+    shutil.copytree(workdir, workdir.parent / "two")
+    run_here(workdir, 12)
     return workdir
 
 
 def test_two_processes_go_on_as_one_would(one_process):
     """Four steps in one process, then eight in two: the networks and losses of twelve in one."""
     workdir = one_process.parent / "two"
-    finish(start(workdir, 4, processes=1))
     outputs = finish(start(workdir, 12))
     assert "resumed from step 4" in outputs[0]
     assert worst(final_state(workdir, 12), final_state(one_process, 12)) < NEAR
@@ -273,17 +281,22 @@ def wait_for(path, processes):
 
 
 def test_a_signal_to_one_process_stops_both_at_one_step(one_process):
-    """Though one comes to the first step half a minute late, as when it must compile alone."""
+    """And they connect before they compile.
+
+    On CPU a connection is given up after 30 s, and one process may compile for longer than the
+    other. Gloo prints a line for each connection.
+    """
     workdir = one_process.parent / "stopped"
-    processes = start(workdir, 100_000, late=True)
+    processes = start(workdir, 100_000)
     wait_for(workdir / "checkpoints" / "4", processes)
     processes[1].send_signal(signal.SIGTERM)
     output, _ = finish(processes)
+    assert "connected to 3 peer ranks" in output.partition("compiles\n")[0]
     step = int(re.search(r"stopped and saved at step (\d+)", output)[1])
     assert 4 <= step < 100_000 and (workdir / "checkpoints" / str(step)).is_dir()
 
 
-def test_a_killed_process_leaves_a_checkpoint_that_resumes(one_process):
+def test_a_killed_process_leaves_a_checkpoint_that_resumes(one_process, capsys):
     """Two processes save what one process would, and one process goes on from it."""
     workdir = one_process.parent / "killed"
     processes = start(workdir, 100_000, **{"train.checkpoint_every": 8})
@@ -293,8 +306,8 @@ def test_a_killed_process_leaves_a_checkpoint_that_resumes(one_process):
     assert processes[0].poll() is None  # waits for it: JAX gives up after a while (100 s)
     processes[0].kill()
     assert checkpoints.newest_step(workdir) == 8
-    (output,) = finish(start(workdir, 12, processes=1))
-    assert "resumed from step 8" in output
+    run_here(workdir, 12)
+    assert "resumed from step 8" in capsys.readouterr().out
     assert worst(final_state(workdir, 12), final_state(one_process, 12)) < NEAR
 
 

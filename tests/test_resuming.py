@@ -28,7 +28,9 @@ def tiny_state(step, size=8):
     """A state of two arrays, whose values are the step."""
     params = {"kernel": np.full((300, 10), step, np.float32)}
     pool = np.full((2, size, size, 3), step, np.float32)
-    return TrainState(np.int32(step), {"G": NetworkState(params, {}, {})}, (), {"pools": {"A": pool}})
+    return TrainState(
+        np.int32(step), {"G": NetworkState(params, {}, {})}, (), {"pools": {"A": pool}}
+    )
 
 
 def save(workdir, *steps, metrics=None, **settings):

@@ -7,14 +7,14 @@ import stat
 import jax
 
 NAME = ".compilation_cache"
-SHORTEST = 0.3  # seconds of compilation that are worth a file
+SHORTEST = 0.3  # seconds; what compiles faster is not kept
 
 
 def enable(folder: str | os.PathLike[str]) -> bool:
     """Keeps what JAX compiles in `folder`, which may be deleted at any time.
 
-    JAX runs what it finds there. So the folder is made for its owner alone, and one that others
-    could write is not used (a line says so).
+    JAX runs what it finds there. So only its owner may write to the folder; one that others can
+    write to is not used, and a line says so.
 
     Returns:
         Whether it is used.
@@ -28,7 +28,7 @@ def enable(folder: str | os.PathLike[str]) -> bool:
         return False
     others_write = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
     if status.st_uid != os.getuid() or others_write:
-        print(f"no compilation cache: others than you can write {path}", flush=True)
+        print(f"no compilation cache: users other than you can write to {path}", flush=True)
         return False
     jax.config.update("jax_compilation_cache_dir", str(path))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", SHORTEST)

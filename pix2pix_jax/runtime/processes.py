@@ -1,8 +1,7 @@
 """Several processes that train one run together, each with its own devices and share of the data.
 
-All compute the same steps. The first process alone writes into the workdir and prints; the others
-write into a folder that is thrown away. All read checkpoints, so the workdir is one that all
-see.
+All compute the same steps. Only the first process writes to the workdir and prints; the others
+write to a temporary folder. All read checkpoints, so all must see the workdir.
 """
 
 import contextlib
@@ -22,7 +21,7 @@ TOKEN_FILE = ".processes"  # shows, at the start, that all processes see one wor
 
 
 def initialize(coordinator: str | None, num_processes: int | None, process_id: int | None) -> None:
-    """Joins the other processes; before anything else of JAX.
+    """Joins the other processes; must come before anything else of JAX.
 
     Without arguments JAX asks the cluster (TPU pods, Slurm, Open MPI, Kubernetes).
 
