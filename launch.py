@@ -17,7 +17,7 @@ import traceback
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from pix2pix_jax.run import flag_errors
+from pix2pix_jax.settings import flag_errors
 
 CONFIGS = pathlib.Path(__file__).parent / "configs"
 CONFIG = config_flags.DEFINE_config_file(

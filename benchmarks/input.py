@@ -18,7 +18,7 @@ from jax.sharding import Mesh
 from PIL import Image
 
 from configs import facades
-from pix2pix_jax import train
+from pix2pix_jax import dispatch
 from pix2pix_jax.data import loading
 from pix2pix_jax.data.prefetch import prefetched
 from pix2pix_jax.data.synthetic import SyntheticFacades
@@ -64,7 +64,7 @@ def main() -> None:
         config.data.max_items = images
         config.data.cache_mb = 0 if way == "streamed" else 4096
         config.train.batch_size = options.batch
-        examples = loading.load_examples(config, "train", train=True)
+        examples = loading.load_examples(config.data, config.seed, "train", train=True)
         seconds, waited = (_decode if options.decode_only else _train)(config, examples, options)
         rate = options.steps * options.batch / seconds
         share = "" if options.decode_only else f"{100 * waited / seconds:.2f}"
@@ -85,8 +85,8 @@ def _decode(config, examples, options):
 def _train(config, examples, options):
     """(seconds, seconds waited) of so many steps, after two that compile."""
     mesh = Mesh(np.array(jax.devices()[:1]), ("data",))
-    run_steps = train.make_run_steps(config, examples, mesh)
-    whole, _ = train.shardings(mesh)
+    run_steps = dispatch.make_run_steps(config, examples, mesh)
+    whole, _ = dispatch.shardings(mesh)
     state = jax.device_put(fresh_state(config), whole)
     cache, waited, pending = jax.device_put(examples.cache, whole), 0.0, []
     chunks = _chunks(config, examples, options.steps + 2)

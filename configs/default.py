@@ -6,7 +6,7 @@ field can be set by a flag: `python launch.py --config=configs/facades.py --conf
 
 import ml_collections
 
-from pix2pix_jax.run.size_field import Size
+from pix2pix_jax.settings.size_field import Size
 
 
 def get_config() -> ml_collections.ConfigDict:

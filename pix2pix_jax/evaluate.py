@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pix2pix_jax import config_checks, weights
+from pix2pix_jax import weights
 from pix2pix_jax.data import loading
 from pix2pix_jax.evaluator import Evaluator, Row, Summary
 from pix2pix_jax.images.files import read_image, save_png
@@ -14,6 +14,7 @@ from pix2pix_jax.methods.registry import METHODS
 from pix2pix_jax.report import grids
 from pix2pix_jax.report.html_page import html_page
 from pix2pix_jax.runtime.whole_file import whole_file
+from pix2pix_jax.settings import config_checks
 
 
 def evaluate(config: Any, workdir: str) -> dict[str, float]:
@@ -28,8 +29,8 @@ def evaluate(config: Any, workdir: str) -> dict[str, float]:
         ValueError, OSError: bad config, data or checkpoint; one sentence saying what to do.
     """
     config_checks.check(config)
-    kind = METHODS[config.method].data
-    examples = loading.load_examples(config, config.data.eval_split, train=False, kind=kind)
+    data, kind = config.data, METHODS[config.method].data
+    examples = loading.load_examples(data, config.seed, data.eval_split, train=False, kind=kind)
     variables, origin = weights.load_generators(config, workdir)
     evaluator = Evaluator(config, examples)
     summary = Summary(config, evaluator, examples)

@@ -5,10 +5,11 @@ from typing import Any
 
 import jax
 
-from pix2pix_jax import config_checks, weights
+from pix2pix_jax import weights
 from pix2pix_jax.methods.registry import fresh_state
 from pix2pix_jax.pytorch import pth_file, state_dicts
 from pix2pix_jax.run import checkpoints, config_file
+from pix2pix_jax.settings import config_checks
 
 
 def import_pth(config: Any, workdir: str) -> None:
@@ -45,14 +46,14 @@ def export_pth(config: Any, workdir: str, output: str) -> list[pathlib.Path]:
         workdir, best_metric=config.train.best_metric, create=False
     ) as saver:
         step = saver.find(config.eval.checkpoint)
-    config_file.check_same_network(workdir, config, config_file.STATE_FIELDS)
+    config_file.check_same_network(workdir, config, whole_state=True)
     target = weights.abstract_variables(config)
     variables = jax.device_get(checkpoints.restore_variables(workdir, step, target))
     folder = pathlib.Path(output)
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for name, tree in variables.items():
-        state = state_dicts.to_torch(tree, weights.torch_keys(config.model, name), step)
+        state = state_dicts.to_torch(tree, weights.torch_keys(config, name), step)
         paths.append(folder / f"{step}_net_{name}.pth")
         pth_file.write_pth(paths[-1], state)
         print(f"wrote {paths[-1]}", flush=True)

@@ -3,19 +3,18 @@
 import functools
 import math
 import pathlib
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from clu import parameter_overview
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh
 
-from pix2pix_jax import config_checks, weights
+from pix2pix_jax import weights
 from pix2pix_jax.data import loading
 from pix2pix_jax.data.prefetch import prefetched
+from pix2pix_jax.dispatch import fused_steps, make_run_steps, shardings
 from pix2pix_jax.evaluator import Validator
-from pix2pix_jax.methods.contract import Layout
 from pix2pix_jax.methods.registry import METHODS, fresh_state
 from pix2pix_jax.methods.state import TrainState
 from pix2pix_jax.metrics.registry import HIGHER_IS_BETTER
@@ -27,8 +26,9 @@ from pix2pix_jax.run.lock import WorkdirLock
 from pix2pix_jax.run.progress import Stopwatch, duration
 from pix2pix_jax.run.reporter import Reporter
 from pix2pix_jax.run.stopping import StopRequest
-from pix2pix_jax.runtime import host_memory, processes, random_streams
+from pix2pix_jax.runtime import host_memory, processes
 from pix2pix_jax.runtime.devices import choose_devices
+from pix2pix_jax.settings import config_checks
 
 
 class _Plan(NamedTuple):
@@ -87,12 +87,12 @@ def _prepare(config, workdir) -> _Plan:
     if processes.is_first():
         checks.check_writable(workdir)
     if checkpoints.newest_step(workdir) is not None:
-        changes = config_file.check_same_network(workdir, config, config_file.STATE_FIELDS)
+        changes = config_file.check_same_network(workdir, config, whole_state=True)
         config_file.check_same_data(workdir, config)
         print("".join(f"{line}\n" for line in changes), end="", flush=True)
-    kind = METHODS[config.method].data
-    examples = loading.load_examples(config, config.data.train_split, train=True, kind=kind)
-    validation = loading.load_examples(config, config.data.eval_split, train=False, kind=kind)
+    data, seed, kind = config.data, config.seed, METHODS[config.method].data
+    examples = loading.load_examples(data, seed, data.train_split, train=True, kind=kind)
+    validation = loading.load_examples(data, seed, data.eval_split, train=False, kind=kind)
     checks.check_best_metric(config, validation)
     total_steps = num_steps(config, len(examples))
     return _Plan(config, abstract, workdir, mesh, examples, validation, total_steps)
@@ -176,7 +176,9 @@ class _Loop:
         events.text("config", f"```\n{config}\n```")
         self._validate = Validator(config, plan.validation, folder / "samples")
         sums = saver.custom(start).get("losses")
-        self._report = Reporter(config, events, history, self._total, len(examples), start, sums)
+        self._report = Reporter(
+            config.train.batch_size, events, history, self._total, len(examples), start, sums
+        )
         self._stopwatch = Stopwatch(folder / "seconds.txt", fresh=start == 0)
         self._state = state
         self.step = start
@@ -239,62 +241,11 @@ class _Loop:
         self._stopwatch.write()
 
 
-def make_run_steps(config: Any, examples: Any, mesh: Mesh) -> Callable:
-    """The one jitted function of training: several steps in a dispatch, the state donated.
-
-    Returns:
-        (state, cache, chunk, flags) -> (state, losses), where chunk (see `Examples.chunk`) has
-        leading axes [steps, batch] and every loss comes back as [steps]. So does "stop", the
-        largest of the flags [steps, devices], unless these are None.
-    """
-    over_devices = NamedSharding(mesh, PartitionSpec("data"))
-    layout = Layout(
-        groups=1 if config.model.sync_batch_norm else mesh.size,
-        spread=lambda images: jax.lax.with_sharding_constraint(images, over_devices),
-    )
-    train_step = METHODS[config.method].make_train_step(config, len(examples), layout)
-
-    def run_steps(state, cache, chunk, flags):
-        def one_step(state, item):
-            chunk, flags = item
-            key = random_streams.at_step(config.seed, random_streams.JITTER, state.step)
-            state, losses = train_step(state, examples.batch(key, cache, chunk))
-            return state, losses if flags is None else losses | {"stop": flags.max()}
-
-        items = (chunk, flags)
-        if jax.tree.leaves(chunk)[0].shape[0] == 1:  # XLA's CPU loops run on a single thread
-            state, losses = one_step(state, jax.tree.map(lambda x: x[0], items))
-            return state, jax.tree.map(lambda x: x[None], losses)
-        return jax.lax.scan(one_step, state, items)
-
-    replicated, split = shardings(mesh)
-    return jax.jit(
-        run_steps,
-        donate_argnums=0,
-        in_shardings=(replicated, replicated, split, split),
-        out_shardings=replicated,
-    )
-
-
-def shardings(mesh: Mesh) -> tuple[NamedSharding, NamedSharding]:
-    """Of what every device has whole, and of [steps, batch, ...] that they share."""
-    return NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(None, "data"))
-
-
 def num_steps(config: Any, num_examples: int) -> int:
     """Steps of the whole run: so many that every epoch's examples have been seen."""
     optim = config.optim
     epochs = optim.epochs + optim.epochs_decay - (optim.epoch_count - 1)
     return config.train.num_steps or math.ceil(epochs * num_examples / config.train.batch_size)
-
-
-def fused_steps(config: Any, total_steps: int, start: int = 0) -> int:
-    """Steps in one dispatch: the most that divide every interval, so that one function serves."""
-    train = config.train
-    most = train.steps_per_call or (1 if jax.default_backend() == "cpu" else 20)
-    intervals = (train.log_every, train.sample_every, train.eval_every, train.checkpoint_every)
-    common = math.gcd(total_steps, start, *intervals)
-    return max(n for n in range(1, most + 1) if common % n == 0)
 
 
 def _after_validation(config, state, metrics, sharding) -> TrainState:

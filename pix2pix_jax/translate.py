@@ -6,10 +6,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pix2pix_jax import config_checks, weights
+from pix2pix_jax import weights
 from pix2pix_jax.images.files import find_images, read_image, save_png, unique_names
 from pix2pix_jax.methods.contract import Direction
 from pix2pix_jax.methods.registry import METHODS
+from pix2pix_jax.settings import config_checks
 from pix2pix_jax.translator import Translator, with_hole
 
 

@@ -2,13 +2,13 @@
 
 import pathlib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import jax
 from flax import traverse_util
 
-from pix2pix_jax.methods.registry import METHODS, abstract_state
+from pix2pix_jax.methods.registry import METHODS, abstract_state, generator_names
 from pix2pix_jax.methods.state import TrainState
 from pix2pix_jax.pytorch import architectures, pth_file, state_dicts
 from pix2pix_jax.run import checkpoints, config_file
@@ -28,12 +28,12 @@ def load_generators(config: Any, workdir: str) -> tuple[dict[str, Any], str]:
         ValueError: it is of another network, or damaged, or of one direction where both are
             asked for.
     """
-    target = abstract_variables(config, is_generator)
+    target = abstract_variables(config, generator_names(config))
     path = pathlib.Path(config.init_from)
     if not config.init_from or path.is_dir():
         variables, origin = _from_run(config, config.init_from or workdir, target)
         return variables, config.init_from or origin
-    needed = [translation.generator for translation in METHODS[config.method].directions(config)]
+    needed = [direction.generator for direction in METHODS[config.method].directions(config)]
     files = _pth_files(path, target)
     if len(needed) == 1 and not _names_a_side(path):
         files = {needed[0]: path}
@@ -64,7 +64,7 @@ def initialize(config: Any, state: TrainState) -> TrainState:
         loaded, _ = _from_run(config, path, target)
     else:
         files = _pth_files(path, target)
-        if missing := [name for name in target if is_generator(name) and name not in files]:
+        if missing := [name for name in generator_names(config) if name not in files]:
             raise ValueError(
                 f"{path} is one generator of CycleGAN, and training starts from both: "
                 + _remedy(path, missing)
@@ -79,31 +79,24 @@ def initialize(config: Any, state: TrainState) -> TrainState:
     return state.replace(networks=networks)
 
 
-def is_generator(name: str) -> bool:
-    """Whether this is the name of a generator: G, G_A or G_B."""
-    return name.startswith("G")
-
-
-def abstract_variables(
-    config: Any, wanted: Callable[[str], bool] = lambda name: True
-) -> dict[str, Any]:
-    """Shapes and dtypes of the networks whose names are `wanted`, on one device."""
-    state = abstract_state(config)
+def abstract_variables(config: Any, names: Iterable[str] | None = None) -> dict[str, Any]:
+    """Shapes and dtypes of some networks, or of all, on one device."""
+    networks = abstract_state(config).networks
     sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    variables = {name: net.variables for name, net in state.networks.items() if wanted(name)}
+    variables = {name: networks[name].variables for name in names or networks}
     place = lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
     return jax.tree.map(place, variables)
 
 
-def torch_keys(model: Any, name: str) -> state_dicts.Keys:
-    """PyTorch's names of the layers of network `name`, by a config's `model` section."""
-    if is_generator(name):
-        return state_dicts.generator_keys(model)
-    return state_dicts.discriminator_keys(model)
+def torch_keys(config: Any, name: str) -> state_dicts.Keys:
+    """PyTorch's names of the layers of network `name`."""
+    if name in generator_names(config):
+        return state_dicts.generator_keys(config.model)
+    return state_dicts.discriminator_keys(config.model)
 
 
 def _from_run(config, workdir, target):
-    config_file.check_same_network(workdir, config, config_file.NETWORK_FIELDS)
+    config_file.check_same_network(workdir, config, whole_state=False)
     with checkpoints.Checkpoints(
         workdir, best_metric=config.train.best_metric, create=False
     ) as saver:
@@ -157,7 +150,7 @@ def _from_pth(config, path, name, target):
     state = pth_file.read_pth(path)
     try:
         architectures.check_fields(architectures.describe(state), config)
-        variables = state_dicts.to_flax(state, torch_keys(config.model, name))
+        variables = state_dicts.to_flax(state, torch_keys(config, name))
         _check_tree(variables, target)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error

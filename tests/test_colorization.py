@@ -7,7 +7,7 @@ from PIL import Image
 from skimage import color
 
 from benchmarks import torch_baseline as baseline
-from pix2pix_jax import config_checks, translate
+from pix2pix_jax import translate
 from pix2pix_jax.evaluate import evaluate
 from pix2pix_jax.images import colors
 from pix2pix_jax.methods import colorization
@@ -15,6 +15,7 @@ from pix2pix_jax.methods.contract import Layout
 from pix2pix_jax.methods.optim import Plateau
 from pix2pix_jax.methods.state import TrainState
 from pix2pix_jax.pytorch import architectures, state_dicts
+from pix2pix_jax.settings import config_checks
 from pix2pix_jax.train import train
 from tests import parity
 from tests.conftest import small_config

@@ -14,8 +14,8 @@ from flax.traverse_util import flatten_dict
 from ml_collections import config_flags
 
 from launch import parse_flags
-from pix2pix_jax import config_checks
 from pix2pix_jax.runtime import compilation_cache
+from pix2pix_jax.settings import config_checks
 from tests.conftest import small_config
 
 ROOT = pathlib.Path(__file__).parent.parent

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from benchmarks import torch_baseline as baseline
 from configs import cyclegan as cyclegan_config
 from configs import cyclegan_tf, pix2pix_tf
-from pix2pix_jax import config_checks, evaluate, exchange, train, translate
+from pix2pix_jax import evaluate, exchange, train, translate
 from pix2pix_jax.data import loading
 from pix2pix_jax.methods import cyclegan
 from pix2pix_jax.methods.contract import Layout
@@ -24,6 +24,7 @@ from pix2pix_jax.methods.state import TrainState
 from pix2pix_jax.models import build
 from pix2pix_jax.pytorch import state_dicts
 from pix2pix_jax.runtime import random_streams
+from pix2pix_jax.settings import config_checks
 from tests import parity
 from tests.conftest import make_batch
 from tests.test_data import picture
@@ -303,7 +304,7 @@ def test_epochs_go_through_the_larger_set(tmp_path, counts, cache_mb):
     config = small_config(
         **{"data.dir": str(root), "data.eval_split": "train", "data.cache_mb": cache_mb}
     )
-    examples = loading.load_examples(config, "train", train=True, kind="sets")
+    examples = loading.load_examples(config.data, config.seed, "train", train=True, kind="sets")
     n = max(counts.values())
     assert len(examples) == n
     if cache_mb == 0:
@@ -327,10 +328,10 @@ def test_missing_domain_and_channels(tmp_path):
     root = unpaired_folder(tmp_path, {"A": 2})
     config = small_config(**{"data.dir": str(root)})
     with pytest.raises(FileNotFoundError, match=r"trainB; .* has trainA"):
-        loading.load_examples(config, "train", train=True, kind="sets")
+        loading.load_examples(config.data, config.seed, "train", train=True, kind="sets")
     (root / "trainB").mkdir()
     with pytest.raises(FileNotFoundError, match="trainB holds no images"):
-        loading.load_examples(config, "train", train=True, kind="sets")
+        loading.load_examples(config.data, config.seed, "train", train=True, kind="sets")
     with pytest.raises(ValueError, match="identity loss .* 3 and 1 channels"):
         config_checks.check(small_config(**{"data.output_channels": 1}))
 

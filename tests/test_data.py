@@ -191,7 +191,8 @@ def test_evaluation_resizes_to_the_crop():
 @pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
 def test_direction(direction, pairs_folder):
     config = small_config(**{"data.dir": str(pairs_folder), "data.direction": direction})
-    examples, first = loading.load_examples(config, "train", train=False), np.array([0])
+    examples = loading.load_examples(config.data, config.seed, "train", train=False)
+    first = np.array([0])
     pair = np.asarray(Image.open(pairs_folder / "train" / "1.png"))
     halves = (pair[:, :32], pair[:, 32:])
     expected = halves if direction == "AtoB" else halves[::-1]
@@ -276,7 +277,7 @@ def test_a_damaged_jpeg_is_named(pairs_folder):
     (pairs_folder / "train" / "torn.jpg").write_bytes(file.getvalue()[:-300])
     config = small_config(**{"data.dir": str(pairs_folder)})
     with pytest.raises(ValueError, match=r"torn\.jpg cannot be read"):
-        loading.load_examples(config, "train", train=True)
+        loading.load_examples(config.data, config.seed, "train", train=True)
 
 
 @pytest.mark.parametrize(
@@ -293,4 +294,4 @@ def test_sizes_that_do_not_fit_are_named(fields, words):
 
 def test_max_items(pairs_folder):
     config = small_config(**{"data.dir": str(pairs_folder), "data.max_items": 3})
-    assert len(loading.load_examples(config, "train", train=True)) == 3
+    assert len(loading.load_examples(config.data, config.seed, "train", train=True)) == 3

@@ -18,7 +18,7 @@ from jax.sharding import Mesh
 
 from benchmarks import torch_baseline as baseline
 from configs import quickstart
-from pix2pix_jax import train
+from pix2pix_jax import dispatch, train
 from pix2pix_jax.data import loading
 from pix2pix_jax.methods.registry import abstract_state, fresh_state
 from pix2pix_jax.models import build
@@ -54,7 +54,7 @@ def our_gradients(net, x, target, count, groups):
         output, _ = generator.apply(variables | {"params": params}, x, mutable=["batch_stats"])
         return jnp.abs(output - target).mean()
 
-    whole, _ = train.shardings(mesh_of(count))
+    whole, _ = dispatch.shardings(mesh_of(count))
     rows = jax.sharding.NamedSharding(whole.mesh, jax.sharding.PartitionSpec("data"))
     gradient = jax.jit(jax.grad(loss), in_shardings=(whole, rows, rows), out_shardings=whole)
     return jax.device_get(gradient(variables["params"], x, target))
@@ -94,9 +94,9 @@ def test_a_training_step_of_eight_devices_is_that_of_one():
     )
     results = []
     for count in (1, DEVICES):
-        examples = loading.load_examples(config, "train", train=True)
-        run_steps = train.make_run_steps(config, examples, mesh_of(count))
-        state = jax.device_put(fresh_state(config), train.shardings(mesh_of(count))[0])
+        examples = loading.load_examples(config.data, config.seed, "train", train=True)
+        run_steps = dispatch.make_run_steps(config, examples, mesh_of(count))
+        state = jax.device_put(fresh_state(config), dispatch.shardings(mesh_of(count))[0])
         state, losses = run_steps(state, examples.cache, examples.chunk(0, 1, DEVICES), None)
         results.append(jax.device_get((state.networks, losses)))
     for a, b in zip(jax.tree.leaves(results[0]), jax.tree.leaves(results[1]), strict=True):
@@ -116,8 +116,8 @@ def test_each_device_judges_its_own_translations():
             "train.batch_size": DEVICES,
         }
     )
-    examples = loading.load_examples(config, "train", train=True, kind="sets")
-    run_steps = train.make_run_steps(config, examples, mesh_of(DEVICES))
+    examples = loading.load_examples(config.data, config.seed, "train", train=True, kind="sets")
+    run_steps = dispatch.make_run_steps(config, examples, mesh_of(DEVICES))
     arguments = abstract_state(config), examples.cache, examples.chunk(0, 1, DEVICES), None
     program = run_steps.lower(*arguments).compile().as_text()
     assert "f32[1,16,16,5]" in program  # the discriminators' first layer, on one image
@@ -127,7 +127,7 @@ def test_each_device_judges_its_own_translations():
 def test_processes_read_the_rows_of_one_order():
     """Side by side, the shares of any number of processes are the batch of one."""
     config = small_config(**{"train.batch_size": DEVICES})
-    examples = loading.load_examples(config, "train", train=True)
+    examples = loading.load_examples(config.data, config.seed, "train", train=True)
     whole = examples.chunk(3, 2, DEVICES)
     for count in (2, 4, 8):
         shares = [examples.chunk(3, 2, DEVICES, (i, count)) for i in range(count)]
@@ -161,7 +161,7 @@ def test_devices_that_are_asked_for(capsys, monkeypatch):
 MARKED = """
 import runpy, sys
 from pix2pix_jax import train
-make = train.make_run_steps
+make = dispatch.make_run_steps
 train.make_run_steps = lambda *arguments: print("compiles", flush=True) or make(*arguments)
 sys.argv[0] = "launch.py"
 runpy.run_path("launch.py", run_name="__main__")

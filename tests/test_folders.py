@@ -83,8 +83,8 @@ def test_halves_are_split_and_resized_as_by_pytorch(tmp_path, capsys):
     config = small_config(
         **{"data.dir": str(tmp_path), "data.eval_split": "train", "data.direction": "AtoB"}
     )
-    training = loading.load_examples(config, "train", train=True).cache
-    evaluated = loading.load_examples(config, "train", train=False)
+    training = loading.load_examples(config.data, config.seed, "train", train=True).cache
+    evaluated = loading.load_examples(config.data, config.seed, "train", train=False)
     images = {key: evaluated.images(key, np.arange(3)) for key in ("input", "target")}
     for i, name in enumerate(evaluated.names(np.arange(3))):
         pair = Image.open(tmp_path / "train" / f"{name}.png")
@@ -106,16 +106,16 @@ def test_odd_widths_are_refused_where_halves_would_differ_in_size(tmp_path, prep
     config = small_config(**fields, **{"data.preprocess": preprocess})
     for train in (True, False):
         with pytest.raises(ValueError, match=r"a\.png is 65x32, .* differ in width.*_and_crop"):
-            loading.load_examples(config, "train", train=train)
+            loading.load_examples(config.data, config.seed, "train", train=train)
 
 
 @pytest.mark.parametrize("size, lines", [((48, 64), 1), ((32, 32), 1), ((32, 80), 0)])
 def test_single_images_taken_for_pairs_get_one_line(tmp_path, capsys, size, lines):
     write(tmp_path / "train", ["a", "b"], *size)
     config = small_config(**{"data.dir": str(tmp_path)})
-    loading.load_examples(config, "train", train=True)
+    loading.load_examples(config.data, config.seed, "train", train=True)
     out = capsys.readouterr().out
-    loading.load_examples(config, "val", train=False)  # of the same folder
+    loading.load_examples(config.data, config.seed, "val", train=False)  # of the same folder
     assert "aspect ratio" not in capsys.readouterr().out
     assert out.count("\n") == lines
     if lines:
@@ -170,9 +170,11 @@ def examples_of(root, capsys, kind="pairs", **fields):
     """Names in training, in validation and the line that is printed."""
     fields = {"data.dir": str(root), "data.direction": "AtoB", **fields}
     config = small_config(**fields)
-    training = loading.load_examples(config, "train", True, kind)
+    training = loading.load_examples(config.data, config.seed, "train", True, kind)
     assert capsys.readouterr().out == ""
-    validation = loading.load_examples(config, config.data.eval_split, False, kind)
+    validation = loading.load_examples(
+        config.data, config.seed, config.data.eval_split, False, kind
+    )
     line = capsys.readouterr().out
     sets = []
     for name in "AB" if kind == "sets" else ["input"]:
@@ -193,9 +195,8 @@ def test_without_a_validation_folder_training_leaves_a_share_for_it(tmp_path, ca
     *_, ((training, _),), line = examples_of(tmp_path, capsys, **{"data.eval_split": "train"})
     assert training == set(NAMES[:40]) and line == ""
     with pytest.raises(FileNotFoundError, match="there is no folder .*/other"):
-        loading.load_examples(
-            small_config(**{"data.dir": str(tmp_path), "data.train_split": "other"}), "other", True
-        )
+        config = small_config(**{"data.dir": str(tmp_path), "data.train_split": "other"})
+        loading.load_examples(config.data, config.seed, "other", True)
 
 
 def test_sets_without_test_images_leave_a_share_of_each(tmp_path, capsys):
@@ -231,7 +232,7 @@ def test_a_folder_without_splits_has_the_same_rule(tmp_path, capsys):
     names = []
     for split, train in (("train", True), ("val", False)):
         config = small_config(**{"data.dir": str(tmp_path), **fields})
-        images = loading.load_examples(config, split, train, "images")
+        images = loading.load_examples(config.data, config.seed, split, train, "images")
         names.append(set(images.names(np.arange(len(images)))))
     assert names == [set(NAMES[:40]) - held_of(NAMES[:40]), held_of(NAMES[:40])]
     assert capsys.readouterr().out.count("\n") == 1
@@ -243,7 +244,7 @@ def test_unpaired_folders_given_to_a_paired_method_are_recognised(tmp_path):
     config = small_config(**{"data.dir": str(tmp_path)})
     for split, train in (("train", True), ("val", False)):
         with pytest.raises(FileNotFoundError, match=r"CycleGAN data.*configs/cyclegan\.py"):
-            loading.load_examples(config, split, train)
+            loading.load_examples(config.data, config.seed, split, train)
 
 
 def test_a_domain_without_the_other_is_named(tmp_path):

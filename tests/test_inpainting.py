@@ -14,7 +14,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from benchmarks import torch_baseline as baseline
 from benchmarks import torch_regression as theirs
 from configs import inpaint
-from pix2pix_jax import config_checks, evaluate, translate, weights
+from pix2pix_jax import evaluate, translate, weights
 from pix2pix_jax.data import loading
 from pix2pix_jax.evaluator import measure
 from pix2pix_jax.exchange import export_pth
@@ -27,6 +27,7 @@ from pix2pix_jax.methods.state import TrainState
 from pix2pix_jax.metrics import per_image
 from pix2pix_jax.models.layers import upsample_bilinear
 from pix2pix_jax.pytorch import state_dicts as names
+from pix2pix_jax.settings import config_checks
 from pix2pix_jax.train import train
 from pix2pix_jax.translator import Translator
 from tests import parity
@@ -259,7 +260,7 @@ def test_evaluation_keeps_what_is_outside_the_hole(run):
     means = evaluate.evaluate(config, str(workdir))
     report = json.loads((workdir / "eval" / "metrics.json").read_text())
     assert means["hole_l1"] > 0 and {"hole_psnr", "hole_ssim"} <= set(means)
-    examples = loading.load_examples(config, "val", False, "masked")
+    examples = loading.load_examples(config.data, config.seed, "val", False, "masked")
     images, masked = (examples.images(kind, np.arange(3)) for kind in ("image", "masked"))
     for i, name in enumerate(examples.names(np.arange(3))):
         read = lambda kind, name=name: np.asarray(
@@ -320,11 +321,11 @@ def test_a_folder_of_photographs_and_one_of_masks(photographs, tmp_path):
             "train.eval_every": 2,
         }
     )
-    training = loading.load_examples(config, "train", True, "masked")
-    validation = loading.load_examples(config, "val", False, "masked")
+    training = loading.load_examples(config.data, config.seed, "train", True, "masked")
+    validation = loading.load_examples(config.data, config.seed, "val", False, "masked")
     assert len(training) == 20 and len(validation) == 1
     assert not {*validation.names(np.arange(1))} & {*training.names(np.arange(20))}
-    evaluated = loading.load_examples(config, "train", False, "masked")
+    evaluated = loading.load_examples(config.data, config.seed, "train", False, "masked")
     masked = evaluated.images("masked", np.arange(2))
     for i in range(2):
         expected = hole_of(64, 64, i) * 255
@@ -341,15 +342,15 @@ def test_a_folder_of_photographs_and_one_of_masks(photographs, tmp_path):
 
 def test_data_that_is_not_there(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"celebahq.*fetch them by hand.*data\.dir"):
-        loading.load_examples(inpaint.get_config("celebahq"), "train", True, "masked")
+        loading.load_examples(inpaint.get_config("celebahq").data, 0, "train", True, "masked")
     config = inpaint.get_config("folder")
     config.data.dir = str(tmp_path / "none")
     with pytest.raises(FileNotFoundError, match="no such folder"):
-        loading.load_examples(config, "train", True, "masked")
+        loading.load_examples(config.data, config.seed, "train", True, "masked")
     Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(tmp_path / "one.png")
     config.data.dir = str(tmp_path)
     with pytest.raises(ValueError, match="one image only"):
-        loading.load_examples(config, "train", True, "masked")
+        loading.load_examples(config.data, config.seed, "train", True, "masked")
 
 
 def test_translating_with_masks(run, photographs, tmp_path):

@@ -8,7 +8,6 @@ import torch
 
 from benchmarks import torch_regression as theirs
 from configs import convdeconv, fcn
-from pix2pix_jax import config_checks
 from pix2pix_jax.evaluate import evaluate
 from pix2pix_jax.images.levels import to_float
 from pix2pix_jax.methods import regression
@@ -21,6 +20,7 @@ from pix2pix_jax.models import build
 from pix2pix_jax.models.fcn import bilinear_init, max_pool
 from pix2pix_jax.report import comparison
 from pix2pix_jax.run.history import read_rows
+from pix2pix_jax.settings import config_checks
 from pix2pix_jax.train import train
 from pix2pix_jax.translator import Translator
 from tests import parity

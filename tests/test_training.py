@@ -12,7 +12,7 @@ import jax
 import numpy as np
 import pytest
 
-from pix2pix_jax import train
+from pix2pix_jax import dispatch, train
 from pix2pix_jax.data import loading
 from pix2pix_jax.methods.registry import abstract_state, fresh_state
 from pix2pix_jax.run import checkpoints
@@ -192,10 +192,10 @@ def test_workdir_that_cannot_be_written(tmp_path):
 
 def make_run_steps(config):
     mesh = jax.sharding.Mesh(np.array(jax.devices()[:1]), ("data",))
-    examples = loading.load_examples(config, "train", train=True)
+    examples = loading.load_examples(config.data, config.seed, "train", train=True)
     state = fresh_state(config)
-    run_steps = train.make_run_steps(config, examples, mesh)
-    return run_steps, examples, jax.device_put(state, train.shardings(mesh)[0])
+    run_steps = dispatch.make_run_steps(config, examples, mesh)
+    return run_steps, examples, jax.device_put(state, dispatch.shardings(mesh)[0])
 
 
 def test_the_step_is_compiled_once():
@@ -223,10 +223,10 @@ def test_fused_steps_equal_single_ones():
 def test_fused_steps_divide_every_interval():
     config = small_config(**{"train.steps_per_call": 20})
     config.train.update(log_every=100, sample_every=400, eval_every=0, checkpoint_every=1000)
-    assert train.fused_steps(config, 80_000) == 20
-    assert train.fused_steps(config, 75_748) == 4
-    assert train.fused_steps(config, 7) == 1
-    assert train.fused_steps(config, 80_000, start=150) == 10
+    assert dispatch.fused_steps(config, 80_000) == 20
+    assert dispatch.fused_steps(config, 75_748) == 4
+    assert dispatch.fused_steps(config, 7) == 1
+    assert dispatch.fused_steps(config, 80_000, start=150) == 10
 
 
 def test_length_of_a_run():

@@ -9,12 +9,13 @@ from pix2pix_jax.data.unpaired import UnpairedExamples
 
 
 def load_examples(
-    config: Any, split: str, train: bool, kind: str = "pairs"
+    data: Any, seed: int, split: str, train: bool, kind: str = "pairs"
 ) -> Examples | UnpairedExamples | MaskedExamples:
     """The examples of a split: of data.dir, else of the data set that data.name names.
 
     Args:
-        config: the whole config.
+        data: the `data` section of a config.
+        seed: of the order, and of the synthetic data set.
         split: data.train_split or data.eval_split. Where data.dir has no folder for the latter, a
             share of the former is held out, see `folders`.
         train: whether images are for a random crop, or for evaluation.
@@ -26,25 +27,22 @@ def load_examples(
         FileNotFoundError: no such folder or data set.
         ValueError: images that do not fit the config; the message names one.
     """
-    data = config.data
     domains = ("A", "B") if data.direction == "AtoB" else ("B", "A")
     channels = dict(zip(domains, (data.input_channels, data.output_channels), strict=True))
     if kind in ("images", "masked"):
-        source, domain = _images(config, split, train, domains[1])
-        images = Examples(
-            _limited(source, data.max_items), {"image": domain}, data, config.seed, train
-        )
-        return MaskedExamples(images, data, config.seed, train) if kind == "masked" else images
+        source, domain = _images(data, seed, split, train, domains[1])
+        images = Examples(_limited(source, data.max_items), {"image": domain}, data, seed, train)
+        return MaskedExamples(images, data, seed, train) if kind == "masked" else images
     if kind == "pairs":
-        source = _limited(_pairs(config, split, train, channels), data.max_items)
+        source = _limited(_pairs(data, seed, split, train, channels), data.max_items)
         names = dict(zip(("input", "target"), domains, strict=True))
-        return Examples(source, names, data, config.seed, train)
-    by_domain, correspond = _two_sets(config, split, train, channels)
+        return Examples(source, names, data, seed, train)
+    by_domain, correspond = _two_sets(data, seed, split, train, channels)
     a, b = (
-        Examples(_limited(by_domain[d], data.max_items), {name: d}, data, config.seed, train)
+        Examples(_limited(by_domain[d], data.max_items), {name: d}, data, seed, train)
         for name, d in zip("AB", domains, strict=True)
     )
-    return UnpairedExamples({"A": a, "B": b}, config.seed, correspond)
+    return UnpairedExamples({"A": a, "B": b}, seed, correspond)
 
 
 def _limited(source, count):
@@ -55,8 +53,7 @@ def _splits(data):
     return data.train_split, data.eval_split
 
 
-def _pairs(config, split, train, channels) -> sources.Source:
-    data = config.data
+def _pairs(data, seed, split, train, channels) -> sources.Source:
     if data.dir:
         resized = data.preprocess == "resize_and_crop"
         return folders.paired_folder(
@@ -71,15 +68,14 @@ def _pairs(config, split, train, channels) -> sources.Source:
         from pix2pix_jax.data.synthetic import SyntheticFacades
 
         count = data.synthetic_train if train else data.synthetic_eval
-        return SyntheticFacades(split, count, data.synthetic_size, config.seed, data.synthetic_kind)
+        return SyntheticFacades(split, count, data.synthetic_size, seed, data.synthetic_kind)
     from pix2pix_jax.data.tfds_sources import TfdsPairs
 
     return TfdsPairs(data.name, split, data.tfds_dir, (channels["A"], channels["B"]))
 
 
-def _two_sets(config, split, train, channels) -> tuple[dict[str, sources.Source], bool]:
+def _two_sets(data, seed, split, train, channels) -> tuple[dict[str, sources.Source], bool]:
     """The sources of both domains, and whether their images correspond one to one."""
-    data = config.data
     if data.dir:
         if found := folders.two_sets(data.dir, split, _splits(data), channels):
             return found
@@ -89,20 +85,20 @@ def _two_sets(config, split, train, channels) -> tuple[dict[str, sources.Source]
         sets = {d: TfdsImages(data.name, f"{split}{d}", data.tfds_dir, channels[d]) for d in "AB"}
         return sets, catalogue.UNPAIRED[data.name].aligned_test and split == "test"
     elif train:  # two streets that share no house
-        streets = {d: _pairs(config, f"{split}{d}", train, channels) for d in "AB"}
+        streets = {d: _pairs(data, seed, f"{split}{d}", train, channels) for d in "AB"}
         return streets, False
-    pairs = _pairs(config, split, train, channels)
+    pairs = _pairs(data, seed, split, train, channels)
     return {"A": pairs, "B": pairs}, True
 
 
-def _images(config, split, train, domain) -> tuple[sources.Source, str]:
+def _images(data, seed, split, train, domain) -> tuple[sources.Source, str]:
     """The source of single images, and under which name its records have them."""
-    data, channels = config.data, 1 if config.data.output_channels == 1 else 3
+    channels = 1 if data.output_channels == 1 else 3
     if data.name == "synthetic" and not data.dir:
-        return _pairs(config, split, train, {}), domain
+        return _pairs(data, seed, split, train, {}), domain
     if data.name in catalogue.PAIRED:  # a local copy holds pairs, too
         try:
-            return _pairs(config, split, train, {"A": channels, "B": channels}), domain
+            return _pairs(data, seed, split, train, {"A": channels, "B": channels}), domain
         except ValueError as error:
             raise ValueError(
                 f"{error}. A folder of single images goes with --config.data.name=folder"

@@ -76,6 +76,6 @@ class Method(NamedTuple):
     update_orders: tuple[str, ...] = ("torch", "simultaneous")  # values of loss.update_order
     # (config) -> its own part of the train state, by name; a name is a name in checkpoints
     extra_state: Callable[[Any], dict[str, Any]] = lambda config: {}
-    state_fields: tuple[str, ...] = ()  # fields that shapes of its state depend on, beside
-    # method, model and the channels
+    # (config) -> fields that the shapes of its state depend on, beside method, model and channels
+    state_fields: Callable[[Any], tuple[str, ...]] = lambda config: ()
     has_holes: bool = False  # its source images have the hole as their last channel

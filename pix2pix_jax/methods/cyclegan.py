@@ -76,6 +76,11 @@ def pools(config: Any) -> dict[str, Any]:
     return {"pools": {name: ImagePool.create(size, *crop, c) for name, c in channels.items()}}
 
 
+def state_fields(config: Any) -> tuple[str, ...]:
+    """What the pools depend on."""
+    return ("loss.pool_size", "data.crop_size") if config.loss.pool_size else ("loss.pool_size",)
+
+
 def directions(config: Any) -> list[Direction]:
     """A2B and B2A, or the one that eval.direction names."""
     channels = channels_of(config)
@@ -253,5 +258,5 @@ METHOD = Method(
     check=check,
     update_orders=UPDATE_ORDERS,
     extra_state=pools,
-    state_fields=("loss.pool_size", "data.crop_size"),
+    state_fields=state_fields,
 )

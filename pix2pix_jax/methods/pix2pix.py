@@ -226,5 +226,5 @@ METHOD = Method(
     make_generate=make_generate,
     distance=lambda config: Distance("l1", "g_l1", config.loss.lambda_l1 or 1.0),
     check=check_channels,
-    state_fields=("loss.lambda_gan", "loss.conditional"),
+    state_fields=lambda config: ("loss.lambda_gan", "loss.conditional"),
 )

@@ -9,13 +9,12 @@ from typing import Any
 import ml_collections
 from flax import traverse_util
 
+from pix2pix_jax.methods.registry import METHODS
 from pix2pix_jax.runtime.whole_file import whole_file
 
 Path = str | os.PathLike[str]
 CONFIG_FILE = "config.json"
-# What the generators depend on, and what else the shapes of the whole state do.
 NETWORK_FIELDS = ("method", "model", "data.input_channels", "data.output_channels")
-STATE_FIELDS = (*NETWORK_FIELDS, "loss.lambda_gan", "loss.conditional", "loss.pool_size")
 DATA_FIELDS = (  # what the examples are
     "data.name",
     "data.dir",
@@ -54,14 +53,14 @@ def read_config(workdir: Path) -> dict[str, Any] | None:
 
 
 def check_same_network(
-    workdir: Path, config: ml_collections.ConfigDict, fields: tuple[str, ...]
+    workdir: Path, config: ml_collections.ConfigDict, whole_state: bool
 ) -> list[str]:
     """Compares `config` with the one in `workdir`.
 
     Args:
         workdir: of a run; it need not have a config.
         config: what is asked for.
-        fields: those (and those below them) that must agree: NETWORK_FIELDS or STATE_FIELDS.
+        whole_state: whether all that training needs must agree, or the generators alone.
 
     Returns:
         a line for each other field that has changed.
@@ -71,6 +70,9 @@ def check_same_network(
             the config in `workdir` is damaged.
     """
     old, new, changed = _compare(workdir, config)
+    fields = NETWORK_FIELDS
+    if whole_state:
+        fields += METHODS[config.method].state_fields(config)
     wrong = [key for key in changed if key.startswith(fields) and key not in FREE_FIELDS]
     wrong = [k for k in wrong if k != "loss.lambda_gan" or bool(old[k]) != bool(new[k])]
     if wrong:

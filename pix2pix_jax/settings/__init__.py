@@ -1,0 +1,1 @@
+"""Config fields: which values they take, and what to say of mistakes."""
