@@ -10,6 +10,7 @@ from skimage import metrics as skimage_metrics
 
 from benchmarks import torch_baseline as baseline
 from pix2pix_jax import evaluate, exchange, train, translate, weights
+from pix2pix_jax.evaluator import Row
 from pix2pix_jax.methods import pix2pix
 from pix2pix_jax.methods.registry import fresh_state
 from pix2pix_jax.models import build
@@ -102,6 +103,66 @@ def test_translate_keeps_sizes_and_names(finished_run, tmp_path, capsys, fit):
     for name, shape in {**sizes, "clear.png": (30, 30), "gray.png": (30, 30)}.items():
         result = Image.open((tmp_path / "out" / name).with_suffix(".png"))
         assert result.size == shape[1::-1] and result.mode == "RGB"
+
+
+def test_images_that_differ_in_their_endings_are_all_translated(finished_run, tmp_path):
+    config, workdir = finished_run
+    (tmp_path / "in").mkdir()
+    levels = {"a.png": 0, "a.bmp": 128, "b.png": 255}
+    for name, level in levels.items():
+        Image.new("RGB", (32, 32), (level,) * 3).save(tmp_path / "in" / name)
+    output = tmp_path / "out"
+    assert not translate.translate(config, str(workdir), str(tmp_path / "in"), str(output))
+    assert {path.name for path in output.iterdir()} == {"a.png.png", "a.bmp.png", "b.png"}
+    assert len({path.read_bytes() for path in output.iterdir()}) == 3
+
+
+def test_translating_never_overwrites_its_images(finished_run, tmp_path):
+    config, workdir = finished_run
+    Image.new("RGB", (32, 32)).save(tmp_path / "a.png")
+    before = (tmp_path / "a.png").read_bytes()
+    for source in (tmp_path, tmp_path / "a.png"):
+        with pytest.raises(ValueError, match=r"a\.png is one of the images .*another folder"):
+            translate.translate(config, str(workdir), str(source), str(tmp_path))
+    assert (tmp_path / "a.png").read_bytes() == before
+
+
+def test_evaluated_images_of_alike_names_stay_apart(tmp_path):
+    """a/b and a_b; each file on the page is there, and is of its own image."""
+    rows = [
+        Row(name, "", {"output": np.full((4, 4, 3), level, np.uint8)}, {"l1": 0.0})
+        for name, level in (("a/b", 10), ("a_b", 200))
+    ]
+    written = [evaluate._write_images(tmp_path, row) for row in rows]
+    for row, level in zip(written, (10, 200), strict=True):
+        ((_, path),) = row["images"]
+        assert (np.asarray(Image.open(tmp_path / path)) == level).all()
+
+
+def test_evaluation_at_the_scale_of_training(tmp_path):
+    """Images of several sizes, one by one at their own resolution; metrics against skimage."""
+    for split in ("train", "val"):
+        (tmp_path / "data" / split).mkdir(parents=True)
+        for i, size in enumerate(((40, 48), (33, 70))):
+            array = noise(size[0], 2 * size[1], 3, seed=i)
+            Image.fromarray(array).save(tmp_path / "data" / split / f"{i}.png")
+    config = small_config(
+        **{
+            "data.dir": str(tmp_path / "data"),
+            "data.preprocess": "crop",
+            "train.num_steps": 1,
+            "eval.set_metrics": ("colors",),
+        }
+    )
+    train.train(config, str(tmp_path / "run"))
+    means = evaluate.evaluate(config, str(tmp_path / "run"))
+    folder = tmp_path / "run" / "eval" / "images"
+    read = lambda name: np.asarray(Image.open(folder / name)).astype(float)
+    outputs, targets = ([read(f"{i}_{kind}.png") for i in (0, 1)] for kind in ("output", "target"))
+    assert [image.shape for image in outputs] == [(40, 48, 3), (33, 70, 3)]
+    errors = [np.abs(a - b).mean() / 127.5 for a, b in zip(outputs, targets, strict=True)]
+    assert means["l1"] == pytest.approx(np.mean(errors), rel=1e-5)
+    assert 0 < means["color_l"] < 1
 
 
 def test_padding_leaves_the_middle_of_an_image_as_it_is():

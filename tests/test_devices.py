@@ -305,6 +305,8 @@ def test_a_killed_process_leaves_a_checkpoint_that_resumes(one_process, capsys):
     time.sleep(1)
     assert processes[0].poll() is None  # waits for it: JAX gives up after a while (100 s)
     processes[0].kill()
+    for process in processes:
+        process.wait(60)
     assert checkpoints.newest_step(workdir) == 8
     run_here(workdir, 12)
     assert "resumed from step 8" in capsys.readouterr().out

@@ -201,7 +201,7 @@ def test_holes_of_one_key_are_one_hole():
 
 def test_every_step_cuts_other_holes():
     config = small()
-    step = jax.jit(inpainting.make_train_step(config, 6))
+    step = jax.jit(inpainting.make_train_step(config, 6, Layout()))
     state = fresh_state(config)
     image = parity.images(2, 64, 64, 3)
     found = [
@@ -393,7 +393,7 @@ def test_a_mask_of_another_size_is_skipped(run, photographs, tmp_path, capsys):
         config, str(workdir), str(source), str(tmp_path / "out"), str(tmp_path / "mask.png")
     )
     assert failed == [str(source)]
-    assert "12x10, and the image 70x64: they must agree" in capsys.readouterr().out
+    assert "12x10, but the image is 70x64: they must agree" in capsys.readouterr().out
 
 
 def test_masks_are_for_inpainting_only(finished_run, photographs):

@@ -37,18 +37,20 @@ def perturb_statistics(net):
 def compare(net, module, keys, x, **settings):
     """Outputs in train mode and eval mode, and the running statistics after train mode."""
     variables = parity.variables(net, keys)
+    # A discriminator gives a list of scales; PyTorch's gives the logits of its only one.
+    plain = lambda output: output[0].logits if isinstance(output, list) else output
     with torch.no_grad():
         net.eval()
         theirs = parity.nhwc(net(parity.nchw(x)))
     ours = jax.jit(functools.partial(module.apply, running=True, **settings))(variables, x)
-    np.testing.assert_allclose(ours, theirs, atol=BOUND)
+    np.testing.assert_allclose(plain(ours), theirs, atol=BOUND)
 
     with torch.no_grad():
         net.train()
         theirs = parity.nhwc(net(parity.nchw(x)))
     train_mode = functools.partial(module.apply, mutable=["batch_stats"], **settings)
     ours, updated = jax.jit(train_mode)(variables, x)
-    np.testing.assert_allclose(ours, theirs, atol=BOUND)
+    np.testing.assert_allclose(plain(ours), theirs, atol=BOUND)
     if variables["batch_stats"]:
         expected = parity.variables(net, keys)["batch_stats"]
         assert parity.worst(updated["batch_stats"], expected) < BOUND
@@ -145,13 +147,15 @@ def test_receptive_field_of_a_patch(n_layers, field):
     variables = jax.jit(module.init)(jax.random.key(0), x)
 
     def logit(x):
-        y = module.apply(variables, x)
+        (scale,) = module.apply(variables, x)
+        y = scale.logits
         return y[0, y.shape[1] // 2, y.shape[2] // 2, 0]
 
     rows = np.flatnonzero(np.abs(jax.jit(jax.grad(logit))(x)[0]).sum((1, 2)))
     assert rows[-1] - rows[0] + 1 == field
     if n_layers == 3:
-        assert jax.eval_shape(module.apply, variables, x).shape == (1, 30, 30, 1)
+        (scale,) = jax.eval_shape(module.apply, variables, x)
+        assert scale.logits.shape == (1, 30, 30, 1)
 
 
 def test_dropout_acts_on_the_levels_of_the_baseline():
