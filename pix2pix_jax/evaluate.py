@@ -54,6 +54,7 @@ def evaluate(config: Any, workdir: str) -> dict[str, float]:
     }
     _write_report(config, folder, rows, means, facts)
     line = "  ".join(f"{name} {value:.4f}" for name, value in means.items())
+    line = line or "no metrics, for these images have no truth to compare with"
     print(f"{len(rows)} images of {config.data.eval_split}, {origin}: {line}", flush=True)
     print(f"see {folder / 'index.html'}, {folder / 'grid.png'}, {folder / 'metrics.json'}")
     return means

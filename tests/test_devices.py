@@ -161,7 +161,7 @@ def test_devices_that_are_asked_for(capsys, monkeypatch):
 MARKED = """
 import runpy, sys
 from pix2pix_jax import train
-make = dispatch.make_run_steps
+make = train.make_run_steps
 train.make_run_steps = lambda *arguments: print("compiles", flush=True) or make(*arguments)
 sys.argv[0] = "launch.py"
 runpy.run_path("launch.py", run_name="__main__")
@@ -210,7 +210,8 @@ def start(workdir, steps, **fields):
         *(f"--config.{name}={value}" for name, value in settings(steps, **fields).items()),
         *(f"--coordinator=127.0.0.1:{port}", "--num_processes=2"),
     ]
-    environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    flags = re.sub(r"(device_count)=\d+", r"\1=2", os.environ["XLA_FLAGS"])
+    environment = os.environ | {"XLA_FLAGS": flags}
     return [
         subprocess.Popen(
             [*command, f"--process_id={i}"],
