@@ -3,6 +3,7 @@
 import html.parser
 import json
 import sys
+import time
 
 import numpy as np
 from PIL import Image
@@ -120,10 +121,13 @@ def test_event_files(tmp_path):
     assert "tensorflow" not in sys.modules
 
 
-def test_tensorboard_drops_what_a_resumed_run_writes_again(tmp_path):
+def test_tensorboard_drops_what_a_resumed_run_writes_again(tmp_path, monkeypatch):
     with EventWriter(tmp_path) as events:
         for step in range(1, 6):  # killed after step 5; the checkpoint is of step 3
             events.scalars(step, {"train/loss": step / 10})
+    # A resumed run starts later; files of one second would be read in the order of a counter.
+    now = time.time()
+    monkeypatch.setattr("time.time", lambda: now + 10)
     with EventWriter(tmp_path, resume_step=3) as events:
         events.text("config", "seed: 0")
         for step in range(4, 7):
