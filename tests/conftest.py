@@ -24,6 +24,16 @@ from PIL import Image
 from configs.default import get_config
 
 torch.set_num_threads(2)
+LONG_FILES = (
+    "test_inpainting",
+    "test_devices",
+    "test_cyclegan",
+    "test_regression",
+    "test_train_step",
+    "test_training",
+    "test_networks",
+    "test_kept_runs",
+)
 
 
 def small_config(**fields):
@@ -63,6 +73,12 @@ def make_batch(config, examples, step, item):
 
     key = random_streams.at_step(config.seed, random_streams.JITTER, np.int32(step))
     return examples.batch(key, examples.cache, item)
+
+
+def pytest_collection_modifyitems(items):
+    """Long files first: a worker that begins one last would leave the other idle."""
+    position = {name: i for i, name in enumerate(LONG_FILES)}
+    items.sort(key=lambda item: position.get(item.path.stem, len(position)))
 
 
 def pytest_sessionfinish():
