@@ -160,6 +160,12 @@ class Summary:
                 real = examples.images(direction.target, indices[first : first + size])
                 self._sets[direction.name].add("real", real)
 
+    def clear(self) -> None:
+        """Forgets the rows, and keeps what the real images are described by."""
+        self._values.clear()
+        for comparison in self._sets.values():
+            comparison.clear("generated")
+
     def add(self, row: Row) -> None:
         """Takes the metrics of a row, and its first output for those of the set."""
         self._values.setdefault(row.direction, []).append(row.metrics)
@@ -193,22 +199,23 @@ class Validator:
     """Validates a state in training: metrics of the whole split, and grids of fixed images."""
 
     def __init__(self, config: Any, examples: Any, folder: pathlib.Path):
-        self._config, self._examples, self._folder = config, examples, folder
+        self._num_samples, self._folder = config.train.num_samples, folder
         self._evaluator = Evaluator(config, examples)
+        self._summary = Summary(config, self._evaluator, examples)
 
     def metrics(self, state: Any) -> dict[str, float]:
         """Mean metrics over the split."""
-        summary = Summary(self._config, self._evaluator, self._examples)
+        self._summary.clear()
         for row in self._evaluator.rows(self._variables(state)):
-            summary.add(row)
-        return summary.means()
+            self._summary.add(row)
+        return self._summary.means()
 
     def samples(self, state: Any, step: int) -> dict[str, np.ndarray]:
         """Writes samples/step_<step>.png, or one for each direction, and returns them by name."""
         found = {}
         self._folder.mkdir(exist_ok=True)
-        count = self._config.train.num_samples
-        for direction, columns in self._evaluator.samples(self._variables(state), count):
+        samples = self._evaluator.samples(self._variables(state), self._num_samples)
+        for direction, columns in samples:
             suffix = f"_{direction.name}" if direction.name else ""
             grid = found[f"samples{suffix}"] = grids.grid(list(columns.items()))
             save_png(self._folder / f"step_{step:07}{suffix}.png", grid)

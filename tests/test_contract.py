@@ -192,6 +192,9 @@ def test_histogram_intersection():
             for images in (real, fake)
         ]
         assert found[name] == pytest.approx(np.minimum(*shares).sum(), abs=2e-3), name
+    comparison.clear("generated")
+    comparison.add("generated", list(real))
+    assert list(comparison.result().values()) == pytest.approx([1, 1, 1])
     same = SetComparison(["colors"], None)
     for kind in ("real", "generated"):
         same.add(kind, list(real))

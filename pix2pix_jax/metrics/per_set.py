@@ -95,6 +95,10 @@ class SetComparison:
             rows = [features(np.stack(alike)) for alike in by_shape.values()]
             self._gathered.setdefault((name, kind), []).extend(rows)
 
+    def clear(self, kind: str) -> None:
+        """Forgets the images of the set `kind`."""
+        self._gathered = {key: rows for key, rows in self._gathered.items() if key[1] != kind}
+
     def result(self) -> dict[str, float]:
         """The metrics of all images so far."""
         found: dict[str, float] = {}
