@@ -74,7 +74,8 @@ def train(config: Any, workdir: str) -> dict[str, float]:
             )
             return {}
         _print_first_lines(plan, state)
-        state = processes.place(state, shardings(plan.mesh)[0])
+        state = processes.place(state, shardings(plan.mesh)[0], donated=True)
+        host_memory.trim()
         return _run(plan, saver, state)
 
 
@@ -223,6 +224,8 @@ class _Loop:
             chunk = processes.distribute(next(self._chunks), self._split)
             flags = processes.flags(self._stop.requested, self._steps_per_call, self._split)
         self._state, losses = self._run_steps(self._state, self._cache, chunk, flags)
+        if self.step == self._start:
+            host_memory.trim()  # what the compiler has left
         self._report.add(self.step, losses)
         self.step += self._steps_per_call
 
