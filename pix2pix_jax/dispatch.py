@@ -1,11 +1,11 @@
 """The one jitted function of training: several steps in a dispatch, over a mesh of devices."""
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from pix2pix_jax.methods.contract import Layout
@@ -68,10 +68,44 @@ def shardings(mesh: Mesh) -> tuple[NamedSharding, NamedSharding]:
     return NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(None, "data"))
 
 
-def fused_steps(config: Any, total_steps: int, start: int = 0) -> int:
-    """Steps in one dispatch: the most that divide every interval, so that one function serves."""
+def spans(config: Any, start: int, total_steps: int) -> Iterator[range]:
+    """The steps of each dispatch from step `start` on, which end where anything falls due.
+
+    A dispatch has as many steps as `fused_steps` says, or a single one where fewer are left. Its
+    end depends on its beginning alone, so a run that is stopped and resumed has the same ones.
+    """
+    length, intervals = fused_steps(config, total_steps), _intervals(config)
+    while start < total_steps:
+        due = min([total_steps, *((start // n + 1) * n for n in intervals)])
+        stop = start + (length if due - start >= length else 1)
+        yield range(start, stop)
+        start = stop
+
+
+def fused_steps(config: Any, total_steps: int) -> int:
+    """Steps in a dispatch: at most train.steps_per_call, those that make the fewest dispatches.
+
+    Each length is a program of its own, and an accelerator's takes a minute to compile. Hence two:
+    this one, and a single step for what is left before anything falls due. With log_every=50 that
+    is 10, for 5 dispatches; 20 would need 2 and ten single ones. (One program for any number would
+    ask the host after every step whether to go on, or compute steps for nothing.)
+    """
     train = config.train
     most = train.steps_per_call or (1 if jax.default_backend() == "cpu" else 20)
-    intervals = (train.log_every, train.sample_every, train.eval_every, train.checkpoint_every)
-    common = math.gcd(total_steps, start, *intervals)
-    return max(n for n in range(1, most + 1) if common % n == 0)
+    due = [np.arange(0, total_steps, n) for n in _intervals(config)]
+    gaps, counts = np.unique(
+        np.diff(np.unique(np.concatenate([*due, [0, total_steps]]))), return_counts=True
+    )
+
+    def dispatches(length):
+        single = counts @ (gaps % length)
+        return counts @ (gaps // length) + single, single, -length
+
+    return min(range(1, most + 1), key=dispatches)
+
+
+def _intervals(config):
+    """Steps between what falls due: all that are asked for."""
+    train = config.train
+    every = (train.log_every, train.sample_every, train.eval_every, train.checkpoint_every)
+    return [n for n in every if n]

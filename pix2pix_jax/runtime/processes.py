@@ -82,6 +82,13 @@ def distribute(tree: Any, sharding: NamedSharding) -> Any:
     return jax.tree.map(make, tree)
 
 
+def send(tree: Any, sharding: NamedSharding) -> Any:
+    """`distribute` that starts the copy to the devices at once, while they compute other things."""
+    if jax.process_count() == 1:
+        return jax.device_put(tree, sharding)
+    return distribute(tree, sharding)
+
+
 def flags(up: bool, steps: int, sharding: NamedSharding) -> jax.Array | None:
     """A flag of this process, up or not, beside a batch; None if there are no other processes."""
     if jax.process_count() == 1:
