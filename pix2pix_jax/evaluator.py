@@ -12,8 +12,8 @@ from pix2pix_jax.images.levels import to_float
 from pix2pix_jax.methods.contract import Direction
 from pix2pix_jax.methods.registry import METHODS
 from pix2pix_jax.metrics import per_image
-from pix2pix_jax.metrics.per_set import SetComparison
-from pix2pix_jax.pytorch.pth_file import read_pth
+from pix2pix_jax.metrics.distances import check_count
+from pix2pix_jax.metrics.per_set import SetComparison, load_features
 from pix2pix_jax.report import grids
 from pix2pix_jax.runtime import few_shapes, processes
 from pix2pix_jax.translator import Translator
@@ -145,16 +145,17 @@ class Summary:
     def __init__(self, config: Any, evaluator: Evaluator, examples: Any):
         """Reads the weights that eval.set_metrics take. Raises ValueError, OSError for these."""
         self._values: dict[str, list[dict[str, float]]] = {}  # by direction
+        names, size = config.eval.set_metrics, config.eval.batch_size
+        features = load_features(names, config.eval)
         self._sets = {
-            direction.name: SetComparison(
-                config.eval.set_metrics, lambda name: _metric_weights(config.eval, name)
-            )
+            direction.name: SetComparison(names, features, size)
             for direction in evaluator.directions
         }
-        if not config.eval.set_metrics:
+        if not names:
             return
-        size = config.eval.batch_size
         for direction in evaluator.directions:
+            if {"fid", "kid"} & set(names):  # rather than at the end of a long validation
+                check_count(min(map(examples.count, (direction.source, direction.target))))
             indices = np.arange(examples.count(direction.target))
             for first in range(0, len(indices), size):
                 real = examples.images(direction.target, indices[first : first + size])
@@ -183,16 +184,6 @@ class Summary:
         if len(found) > 1:
             means |= {f"{name}_{k}": v for name in sorted(found) for k, v in found[name].items()}
         return means
-
-
-def _metric_weights(evaluation, name):
-    """The arrays of a weights file in eval.weights_dir."""
-    if not evaluation.weights_dir:
-        raise ValueError(
-            f"a metric of config.eval.set_metrics takes the weights {name}: give the folder that "
-            "has them as --config.eval.weights_dir=FOLDER"
-        )
-    return read_pth(pathlib.Path(evaluation.weights_dir) / name)
 
 
 class Validator:

@@ -10,6 +10,7 @@ from pix2pix_jax.images import masks
 from pix2pix_jax.methods import losses, optim
 from pix2pix_jax.methods.registry import METHODS, abstract_state
 from pix2pix_jax.methods.state import TrainState
+from pix2pix_jax.metrics.inception_features import MODES
 from pix2pix_jax.metrics.per_set import SET_METRICS
 from pix2pix_jax.metrics.registry import HIGHER_IS_BETTER
 
@@ -33,6 +34,7 @@ CHOICES = {
     "data.synthetic_kind": ("labels", "night"),
     "eval.direction": ("A2B", "B2A", "both"),
     "eval.fit": ("resize", "pad"),
+    "eval.fid_mode": tuple(MODES),
 }
 
 
