@@ -122,9 +122,11 @@ def get_config() -> ml_collections.ConfigDict:
     evaluation.noise_samples = 1  # outputs drawn for each image (dropout is the noise)
     evaluation.norm_mode = "batch"  # batch: each image's own statistics (paper); running: averages
     evaluation.dropout = True  # keep dropout on, as in the paper
-    evaluation.set_metrics = ()  # metrics of the whole set beside those of images: colors, fid, kid
+    evaluation.set_metrics = ()  # beside L1, PSNR, SSIM: colors, fid, kid, lpips, segmentation
     evaluation.weights_dir = ""  # folder with the .pth files of metrics that take a network
     evaluation.fid_mode = "clean"  # how images are resized for fid and kid: clean or pytorch_fid
+    evaluation.lpips_net = "alex"  # network of lpips: alex or vgg
+    evaluation.segmenter = ""  # segmentation: a run from photograph to label map, or a DRN's .pth
     evaluation.direction = "both"  # CycleGAN: A2B, B2A or both
     evaluation.composite = True  # inpainting: pixels outside the hole stay as they were
     evaluation.fit = "resize"  # translate, other sizes: resize to crop_size and back, or pad

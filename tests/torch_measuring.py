@@ -150,3 +150,108 @@ def randomize(net: nn.Module, x: torch.Tensor, seed: int = 0) -> nn.Module:
     with torch.no_grad():
         net.train()(x)
     return net.eval()
+
+
+class Backbone(nn.Module):
+    """torchvision's `features` of AlexNet or VGG-16; gives the maps after LPIPS's five ReLUs."""
+
+    def __init__(self, net):
+        super().__init__()
+        if net == "alex":
+            convs = ((3, 64, 11, 4, 2), (64, 192, 5, 1, 2), (192, 384, 3, 1, 1))
+            convs += ((384, 256, 3, 1, 1), (256, 256, 3, 1, 1))
+            layers = []
+            for i, conv in enumerate(convs):
+                layers += [nn.Conv2d(*conv), nn.ReLU()]
+                layers += [nn.MaxPool2d(3, 2)] if i in (0, 1) else []
+            self.taps = (1, 4, 7, 9, 11)
+        else:
+            layers, inputs = [], 3
+            for width, count in ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)):
+                layers += [nn.MaxPool2d(2)] if inputs > 3 else []
+                for _ in range(count):
+                    layers += [nn.Conv2d(inputs, width, 3, 1, 1), nn.ReLU()]
+                    inputs = width
+            self.taps = (3, 8, 15, 22, 29)
+        self.features = nn.Sequential(*layers)
+
+    def forward(self, x):
+        found = []
+        for i, layer in enumerate(self.features):
+            x = layer(x)
+            if i in self.taps:
+                found.append(x)
+        return found
+
+
+def lpips(net, heads, x, y):
+    """LPIPS of images [N, 3, H, W] in [-1, 1], step by step."""
+    mean, deviation = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    # The constants of its code are these of ImageNet, moved to [-1, 1] and rounded.
+    shift, scale = ((2 * mean - 1).round(decimals=3), (2 * deviation).round(decimals=3))
+    total = 0
+    for a, b, head in zip(*(net((i - shift[:, None, None]) / scale[:, None, None]) for i in (x, y)),
+                          heads, strict=True):  # fmt: skip
+        unit = lambda f: f / (f.square().sum(1, keepdim=True).sqrt() + 1e-10)
+        total = total + F.conv2d((unit(a) - unit(b)).square(), head).mean((2, 3))[:, 0]
+    return total
+
+
+class Block(nn.Module):
+    """A residual block of a DRN, of two or three convolutions."""
+
+    def __init__(self, inputs, width, stride, dilation, bottleneck):
+        super().__init__()
+        outputs = 4 * width if bottleneck else width
+        three = {"padding": dilation, "dilation": dilation, "bias": False}
+        if bottleneck:
+            self.conv1 = nn.Conv2d(inputs, width, 1, bias=False)
+            self.conv2 = nn.Conv2d(width, width, 3, stride, **three)
+            self.conv3 = nn.Conv2d(width, outputs, 1, bias=False)
+            self.bn1, self.bn2 = nn.BatchNorm2d(width), nn.BatchNorm2d(width)
+            self.bn3 = nn.BatchNorm2d(outputs)
+        else:
+            self.conv1 = nn.Conv2d(inputs, width, 3, stride, **three)
+            self.conv2 = nn.Conv2d(width, width, 3, 1, **three)
+            self.bn1, self.bn2 = nn.BatchNorm2d(width), nn.BatchNorm2d(width)
+        self.downsample = None
+        if stride > 1 or inputs != outputs:
+            conv = nn.Conv2d(inputs, outputs, 1, stride, bias=False)
+            self.downsample = nn.Sequential(conv, nn.BatchNorm2d(outputs))
+
+    def forward(self, x):
+        y = F.relu(self.bn1(self.conv1(x)))
+        y = self.bn2(self.conv2(y))
+        if hasattr(self, "conv3"):
+            y = self.bn3(self.conv3(F.relu(y)))
+        return F.relu(y + (x if self.downsample is None else self.downsample(x)))
+
+
+class DRN(nn.Module):
+    """DRN-D with the head that segments: [N, 3, H, W] to the logarithm of class probabilities."""
+
+    def __init__(self, blocks, bottleneck, widths=(16, 32, 64, 128, 256, 512, 512, 512)):
+        super().__init__()
+        plain = lambda i, o, stride, dilation: nn.Sequential(
+            nn.Conv2d(i, o, 3, stride, dilation, dilation, bias=False), nn.BatchNorm2d(o), nn.ReLU()
+        )
+        first = nn.Conv2d(3, widths[0], 7, padding=3, bias=False)
+        levels = [nn.Sequential(first, nn.BatchNorm2d(widths[0]), nn.ReLU())]
+        levels += [plain(widths[0], widths[0], 1, 1), plain(widths[0], widths[1], 2, 1)]
+        inputs = widths[1]
+        settings = zip(blocks, widths[2:6], (2, 2, 1, 1), (1, 1, 2, 4), strict=True)
+        for count, width, stride, dilation in settings:
+            level = []
+            for i in range(count):
+                level.append(Block(inputs, width, 1 if i else stride, dilation, bottleneck))
+                inputs = 4 * width if bottleneck else width
+            levels.append(nn.Sequential(*level))
+        levels += [plain(inputs, widths[6], 1, 2), plain(widths[6], widths[7], 1, 1)]
+        self.base = nn.Sequential(*levels)
+        self.seg = nn.Conv2d(widths[7], 19, 1)
+        self.up = nn.ConvTranspose2d(19, 19, 16, 8, 4, groups=19, bias=False)
+        line = 1 - (torch.arange(16) / 8 - 15 / 16).abs()
+        self.up.weight.data = (line[:, None] * line).expand(19, 1, 16, 16).clone()
+
+    def forward(self, x):
+        return F.log_softmax(self.up(self.seg(self.base(x))), 1)

@@ -100,10 +100,7 @@ def batches(
             reading = following
 
 
-def describe(
-    images: str, features: Callable[[np.ndarray], np.ndarray], size: int
-) -> tuple[np.ndarray, list[pathlib.Path]]:
-    """Features [N, ...] of all images of a set, see `find`; and their files."""
-    paths = list(find(images).values())
-    rows = [features(x) for (x,) in batches([(p,) for p in paths], (3,), size, images)]
-    return np.concatenate(rows), paths
+def describe(images: str, features: Callable[[np.ndarray], np.ndarray], size: int) -> np.ndarray:
+    """Features [N, ...] of all images of a set, see `find`."""
+    rows = [(path,) for path in find(images).values()]
+    return np.concatenate([features(x) for (x,) in batches(rows, (3,), size, images)])

@@ -71,6 +71,12 @@ def read(weights: str | os.PathLike[str], published: Published) -> dict[str, np.
     return read_pth(path)
 
 
+def folder_of(weights: str | os.PathLike[str]) -> pathlib.Path | str:
+    """Where the files beside `weights`, a file or a folder, are; "" if nothing is named."""
+    path = pathlib.Path(weights)
+    return path.parent if weights and path.is_file() else weights
+
+
 def _check_hash(path, published):
     """A file is the published one, or the one that its own name says."""
     in_name = HASH_IN_NAME.search(path.name)
