@@ -10,6 +10,7 @@ import numpy as np
 from pix2pix_jax import segmenters
 from pix2pix_jax.images.files import save_png
 from pix2pix_jax.images.levels import to_float
+from pix2pix_jax.methods import average
 from pix2pix_jax.methods.contract import Direction
 from pix2pix_jax.methods.registry import METHODS
 from pix2pix_jax.metrics import lpips, per_image
@@ -227,6 +228,7 @@ class Validator:
 
     def __init__(self, config: Any, examples: Any, folder: pathlib.Path):
         self._num_samples, self._folder = config.train.num_samples, folder
+        self._average = config.eval.average
         self._evaluator = Evaluator(config, examples)
         self._summary = Summary(config, self._evaluator, examples)
 
@@ -249,5 +251,4 @@ class Validator:
         return found
 
     def _variables(self, state):
-        networks = state.networks.items()
-        return processes.local({name: network.variables for name, network in networks})
+        return processes.local(average.evaluated(state, self._average))

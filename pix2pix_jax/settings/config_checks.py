@@ -99,6 +99,8 @@ RANGES = {
         "optim.epochs",
         "optim.epochs_decay",
         "optim.plateau_patience",
+        "optim.ema_images",
+        "optim.ema_ramp",
         "train.num_devices",
         "train.num_steps",
         "train.steps_per_call",
