@@ -1,21 +1,23 @@
 """FID and KID: golden values, scipy and PIL, the network against one in PyTorch, both commands."""
 
 import hashlib
-import json
 from types import SimpleNamespace
 
+import jax
 import numpy as np
 import pytest
 import scipy.linalg
 import torch
 from PIL import Image
 
-from pix2pix_jax.evaluate import evaluate
+from pix2pix_jax.evaluator import Row, Summary
 from pix2pix_jax.images import interpolation
+from pix2pix_jax.methods.registry import METHODS
 from pix2pix_jax.metrics import inception_features, per_set, statistics_files, weights_files
 from pix2pix_jax.metrics.__main__ import main
 from pix2pix_jax.metrics.distances import Gaussian, frechet_distance, kernel_distance
 from pix2pix_jax.metrics.registry import HIGHER_IS_BETTER
+from pix2pix_jax.models.frozen import FrozenConv
 from pix2pix_jax.pytorch.pth_file import write_pth
 from pix2pix_jax.run import checks
 from pix2pix_jax.settings import config_checks
@@ -139,6 +141,30 @@ def test_features_equal_pytorchs(inception, describe):
     np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
 
 
+@pytest.mark.parametrize(
+    "shape, kernel, stride, padding, dilation",
+    [
+        ((1, 32, 32, 128, 64), (3, 3), 1, (1, 1), 1),  # by Winograd's algorithm
+        ((2, 15, 16, 8, 12), (3, 3), 2, (0, 0), 1),
+        ((2, 15, 16, 8, 12), (5, 3), 1, (0, 0), 1),
+        ((2, 15, 16, 8, 12), (1, 7), 1, (0, 3), 1),
+        ((2, 15, 16, 8, 12), (3, 3), 1, (4, 4), 4),
+        ((2, 15, 16, 8, 12), (1, 1), 2, (0, 0), 1),
+    ],
+)
+def test_layers_equal_pytorchs(shape, kernel, stride, padding, dilation):
+    *size, features = shape
+    x, w = parity.images(*size), parity.images(*kernel, size[-1], features, seed=1)
+    bias = parity.images(features, seed=2)
+    layer = FrozenConv(features, kernel, stride, padding, dilation)
+    found = jax.jit(layer.apply)({"params": {"kernel": w, "bias": bias}}, x)
+    expected = torch.nn.functional.conv2d(
+        parity.nchw(x), torch.from_numpy(w.transpose(3, 2, 0, 1).copy()), torch.from_numpy(bias),
+        stride, padding, dilation,
+    )  # fmt: skip
+    np.testing.assert_allclose(found, parity.nhwc(expected), atol=1e-4)
+
+
 def test_wrong_weights_are_refused(inception, weights, tmp_path):
     state = parity.state_dict(inception)
     with pytest.raises(ValueError, match="1000 classes apart, not 1008.* take pt_inception"):
@@ -186,27 +212,34 @@ def test_two_folders_and_saved_statistics(weights, describe, tmp_path, monkeypat
     lines = capsys.readouterr().out.splitlines()
     expected = frechet_distance(Gaussian.of(x), Gaussian.of(y))
     assert "compares only with its own figures" in lines[0]
-    assert lines[2].startswith("FID ") and lines[2].endswith(" (clean, 3 and 4 images)")
-    assert float(lines[2].split()[1]) == pytest.approx(expected, abs=1e-2)
-    assert lines[3].startswith("note: FID falls with the number")
+    assert lines[2].startswith("note: FID falls with the number")
+    assert lines[3].startswith("FID ") and "clean, 3 true and 4 generated images" in lines[3]
+    assert float(lines[3].split()[1]) == pytest.approx(expected, rel=1e-4)
 
-    statistics_files.save(tmp_path / "fake.npz", statistics_files.of_features(y), "clean")
-    main(["kid", str(kept), str(tmp_path / "fake.npz"), "--subset-size=2"])
-    found = float(capsys.readouterr().out.split()[1].rstrip(","))
-    assert found == pytest.approx(kernel_distance(x, y, subset_size=2)[0], abs=1e-5)
+    few = tmp_path / "few.npz"
+    statistics_files.save(few, statistics_files.of_features(y), "clean")
+    main(["kid", str(kept), str(few), "--subset-size=2"])
+    found = float(capsys.readouterr().out.splitlines()[-1].split()[1].rstrip(","))
+    assert found == pytest.approx(kernel_distance(x, y, subset_size=2)[0], rel=1e-4)
     with np.load(kept) as file:  # as pytorch-fid reads them
-        mean, covariance = file["mu"], file["sigma"]
-    np.testing.assert_allclose(covariance, np.cov(x, rowvar=False), atol=1e-4)
-    np.savez(tmp_path / "theirs.npz", mu=mean, sigma=covariance)
-    main(["fid", str(tmp_path / "theirs.npz"), str(tmp_path / "fake.npz")])
-    assert float(capsys.readouterr().out.split()[1]) == pytest.approx(expected, abs=1e-2)
+        np.testing.assert_allclose(file["mu"], x.mean(0), atol=1e-4)
+        np.testing.assert_allclose(file["sigma"], np.cov(x, rowvar=False), atol=1e-4)
+
+    x, y = x[:, :64], y[:, :64]
+    np.savez(tmp_path / "theirs.npz", mu=x.mean(0), sigma=np.cov(x, rowvar=False))
+    statistics_files.save(few, statistics_files.of_features(y), "clean")
+    main(["fid", str(tmp_path / "theirs.npz"), str(few)])
+    found = float(capsys.readouterr().out.splitlines()[-1].split()[1])
+    assert found == pytest.approx(frechet_distance(Gaussian.of(x), Gaussian.of(y)), rel=1e-4)
     with pytest.raises(SystemExit, match="error: KID takes the features of both sets"):
-        main(["kid", str(tmp_path / "theirs.npz"), str(tmp_path / "fake.npz")])
+        main(["kid", str(tmp_path / "theirs.npz"), str(few)])
     with pytest.raises(SystemExit, match="made in the mode clean, not pytorch_fid"):
-        main(["fid", str(kept), str(kept), "--mode=pytorch_fid"])
+        main(["fid", str(few), str(few), "--mode=pytorch_fid"])
+    with pytest.raises(SystemExit, match="give the generated images too"):
+        main(["fid", str(few)])
     with pytest.raises(SystemExit, match="holds no statistics of a set"):
-        np.savez(tmp_path / "other.npz", mean=mean)
-        main(["fid", str(tmp_path / "other.npz"), str(kept)])
+        np.savez(tmp_path / "other.npz", mean=x)
+        main(["fid", str(tmp_path / "other.npz"), str(few)])
 
 
 def test_the_sizes_of_a_set(inception, monkeypatch):
@@ -217,33 +250,37 @@ def test_the_sizes_of_a_set(inception, monkeypatch):
         describe(np.zeros((2, 20, 24, 3), np.uint8))
 
 
-def test_evaluation_and_its_errors(finished_run, describe, monkeypatch, tmp_path):
-    """Of a run: features of the targets and of the outputs as saved."""
-    config, workdir = finished_run
-    config = config.copy_and_resolve_references()
-    config.eval.set_metrics = ("kid", "fid")
+def test_evaluation_compares_targets_and_outputs(describe, monkeypatch):
+    """The targets are described once, the outputs of every validation, in batches of any size."""
+    config = small_config(**{"eval.set_metrics": ("kid", "fid")})
+    (direction,) = METHODS["pix2pix"].directions(config)
+    real, generated = np.random.default_rng(0).integers(0, 256, (2, 3, 32, 32, 3), np.uint8)
+    examples = SimpleNamespace(
+        count=lambda kind: len(real), images=lambda kind, indices: list(real[indices])
+    )
+    evaluator = SimpleNamespace(directions=[direction])
     with pytest.raises(FileNotFoundError, match="--config.eval.weights_dir=FOLDER"):
-        evaluate(config, str(workdir))
-    calls = []
-    load = lambda evaluation: calls.append(evaluation) or describe
+        Summary(config, evaluator, examples)
+    loads, described = [], []
+    load = lambda evaluation: loads.append(evaluation) or watched
+    watched = lambda images: described.extend(images) or describe(images)
     for name in ("fid", "kid"):
         metric = per_set.SET_METRICS[name]._replace(load=load)
         monkeypatch.setitem(per_set.SET_METRICS, name, metric)
-    means = evaluate(config, str(workdir))
-    files = [
-        [np.asarray(Image.open(p)) for p in sorted((workdir / "eval/images").glob(f"*_{kind}.png"))]
-        for kind in ("target", "output")
-    ]
-    real, generated = (describe(np.stack(images)) for images in files)
-    assert len(calls) == 1 and len(real) == config.data.synthetic_eval
-    expected = frechet_distance(Gaussian.of(real), Gaussian.of(generated))
-    assert means["fid"] == pytest.approx(expected, rel=1e-4)
-    assert means["kid"] == pytest.approx(kernel_distance(real, generated)[0], rel=1e-4)
-    report = json.loads((workdir / "eval/metrics.json").read_text())
-    assert report["mean"] == pytest.approx(means)
-    config.data.max_items = 1
+    summary = Summary(config, evaluator, examples)
+    x, y = describe(real), describe(generated)
+    for _ in range(2):
+        summary.clear()
+        for image in generated:
+            summary.add(Row("", "", {"output": image}, {"l1": 0.5}))
+        means = summary.means()
+        expected = frechet_distance(Gaussian.of(x), Gaussian.of(y))
+        assert means["fid"] == pytest.approx(expected, rel=1e-4)
+        assert means["kid"] == pytest.approx(kernel_distance(x, y)[0], rel=1e-4)
+    assert len(loads) == 1 and len(described) == 3 * len(real)
+    examples.count = lambda kind: 1
     with pytest.raises(ValueError, match="a set has 1 image"):
-        evaluate(config, str(workdir))
+        Summary(config, evaluator, examples)
 
 
 def test_fid_can_choose_the_best_checkpoint():
