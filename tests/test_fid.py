@@ -173,7 +173,7 @@ def test_wrong_weights_are_refused(inception, weights, tmp_path):
     with pytest.raises(ValueError, match="no array 'Mixed_6c.branch_pool.bn.running_var'"):
         inception_features.variables_of(state)
     read = weights_files.read
-    with pytest.raises(FileNotFoundError, match="are needed, .* get them from the release"):
+    with pytest.raises(FileNotFoundError, match="is needed, .* get it from the release"):
         read("", weights_files.INCEPTION)
     with pytest.raises(FileNotFoundError, match="6726825d.pth is not in"):
         read(tmp_path, weights_files.INCEPTION)

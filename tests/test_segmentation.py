@@ -210,5 +210,5 @@ def test_a_run_segments_photographs(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="neither side of config.data.name=maps"):
         segmenters.for_direction(config, direction)
     config.data.name = "cityscapes"
-    with pytest.raises(FileNotFoundError, match="drn-d-105_ms_cityscapes.pth are needed"):
+    with pytest.raises(FileNotFoundError, match="drn-d-105_ms_cityscapes.pth is needed"):
         segmenters.for_direction(config, direction)

@@ -119,9 +119,13 @@ def _sets(options):
     evaluation = SimpleNamespace(
         weights_dir=options.weights, fid_mode=options.mode, batch_size=options.batch_size
     )
+    given = [images for images in (options.real, options.fake) if images]
+    for images in given:
+        if not _is_statistics(images):
+            folders.find(images)  # before the other set is described
     sets, features = [], None
-    for images in (options.real, options.fake)[: 2 if options.fake else 1]:
-        if pathlib.Path(images).suffix == ".npz":
+    for images in given:
+        if _is_statistics(images):
             sets.append(statistics_files.load(images, options.mode))
         else:
             features = features or inception_features.load(evaluation)
@@ -139,8 +143,12 @@ def _sets(options):
     return sets, f"{options.mode}, {counts[0]} true and {counts[1]} generated images"
 
 
+def _is_statistics(images):
+    return pathlib.Path(images).suffix == ".npz"
+
+
 def _warn_of_jpeg(images):
-    files = [] if images.endswith(".npz") else folders.find(images).values()
+    files = [] if _is_statistics(images) else folders.find(images).values()
     if any(path.suffix.lower() in LOSSY for path in files):
         print(f"note: {images} has JPEG or WEBP, which changes FID and KID strongly: save PNG")
 

@@ -24,7 +24,7 @@ class Published(NamedTuple):
     sha256: str = ""  # how it begins; empty: not known
 
 
-TORCHVISION = "the weights that torchvision downloads: download.pytorch.org/models/"
+TORCHVISION = "download.pytorch.org/models/"  # what torchvision downloads
 INCEPTION = Published(
     "pt_inception-2015-12-05-6726825d.pth",
     "the release fid_weights of github.com/mseitzer/pytorch-fid",
@@ -62,10 +62,10 @@ def read(weights: str | os.PathLike[str], published: Published) -> dict[str, np.
     if not weights or path.is_dir():
         path = path / published.name
     if not weights or not path.is_file():
-        where = f"is not in {path.parent}" if weights else "are needed, and no folder is named"
+        where = f"is not in {path.parent}" if weights else "is needed, and no folder is named"
         raise FileNotFoundError(
-            f"the weights {published.name} {where}: get them from {published.source}, and give "
-            "their folder (--config.eval.weights_dir=FOLDER, or --weights=FOLDER)"
+            f"the weights file {published.name} {where}: get it from {published.source}, and give "
+            "its folder (--config.eval.weights_dir=FOLDER, or --weights=FOLDER)"
         )
     _check_hash(path, published)
     return read_pth(path)
