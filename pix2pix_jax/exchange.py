@@ -48,7 +48,8 @@ def export_pth(config: Any, workdir: str, output: str) -> list[pathlib.Path]:
         step = saver.find(config.eval.checkpoint)
     config_file.check_same_network(workdir, config, whole_state=True)
     target = weights.abstract_variables(config)
-    variables = jax.device_get(checkpoints.restore_variables(workdir, step, target))
+    variables, _ = checkpoints.restore_variables(workdir, step, target, config.eval.average)
+    variables = jax.device_get(variables)
     folder = pathlib.Path(output)
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
