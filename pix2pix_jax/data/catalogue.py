@@ -5,6 +5,7 @@ images are those of the papers and of the archives.
 """
 
 import dataclasses
+from typing import Any
 
 PIX2PIX_URL = "http://efrosgans.eecs.berkeley.edu/pix2pix/datasets/{name}.tar.gz"
 CYCLEGAN_URL = "http://efrosgans.eecs.berkeley.edu/cyclegan/datasets/{name}.zip"
@@ -80,3 +81,16 @@ def label_palette(name: str, side: str) -> str | None:
         name = "facades"
     data_set = PAIRED.get(name) or UNPAIRED.get(name)
     return data_set.palette if data_set and data_set.label_side == side else None
+
+
+def source_palette(data: Any, source: str) -> str | None:
+    """The palette of the label maps that a trained model takes; None if it takes photographs.
+
+    Args:
+        data: the `data` section of its config.
+        source: the images that it takes: "A" or "B", or "input" of data.direction.
+    """
+    if source == "input":
+        source = "A" if data.direction == "AtoB" else "B"
+    has_labels = data.name != "synthetic" or data.synthetic_kind == "labels"
+    return label_palette(data.name, source) if has_labels else None
