@@ -32,7 +32,9 @@ MODE = flags.DEFINE_enum(
 INPUT = flags.DEFINE_string("input", None, "translate: an image, or a folder of images.")
 MASK = flags.DEFINE_string("mask", None, "translate, inpainting: a mask, or a folder of masks.")
 OUTPUT = flags.DEFINE_string("output", None, "translate, export: the folder for the results.")
-FORMAT = flags.DEFINE_enum("format", "pth", ["pth", "onnx"], "export: for PyTorch or ONNX.")
+FORMAT = flags.DEFINE_enum(
+    "format", "pth", ["pth", "onnx", "stablehlo"], "export: for PyTorch, ONNX or JAX alone."
+)
 COORDINATOR = flags.DEFINE_string(
     "coordinator", None, "Several processes: HOST:PORT of the first one, the same for all."
 )
@@ -106,6 +108,10 @@ def _exporter(file_format):
         from pix2pix_jax.export.onnx_file import export_onnx
 
         return export_onnx
+    if file_format == "stablehlo":
+        from pix2pix_jax.export.stablehlo import export_stablehlo
+
+        return export_stablehlo
     from pix2pix_jax.exchange import export_pth
 
     return export_pth

@@ -15,6 +15,7 @@ Arrays are NHWC, kernels HWIO, both spatial axes alike in stride and padding.
 import functools
 
 import jax
+import jax.export
 from jax import lax
 
 from pix2pix_jax.models.convolution import cpu
@@ -52,24 +53,27 @@ def convolve_transpose(
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _conv(x, w, geometry):
     """From x [N, H, W, I] and w [K, K, I, O] to y [N, h, w, O]."""
-    return _by_platform(cpu.choose_conv(x, w, geometry), stock, x, w, geometry)
+    return _by_platform(cpu.choose_conv, stock, x, w, geometry)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _conv_adjoint(y, w, geometry):
     """From y [N, h, w, O] and w [K, K, I, O] to x [N, H, W, I]."""
-    return _by_platform(cpu.choose_adjoint(y, w, geometry), stock_adjoint, y, w, geometry)
+    return _by_platform(cpu.choose_adjoint, stock_adjoint, y, w, geometry)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _conv_weight_gradient(x, y, geometry):
     """From x [N, H, W, I] and y [N, h, w, O] to w [K, K, I, O]."""
-    on_cpu = cpu.choose_weight_gradient(x, y, geometry)
-    return _by_platform(on_cpu, stock_weight_gradient, x, y, geometry)
+    return _by_platform(cpu.choose_weight_gradient, stock_weight_gradient, x, y, geometry)
 
 
-def _by_platform(on_cpu, elsewhere, first, second, geometry):
+def _by_platform(choose_on_cpu, elsewhere, first, second, geometry):
     """The one form or the other, whichever belongs to the platform that is compiled for."""
+    sizes = (*first.shape, *second.shape, *geometry)
+    if any(map(jax.export.is_symbolic_dim, sizes)):  # of an export: no form suits every size
+        return elsewhere(first, second, geometry)
+    on_cpu = choose_on_cpu(first, second, geometry)
     if on_cpu is elsewhere:
         return elsewhere(first, second, geometry)
     forms = {"cpu": on_cpu, "default": elsewhere}
