@@ -13,6 +13,12 @@ def file_stem(config: Any, direction: Direction) -> str:
     return f"{config.name}_{direction.name}" if direction.name else config.name
 
 
+def is_random(config: Any) -> bool:
+    """Whether its translations depend on a random key, by dropout."""
+    generator = build.generator(config.model, config.data.output_channels)
+    return bool(config.eval.dropout and getattr(generator, "dropout", 0.0))
+
+
 def describe(config: Any, direction: Direction) -> dict[str, Any]:
     """Facts about one direction of a trained run, of types that JSON knows."""
     palette = catalogue.source_palette(config.data, direction.source)

@@ -9,7 +9,7 @@ import numpy as np
 
 from pix2pix_jax import weights
 from pix2pix_jax.export import onnx_methods
-from pix2pix_jax.export.description import describe, file_stem
+from pix2pix_jax.export.description import describe, file_stem, is_random
 from pix2pix_jax.export.onnx_graph import IMAGE, TRANSLATION, Graph
 from pix2pix_jax.export.onnx_layers import Layers
 from pix2pix_jax.export.onnx_networks import NETWORKS
@@ -61,7 +61,7 @@ def export_onnx(config: Any, workdir: str, output: str) -> list[pathlib.Path]:
 
 def without_dropout(config: Any) -> Any:
     """A copy of `config` whose generators have no noise and compute in float32; says so."""
-    if config.model.dropout and config.eval.dropout:
+    if is_random(config):
         print("dropout is left out: an image has one translation", flush=True)
     config = config.copy_and_resolve_references()
     config.eval.dropout, config.model.dtype = False, "float32"

@@ -14,7 +14,7 @@ import jax.export
 import jax.numpy as jnp
 
 from pix2pix_jax import weights
-from pix2pix_jax.export.description import describe, file_stem
+from pix2pix_jax.export.description import describe, file_stem, is_random
 from pix2pix_jax.methods.contract import Direction
 from pix2pix_jax.methods.registry import METHODS
 from pix2pix_jax.runtime.whole_file import whole_file
@@ -47,16 +47,11 @@ def export_stablehlo(config: Any, workdir: str, output: str) -> list[pathlib.Pat
         with whole_file(path) as temporary:
             temporary.write_bytes(content)
         with whole_file(path.with_suffix(".json")) as temporary:
-            facts = describe(config, direction) | {"takes_keys": takes_keys(config)}
+            facts = describe(config, direction) | {"takes_keys": is_random(config)}
             temporary.write_text(json.dumps(facts, indent=2) + "\n")
         print(f"wrote {path} ({len(content) / 1e6:.1f} MB) with {origin}", flush=True)
         paths.append(path)
     return paths
-
-
-def takes_keys(config: Any) -> bool:
-    """Whether translations are random, by dropout."""
-    return bool(config.model.dropout and config.eval.dropout)
 
 
 def make_program(config: Any, direction: Direction, variables: Any) -> jax.export.Exported:
@@ -77,6 +72,6 @@ def make_program(config: Any, direction: Direction, variables: Any) -> jax.expor
     )
     shape = (n, divisor * rows, divisor * columns, facts["in_channels"])
     arguments = [jax.ShapeDtypeStruct(shape, jnp.float32)]
-    if takes_keys(config):
+    if is_random(config):
         arguments.append(jax.ShapeDtypeStruct((n,), jax.random.key(0).dtype))
     return jax.export.export(jax.jit(translate), platforms=PLATFORMS)(*arguments)
