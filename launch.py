@@ -4,7 +4,7 @@ python launch.py --config=configs/facades.py                      train (resumes
 python launch.py --config=configs/facades.py --mode=eval          metrics and pages of a split
 python launch.py --config=configs/facades.py --mode=translate --input=photos --output=results
 python launch.py --config=configs/facades.py --mode=import --config.init_from=latest_net_G.pth
-python launch.py --config=configs/facades.py --mode=export --output=weights
+python launch.py --config=configs/facades.py --mode=export --output=weights --format=onnx
 python launch.py --config=configs/facades.py --distributed        one process a host, on a cluster
 """
 
@@ -32,6 +32,9 @@ MODE = flags.DEFINE_enum(
 INPUT = flags.DEFINE_string("input", None, "translate: an image, or a folder of images.")
 MASK = flags.DEFINE_string("mask", None, "translate, inpainting: a mask, or a folder of masks.")
 OUTPUT = flags.DEFINE_string("output", None, "translate, export: the folder for the results.")
+FORMAT = flags.DEFINE_enum(
+    "format", "pth", ["pth", "onnx", "stablehlo"], "export: for PyTorch, ONNX or JAX alone."
+)
 COORDINATOR = flags.DEFINE_string(
     "coordinator", None, "Several processes: HOST:PORT of the first one, the same for all."
 )
@@ -91,14 +94,27 @@ def _run(mode, config, workdir):
 
         import_pth(config, workdir)
     elif mode == "export":
-        from pix2pix_jax.exchange import export_pth
-
-        export_pth(config, workdir, OUTPUT.value)
+        _exporter(FORMAT.value)(config, workdir, OUTPUT.value)
     else:
         from pix2pix_jax.translate import translate
 
         return not translate(config, workdir, INPUT.value, OUTPUT.value, MASK.value)
     return True
+
+
+def _exporter(file_format):
+    """The function that writes files of a format."""
+    if file_format == "onnx":
+        from pix2pix_jax.export.onnx_file import export_onnx
+
+        return export_onnx
+    if file_format == "stablehlo":
+        from pix2pix_jax.export.stablehlo import export_stablehlo
+
+        return export_stablehlo
+    from pix2pix_jax.exchange import export_pth
+
+    return export_pth
 
 
 def _start_jax(workdir):
