@@ -106,6 +106,7 @@ def get_config() -> ml_collections.ConfigDict:
     train.batch_size = 1  # images a step, over all devices
     train.num_devices = 0  # devices that share every batch; 0: as many as divide it evenly
     train.num_steps = 0  # steps to train; 0: optim.epochs + optim.epochs_decay epochs
+    train.precision = "default"  # of float32 products: default (TF32, bfloat16 passes) or highest
     train.steps_per_call = 0  # steps fused in one dispatch; 0: 1 on CPU, up to 20 elsewhere
     train.log_every = 100  # steps between progress lines and TensorBoard scalars
     train.sample_every = 2000  # steps between sample grids; 0: none

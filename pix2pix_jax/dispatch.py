@@ -9,7 +9,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from pix2pix_jax.methods.contract import Layout
 from pix2pix_jax.methods.registry import METHODS
-from pix2pix_jax.runtime import random_streams
+from pix2pix_jax.runtime import precision, random_streams
 
 
 def make_run_steps(config: Any, examples: Any, mesh: Mesh) -> Callable:
@@ -31,7 +31,8 @@ def make_run_steps(config: Any, examples: Any, mesh: Mesh) -> Callable:
         def one_step(state, item):
             chunk, flags = item
             key = random_streams.at_step(config.seed, random_streams.JITTER, state.step)
-            state, losses = train_step(state, examples.batch(key, cache, chunk))
+            with precision.computing(config.train.precision):
+                state, losses = train_step(state, examples.batch(key, cache, chunk))
             return state, losses if flags is None else losses | {"stop": flags.max()}
 
         items = (chunk, flags)

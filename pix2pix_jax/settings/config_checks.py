@@ -12,6 +12,7 @@ from pix2pix_jax.methods.registry import METHODS, abstract_state
 from pix2pix_jax.methods.state import TrainState
 from pix2pix_jax.metrics.per_set import SET_METRICS
 from pix2pix_jax.metrics.registry import HIGHER_IS_BETTER
+from pix2pix_jax.runtime.precision import PRECISIONS
 
 CHOICES = {
     "method": tuple(METHODS),
@@ -29,6 +30,7 @@ CHOICES = {
     "loss.regression": tuple(losses.REGRESSION),
     "optim.policy": optim.POLICIES,
     "train.best_metric": tuple(HIGHER_IS_BETTER),
+    "train.precision": PRECISIONS,
     "eval.norm_mode": ("batch", "running"),
     "data.synthetic_kind": ("labels", "night"),
     "eval.direction": ("A2B", "B2A", "both"),
@@ -135,7 +137,7 @@ def check(config: Any) -> TrainState:
     fields = flatten_dict(config.to_dict(), sep=".")
     _check_choices(fields)
     _check_ranges(fields)
-    _check_sizes_and_epochs(config.data, config.optim, config.train)
+    _check_together(config.data, config.model, config.optim, config.train)
     METHODS[config.method].check(config)
     return abstract_state(config)  # raises for a network that cannot take the crop
 
@@ -173,7 +175,7 @@ def _check_ranges(fields):
             raise ValueError(f"config.{name} is {fields[name]}: it takes {length} numbers")
 
 
-def _check_sizes_and_epochs(data, optim, train):
+def _check_together(data, model, optim, train):
     """Fields that are right or wrong only beside each other."""
     if data.preprocess == "resize_and_crop" and any(
         load < crop for load, crop in zip(data.load_size, data.crop_size, strict=True)
@@ -181,6 +183,11 @@ def _check_sizes_and_epochs(data, optim, train):
         raise ValueError(
             f"config.data.load_size {data.load_size} is smaller than config.data.crop_size "
             f"{data.crop_size}: the crop must fit into the resized image"
+        )
+    if train.precision == "highest" and model.dtype != "float32":
+        raise ValueError(
+            f"config.train.precision is highest and config.model.dtype {model.dtype}: highest is "
+            "about float32, so set one of them to its default"
         )
     if optim.policy == "cosine" and not optim.epochs:
         raise ValueError("config.optim.epochs is 0: the cosine policy takes at least 1")
