@@ -19,7 +19,7 @@ def get_config() -> ml_collections.ConfigDict:
 
     config.data = data = ml_collections.ConfigDict()
     data.name = "synthetic"  # synthetic, folder, or a set of data/catalogue.py (facades, ...)
-    data.dir = ""  # folder with a local copy (train/ val/ test/); empty: the named data set
+    data.dir = ""  # folder, or s3:// or gs:// address, with train/ val/ test/; empty: data.name
     data.tfds_dir = ""  # where TFDS keeps prepared data; empty: ~/tensorflow_datasets
     data.train_split = "train"  # split (or folder) to train on
     data.eval_split = "val"  # split (or folder) for validation during training and for --mode=eval

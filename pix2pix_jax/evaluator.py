@@ -16,6 +16,7 @@ from pix2pix_jax.metrics.per_set import SetComparison
 from pix2pix_jax.pytorch.pth_file import read_pth
 from pix2pix_jax.report import grids
 from pix2pix_jax.runtime import few_shapes, processes
+from pix2pix_jax.runtime.storage import local_copy
 from pix2pix_jax.translator import Translator
 
 Columns = dict[str, list[np.ndarray]]  # by title: input, output, ..., each uint8 [h, w, C]
@@ -192,7 +193,8 @@ def _metric_weights(evaluation, name):
             f"a metric of config.eval.set_metrics takes the weights {name}: give the folder that "
             "has them as --config.eval.weights_dir=FOLDER"
         )
-    return read_pth(pathlib.Path(evaluation.weights_dir) / name)
+    folder = local_copy(evaluation.weights_dir, lambda path: path.name == name)
+    return read_pth(pathlib.Path(folder) / name)
 
 
 class Validator:

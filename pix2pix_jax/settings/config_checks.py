@@ -13,6 +13,7 @@ from pix2pix_jax.methods.state import TrainState
 from pix2pix_jax.metrics.per_set import SET_METRICS
 from pix2pix_jax.metrics.registry import HIGHER_IS_BETTER
 from pix2pix_jax.runtime.precision import PRECISIONS
+from pix2pix_jax.runtime.storage import is_remote
 
 CHOICES = {
     "method": tuple(METHODS),
@@ -183,6 +184,11 @@ def _check_together(data, model, optim, train):
         raise ValueError(
             f"config.data.load_size {data.load_size} is smaller than config.data.crop_size "
             f"{data.crop_size}: the crop must fit into the resized image"
+        )
+    if is_remote(data.tfds_dir):
+        raise ValueError(
+            f"config.data.tfds_dir is {data.tfds_dir}, and TFDS's files are read from a folder of "
+            "this machine; images in object storage are read from config.data.dir"
         )
     if train.precision == "highest" and model.dtype != "float32":
         raise ValueError(
