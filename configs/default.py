@@ -35,7 +35,7 @@ def get_config() -> ml_collections.ConfigDict:
     data.flip = True  # mirror left-right with probability 1/2, both images of a pair alike
     data.cache_mb = 4096  # data sets up to this size (MiB, resized) live on the device as uint8
     data.num_threads = 4  # threads that decode and resize images
-    data.prefetch = 4  # dispatches prepared ahead when a data set does not fit the cache
+    data.prefetch_mb = 256  # MiB of batches made ahead when a data set does not fit the cache
     data.mask_dir = ""  # inpainting: folder of masks (white: hole); empty: they are drawn
     data.mask_kind = "both"  # drawn masks: rectangle, strokes or both
     data.mask_share = (0.1, 0.4)  # drawn masks: smallest and largest share of the image
@@ -107,7 +107,7 @@ def get_config() -> ml_collections.ConfigDict:
     train.num_devices = 0  # devices that share every batch; 0: as many as divide it evenly
     train.num_steps = 0  # steps to train; 0: optim.epochs + optim.epochs_decay epochs
     train.precision = "default"  # of float32 products: default (TF32, bfloat16 passes) or highest
-    train.steps_per_call = 0  # steps fused in one dispatch; 0: 1 on CPU, up to 20 elsewhere
+    train.steps_per_call = 0  # at most so many steps in a dispatch; 0: 1 on CPU, 20 elsewhere
     train.log_every = 100  # steps between progress lines and TensorBoard scalars
     train.sample_every = 2000  # steps between sample grids; 0: none
     train.eval_every = 4000  # steps between validations; 0: only at the end

@@ -12,7 +12,7 @@ from jax.sharding import AxisType, Mesh
 from pix2pix_jax import weights
 from pix2pix_jax.data import loading
 from pix2pix_jax.data.prefetch import prefetched
-from pix2pix_jax.dispatch import fused_steps, make_run_steps, shardings
+from pix2pix_jax.dispatch import make_run_steps, shardings, spans
 from pix2pix_jax.evaluator import Validator
 from pix2pix_jax.methods.registry import METHODS, fresh_state
 from pix2pix_jax.methods.state import TrainState
@@ -79,7 +79,8 @@ def train(config: Any, workdir: str) -> dict[str, float]:
             )
             return {}
         _print_first_lines(plan, state)
-        state = processes.place(state, shardings(plan.mesh)[0])
+        state = processes.place(state, shardings(plan.mesh)[0], donated=True)
+        host_memory.trim()
         return _run(plan, saver, state)
 
 
@@ -169,15 +170,13 @@ class _Loop:
         self._events, self._history = events, history
         self._whole, self._split = shardings(plan.mesh)
         self._run_steps = make_run_steps(config, examples, plan.mesh)
-        self._steps_per_call = fused_steps(config, self._total, start)
         self._cache = processes.place(examples.cache, self._whole)
         self._chunks = prefetched(
             examples,
-            start,
-            self._total,
-            self._steps_per_call,
+            spans(config, start, self._total),
             config.train.batch_size,
-            config.data.prefetch,
+            config.data.prefetch_mb,
+            self._split,
             (jax.process_index(), jax.process_count()),
         )
         events.text("config", f"```\n{config}\n```")
@@ -227,11 +226,13 @@ class _Loop:
 
     def _dispatch(self):
         with self._report.waiting():
-            chunk = processes.distribute(next(self._chunks), self._split)
-            flags = processes.flags(self._stop.requested, self._steps_per_call, self._split)
+            steps, chunk = next(self._chunks)
+            flags = processes.flags(self._stop.requested, len(steps), self._split)
         self._state, losses = self._run_steps(self._state, self._cache, chunk, flags)
+        if self.step == self._start:
+            host_memory.trim()  # what the compiler has left
         self._report.add(self.step, losses)
-        self.step += self._steps_per_call
+        self.step = steps.stop
 
     def _sample(self):
         for name, grid in self._validate.samples(self._state, self.step).items():

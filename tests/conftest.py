@@ -4,13 +4,17 @@ import os
 import shutil
 import tempfile
 
-# Fewer of LLVM's optimisations shorten compilation. XLA's own passes, which decide what is computed
-# and in which order, stay.
-os.environ.setdefault(
-    "XLA_FLAGS",
-    "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=1",
-)
-os.environ["JAX_PLATFORMS"] = "cpu"
+# Tests run on the CPU, wherever they are, but for the stage parity of
+# benchmarks/on_accelerator.sh.
+PLATFORM = os.environ.get("TEST_PLATFORM", "cpu")
+os.environ["JAX_PLATFORMS"] = PLATFORM
+if PLATFORM == "cpu":
+    # Fewer of LLVM's optimisations shorten compilation. XLA's own passes, which decide what is
+    # computed and in which order, stay.
+    os.environ.setdefault(
+        "XLA_FLAGS",
+        "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=1",
+    )
 # What one test, worker or process has compiled, the next one loads.
 if "PYTEST_XDIST_WORKER" not in os.environ:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="compiled_")

@@ -12,7 +12,7 @@ from pix2pix_jax.data import loading
 from pix2pix_jax.methods.registry import METHODS, abstract_state
 from pix2pix_jax.run import config_file
 from pix2pix_jax.settings import config_checks
-from pix2pix_jax.translator import Translator
+from pix2pix_jax.translator import make_translate
 from tests.conftest import small_config
 
 PRODUCT = r"stablehlo\.(?:convolution|dot_general)\(?[^\n]*"  # an operation, on its line
@@ -33,8 +33,7 @@ def translation_program(platform, **fields):
     (direction,) = METHODS[config.method].directions(config)
     variables = abstract_state(config).networks["G"].variables
     images, indices = np.zeros((2, 32, 32, 3), np.uint8), np.arange(2)
-    run = Translator(config, direction)._run.__wrapped__
-    traced = jax.jit(run).trace(variables, images, indices, 0)
+    traced = jax.jit(make_translate(config, direction)).trace(variables, images, indices, 0)
     return traced.lower(lowering_platforms=(platform,)).as_text()
 
 

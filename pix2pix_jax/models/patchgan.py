@@ -6,7 +6,8 @@ from typing import NamedTuple
 import flax.linen as nn
 import jax
 
-from pix2pix_jax.models.layers import Conv, Identity
+from pix2pix_jax.models.layers import Conv
+from pix2pix_jax.models.normalization import Identity, cancels_bias
 
 
 class Scale(NamedTuple):
@@ -44,7 +45,14 @@ class PatchGAN(nn.Module):
         for i in range(1, self.n_layers + 1):
             stride = 2 if i < self.n_layers else 1
             width = self.ndf * min(2**i, 8)
-            x = self.conv(width, stride=stride, use_bias=self.bias, name=f"conv_{i}")(x)
+            conv = self.conv(
+                width,
+                stride=stride,
+                use_bias=self.bias,
+                train_bias=not cancels_bias(self.norm),
+                name=f"conv_{i}",
+            )
+            x = conv(x)
             x = nn.leaky_relu(self.norm(name=f"norm_{i}")(x, running), self.leaky_slope)
             features.append(x)
         last = self.conv(1, stride=1, use_bias=self.last_bias, name=f"conv_{self.n_layers + 1}")
@@ -65,12 +73,14 @@ class PixelDiscriminator(nn.Module):
     def __call__(self, x: jax.Array, *, running: bool = False) -> list[Scale]:
         """Takes x [N, H, W, C] in [-1, 1] -> one scale, with a logit for each pixel."""
 
-        def conv(x, features, use_bias, name):
-            layer = self.conv(features, kernel=1, stride=1, padding=0, use_bias=use_bias, name=name)
-            return layer(x)
+        def conv(x, features, use_bias, name, **settings):
+            small = {"kernel": 1, "stride": 1, "padding": 0, **settings}
+            return self.conv(features, use_bias=use_bias, name=name, **small)(x)
 
         first = nn.leaky_relu(conv(x, self.ndf, self.first_bias, "conv_0"), self.leaky_slope)
-        second = self.norm(name="norm_1")(conv(first, 2 * self.ndf, self.bias, "conv_1"), running)
+        trained = not cancels_bias(self.norm)
+        second = conv(first, 2 * self.ndf, self.bias, "conv_1", train_bias=trained)
+        second = self.norm(name="norm_1")(second, running)
         second = nn.leaky_relu(second, self.leaky_slope)
         logits = conv(second, 1, self.bias, "conv_2").astype("float32")
         return [Scale(logits, [first, second])]

@@ -7,13 +7,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from pix2pix_jax.models.layers import (
-    Conv,
-    ConvTranspose,
-    Identity,
-    check_multiple,
-    with_features,
-)
+from pix2pix_jax.models.layers import Conv, ConvTranspose, check_multiple, with_features
+from pix2pix_jax.models.normalization import Identity, cancels_bias
 
 PAD_MODES = {"reflect": "reflect", "replicate": "edge", "zero": "constant"}
 
@@ -59,13 +54,15 @@ class ResNet(nn.Module):
         def norm_relu(x, name):
             return nn.relu(self.norm(name=name)(x, running))
 
+        # The features below are from before the norm: who asks for them sees the bias.
+        bias = {"use_bias": self.bias, "train_bias": bool(features) or not cancels_bias(self.norm)}
         wide = {"kernel": 7, "stride": 1, "padding": 0}
         layers = {"padded": pad(x, 3, "reflect")}
-        conv = self.conv(self.ngf, use_bias=self.bias, name="conv_in", **wide)
+        conv = self.conv(self.ngf, name="conv_in", **wide, **bias)
         x = layers["conv_in"] = conv(layers["padded"])
         x = norm_relu(x, "norm_in")
         for i in (1, 2):
-            down = self.conv(self.ngf * 2**i, kernel=3, use_bias=self.bias, name=f"down_{i}")
+            down = self.conv(self.ngf * 2**i, kernel=3, name=f"down_{i}", **bias)
             x = layers[f"down_{i}"] = down(x)
             x = norm_relu(x, f"down_norm_{i}")
         make_block = nn.remat(ResNetBlock, static_argnums=(2, 3)) if self.remat else ResNetBlock
@@ -75,13 +72,8 @@ class ResNet(nn.Module):
             )
             x = layers[f"block_{i}"] = block(x, running, dropout)
         for i in (1, 2):
-            up = self.conv_transpose(
-                self.ngf * 2 ** (2 - i),
-                kernel=3,
-                output_padding=1,
-                use_bias=self.bias,
-                name=f"up_{i}",
-            )
+            width = self.ngf * 2 ** (2 - i)
+            up = self.conv_transpose(width, kernel=3, output_padding=1, name=f"up_{i}", **bias)
             x = layers[f"up_{i}"] = up(x)
             x = norm_relu(x, f"up_norm_{i}")
         last = self.conv(self.out_channels, use_bias=self.last_bias, name="conv_out", **wide)
@@ -104,6 +96,7 @@ class ResNetBlock(nn.Module):
 
         def conv(x, name):
             settings = {"kernel": 3, "stride": 1, "padding": 0, "use_bias": self.bias}
+            settings["train_bias"] = not cancels_bias(self.norm)
             return self.conv(x.shape[-1], name=name, **settings)(pad(x, 1, self.padding))
 
         y = nn.relu(self.norm(name="norm_1")(conv(x, "conv_1"), running))

@@ -60,9 +60,15 @@ def connect(mesh: Mesh) -> None:
     from_first({"ready": 1.0})  # and those of broadcasts
 
 
-def place(tree: Any, sharding: NamedSharding) -> Any:
-    """Host arrays, the same in every process, as arrays over all devices."""
+def place(tree: Any, sharding: NamedSharding, donated: bool = False) -> Any:
+    """Host arrays, the same in every process, as arrays over all devices.
+
+    With `donated` they are copies that a jitted function can write to. On a CPU others share the
+    memory of the host arrays, and a donated state would be there twice.
+    """
     if jax.process_count() == 1:
+        if donated:
+            tree = jax.tree.map(lambda x: jnp.array(x, copy=True), tree)
         return jax.device_put(tree, sharding)
     make = lambda x: jax.make_array_from_callback(np.shape(x), sharding, lambda i: np.asarray(x)[i])
     return jax.tree.map(make, tree)
@@ -74,6 +80,13 @@ def distribute(tree: Any, sharding: NamedSharding) -> Any:
         return tree  # jit places it
     make = lambda x: jax.make_array_from_process_local_data(sharding, x)
     return jax.tree.map(make, tree)
+
+
+def send(tree: Any, sharding: NamedSharding) -> Any:
+    """`distribute` that starts the copy to the devices at once, while they compute other things."""
+    if jax.process_count() == 1:
+        return jax.device_put(tree, sharding)
+    return distribute(tree, sharding)
 
 
 def flags(up: bool, steps: int, sharding: NamedSharding) -> jax.Array | None:

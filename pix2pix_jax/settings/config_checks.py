@@ -66,7 +66,7 @@ RANGES = {
         "data.load_size",
         "data.crop_size",
         "data.num_threads",
-        "data.prefetch",
+        "data.prefetch_mb",
         "data.synthetic_train",
         "data.synthetic_eval",
         "model.ngf",
