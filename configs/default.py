@@ -100,6 +100,8 @@ def get_config() -> ml_collections.ConfigDict:
     optim.plateau_patience = 5  # plateau: validations without improvement before a decay
     optim.plateau_threshold = 0.01  # plateau: relative improvement that counts
     optim.plateau_factor = 0.2  # plateau: factor that the learning rate is multiplied by
+    optim.ema_images = 0.0  # half-life of an average of the generators, in images (EMA); 0: none
+    optim.ema_ramp = 0.05  # the half-life is at most this share of the images seen; 0: no ramp
     optim.epoch_count = 1  # number of the run's first epoch: fine-tuning may start at a later one
 
     config.train = train = ml_collections.ConfigDict()
@@ -123,8 +125,12 @@ def get_config() -> ml_collections.ConfigDict:
     evaluation.noise_samples = 1  # outputs drawn for each image (dropout is the noise)
     evaluation.norm_mode = "batch"  # batch: each image's own statistics (paper); running: averages
     evaluation.dropout = True  # keep dropout on, as in the paper
-    evaluation.set_metrics = ()  # metrics of the whole set beside those of images: ("colors",)
+    evaluation.set_metrics = ()  # beside L1, PSNR, SSIM: colors, fid, kid, lpips, segmentation
     evaluation.weights_dir = ""  # folder with the .pth files of metrics that take a network
+    evaluation.fid_mode = "clean"  # how images are resized for fid and kid: clean or pytorch_fid
+    evaluation.lpips_net = "alex"  # network of lpips: alex or vgg
+    evaluation.segmenter = ""  # segmentation: a run from photograph to label map, or a DRN's .pth
+    evaluation.average = True  # use the average of the generators' parameters (EMA) if there is one
     evaluation.direction = "both"  # CycleGAN: A2B, B2A or both
     evaluation.composite = True  # inpainting: pixels outside the hole stay as they were
     evaluation.fit = "resize"  # translate, other sizes: resize to crop_size and back, or pad

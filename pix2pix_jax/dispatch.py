@@ -10,7 +10,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from pix2pix_jax.methods.contract import Layout
 from pix2pix_jax.methods.packing import packing
-from pix2pix_jax.methods.registry import METHODS
+from pix2pix_jax.methods.registry import make_train_step
 from pix2pix_jax.runtime import precision, random_streams
 
 # On few cores: the order of kernels that needs least memory takes no longer.
@@ -30,7 +30,7 @@ def make_run_steps(config: Any, examples: Any, mesh: Mesh) -> Callable:
         groups=1 if config.model.sync_batch_norm else mesh.size,
         spread=lambda images: jax.lax.with_sharding_constraint(images, over_devices),
     )
-    train_step = METHODS[config.method].make_train_step(config, len(examples), layout)
+    train_step = make_train_step(config, len(examples), layout)
 
     def run_steps(state, cache, chunk, flags):
         def one_step(state, item):

@@ -57,7 +57,9 @@ def export_pth(config: Any, workdir: str, output: str) -> list[pathlib.Path]:
             step = saver.find(config.eval.checkpoint)
         config_file.check_same_network(run.folder, config, whole_state=True)
         target = weights.abstract_variables(config)
-        variables = jax.device_get(checkpoints.restore_variables(run, step, target))
+        use_average = config.eval.average
+        variables, _ = checkpoints.restore_variables(run, step, target, use_average)
+    variables = jax.device_get(variables)
     paths = []
     with storage.output_folder(output) as folder:
         for name, tree in variables.items():

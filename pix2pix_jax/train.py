@@ -96,6 +96,7 @@ def _prepare(config, run) -> _Plan:
     if checkpoints.newest_step(workdir) is not None:
         changes = config_file.check_same_network(workdir, config, whole_state=True)
         config_file.check_same_data(workdir, config)
+        config_file.check_same_average(workdir, config)
         print("".join(f"{line}\n" for line in changes), end="", flush=True)
     data, seed, kind = config.data, config.seed, METHODS[config.method].data
     examples = loading.load_examples(data, seed, data.train_split, train=True, kind=kind)

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 from flax import traverse_util
 
+from pix2pix_jax.methods import average
 from pix2pix_jax.methods.registry import METHODS, abstract_state, generator_names
 from pix2pix_jax.methods.state import TrainState
 from pix2pix_jax.pytorch import architectures, pth_file, state_dicts
@@ -76,7 +77,8 @@ def initialize(config: Any, state: TrainState) -> TrainState:
         name: network.replace(**jax.device_get(loaded[name])) if name in loaded else network
         for name, network in state.networks.items()
     }
-    return state.replace(networks=networks)
+    extra = state.extra | average.start(config.optim, networks, generator_names(config))
+    return state.replace(networks=networks, extra=extra)
 
 
 def abstract_variables(config: Any, names: Iterable[str] | None = None) -> dict[str, Any]:
@@ -111,7 +113,9 @@ def _from_run(config, workdir, target, discriminators=False):
             run, best_metric=config.train.best_metric, create=False
         ) as saver:
             step = saver.find(config.eval.checkpoint)
-        return checkpoints.restore_variables(run, step, target), f"step {step} of {workdir}"
+        use_average = config.eval.average
+        found, averaged = checkpoints.restore_variables(run, step, target, use_average)
+    return found, f"step {step} of {workdir}{' (average of its parameters)' if averaged else ''}"
 
 
 def _has_no_discriminator(workdir):

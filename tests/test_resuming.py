@@ -99,11 +99,11 @@ def test_evaluation_sees_damage_and_names_another_checkpoint(tmp_path):
     sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     array = jax.ShapeDtypeStruct((300, 10), np.float32, sharding=sharding)
     target = {"G": {"params": {"kernel": array}}}
-    found = checkpoints.restore_variables(tmp_path, 2, target)
-    assert (np.asarray(found["G"]["params"]["kernel"]) == 2).all()
+    found, averaged = checkpoints.restore_variables(tmp_path, 2, target, use_average=True)
+    assert (np.asarray(found["G"]["params"]["kernel"]) == 2).all() and not averaged
     flip_a_byte(tmp_path / "checkpoints" / "2")
     with pytest.raises(DamagedCheckpoint, match=r"2 is damaged.*config.eval.checkpoint \(1\)"):
-        checkpoints.restore_variables(tmp_path, 2, target)
+        checkpoints.restore_variables(tmp_path, 2, target, use_average=True)
 
 
 def test_a_checkpoint_without_digests_restores(tmp_path):

@@ -12,6 +12,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy as preservation
 
+from pix2pix_jax.methods import average
 from pix2pix_jax.methods.state import TrainState
 from pix2pix_jax.metrics.registry import HIGHER_IS_BETTER
 from pix2pix_jax.run import digests
@@ -20,6 +21,7 @@ from pix2pix_jax.run.run_folder import CHECKPOINTS, Path, RunFolder
 from pix2pix_jax.run.saved_state import (
     DamagedCheckpoint,
     alone,
+    averaged_networks,
     read_custom,
     read_metrics,
     write_custom,
@@ -270,13 +272,19 @@ class Checkpoints:
         return read_custom(self.folder / str(step))
 
 
-def restore_variables(run: Path | RunFolder, step: int, target: dict[str, Any]) -> dict[str, Any]:
+def restore_variables(
+    run: Path | RunFolder, step: int, target: dict[str, Any], use_average: bool
+) -> tuple[dict[str, Any], bool]:
     """Parameters and batch statistics of some networks, without their optimizers' states.
 
     Args:
         run: its folder.
         step: of a checkpoint in it.
         target: {name: {"params": ..., "batch_stats": ...}} in abstract form, with shardings.
+        use_average: whether parameters are their averages, of networks that have one.
+
+    Returns:
+        the variables, and whether there were averages among them.
 
     Raises:
         DamagedCheckpoint: its files are not as they were saved.
@@ -286,7 +294,15 @@ def restore_variables(run: Path | RunFolder, step: int, target: dict[str, Any]) 
     run.fetch(step)
     folder = run.folder.absolute() / CHECKPOINTS
     try:
-        return restore_saved(folder / str(step), {"networks": target}, partial=True)["networks"]
+        averaged = averaged_networks(folder / str(step)) & target.keys() if use_average else set()
+        tree: dict[str, Any] = {"networks": target}
+        if averaged:
+            tree[average.NAME] = {name: target[name]["params"] for name in averaged}
+        found = restore_saved(folder / str(step), tree, partial=True)
+        variables = found["networks"]
+        for name in averaged:
+            variables[name]["params"] = found[average.NAME][name]
+        return variables, bool(averaged)
     except DamagedCheckpoint as error:
         others = [str(other) for other in _saved_steps(folder) if other != step]
         hint = f": choose another with config.eval.checkpoint ({', '.join(others)})"

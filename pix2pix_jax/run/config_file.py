@@ -87,6 +87,21 @@ def check_same_network(
     return [f"config.{key} was {old[key]}, is now {new[key]}" for key in changed]
 
 
+def check_same_average(workdir: Path, config: ml_collections.ConfigDict) -> None:
+    """Raises ValueError if `config` or the run in `workdir` averages parameters, and not both."""
+    stored = read_config(workdir)
+    if stored is None:
+        return
+    before = stored["optim"].get("ema_images", 0.0)  # former runs have no such field
+    if bool(before) != bool(config.optim.ema_images):
+        raise ValueError(
+            f"config.optim.ema_images was {before} in the run in {workdir}, and is now "
+            f"{config.optim.ema_images}: an average of the generators begins and ends with a run. "
+            f"Set it as it was; or start from these weights, with config.init_from={workdir} and "
+            "another --workdir"
+        )
+
+
 def check_same_data(workdir: Path, config: ml_collections.ConfigDict) -> None:
     """Raises ValueError if the run in `workdir` was trained on other examples than `config` names.
 

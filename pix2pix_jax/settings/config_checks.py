@@ -10,8 +10,9 @@ from pix2pix_jax.images import masks
 from pix2pix_jax.methods import losses, optim
 from pix2pix_jax.methods.registry import METHODS, abstract_state
 from pix2pix_jax.methods.state import TrainState
-from pix2pix_jax.metrics.per_set import SET_METRICS
-from pix2pix_jax.metrics.registry import HIGHER_IS_BETTER
+from pix2pix_jax.metrics import lpips
+from pix2pix_jax.metrics.inception_features import MODES
+from pix2pix_jax.metrics.registry import FURTHER, HIGHER_IS_BETTER
 from pix2pix_jax.runtime.precision import PRECISIONS
 from pix2pix_jax.runtime.storage import is_remote
 
@@ -36,6 +37,8 @@ CHOICES = {
     "data.synthetic_kind": ("labels", "night"),
     "eval.direction": ("A2B", "B2A", "both"),
     "eval.fit": ("resize", "pad"),
+    "eval.fid_mode": tuple(MODES),
+    "eval.lpips_net": lpips.NETS,
 }
 
 
@@ -99,6 +102,8 @@ RANGES = {
         "optim.epochs",
         "optim.epochs_decay",
         "optim.plateau_patience",
+        "optim.ema_images",
+        "optim.ema_ramp",
         "train.num_devices",
         "train.num_steps",
         "train.steps_per_call",
@@ -151,9 +156,9 @@ def _check_choices(fields):
             hint = f"did you mean {close[0]}?" if close else f"choose one of {', '.join(choices)}"
             raise ValueError(f"config.{field} is {value!r}: {hint}")
     for name in fields["eval.set_metrics"]:
-        if name not in SET_METRICS:
+        if name not in FURTHER:
             raise ValueError(
-                f"config.eval.set_metrics has {name!r}: choose of {', '.join(SET_METRICS)}"
+                f"config.eval.set_metrics has {name!r}: choose of {', '.join(FURTHER)}"
             )
     method, order = fields["method"], fields["loss.update_order"]
     orders = METHODS[method].update_orders
