@@ -17,6 +17,7 @@ import traceback
 from absl import app, flags, logging
 from ml_collections import config_flags
 
+from pix2pix_jax.runtime import storage
 from pix2pix_jax.settings import flag_errors
 
 CONFIGS = pathlib.Path(__file__).parent / "configs"
@@ -24,7 +25,10 @@ CONFIG = config_flags.DEFINE_config_file(
     "config", None, "The experiment, a file of configs/ (configs/quickstart.py is a good first)."
 )
 WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Folder of the run; runs/<config.name> if not given."
+    "workdir",
+    None,
+    "Folder of the run, or its address in object storage (s3://BUCKET/RUN, gs://BUCKET/RUN); "
+    "runs/<config.name> if not given.",
 )
 MODE = flags.DEFINE_enum(
     "mode", "train", ["train", "eval", "translate", "import", "export"], "What to do."
@@ -63,7 +67,7 @@ def main(argv: list[str]) -> None:
         succeeded = _run(MODE.value, config, workdir)
     except (ValueError, OSError, FloatingPointError) as error:
         logging.debug("", exc_info=True)
-        sys.exit(f"error: {error}  (--verbosity=1 shows where)")
+        sys.exit(f"error: {storage.shown(error)}  (--verbosity=1 shows where)")
     sys.exit(0 if succeeded else 1)
 
 
@@ -126,8 +130,9 @@ def _start_jax(workdir):
 
     chosen = COMPILATION_CACHE.value or os.environ.get("JAX_COMPILATION_CACHE_DIR")
     if chosen != "off":
-        beside = pathlib.Path(workdir).parent / compilation_cache.NAME
-        compilation_cache.enable(chosen or beside)
+        here = not storage.is_remote(workdir)
+        beside = pathlib.Path(workdir).parent if here else storage.cache_folder()
+        compilation_cache.enable(chosen or beside / compilation_cache.NAME)
     process = (COORDINATOR.value, NUM_PROCESSES.value, PROCESS_ID.value)
     if DISTRIBUTED.value or any(value is not None for value in process):
         if MODE.value != "train":

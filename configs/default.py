@@ -19,7 +19,7 @@ def get_config() -> ml_collections.ConfigDict:
 
     config.data = data = ml_collections.ConfigDict()
     data.name = "synthetic"  # synthetic, folder, or a set of data/catalogue.py (facades, ...)
-    data.dir = ""  # folder with a local copy (train/ val/ test/); empty: the named data set
+    data.dir = ""  # folder, or s3:// or gs:// address, with train/ val/ test/; empty: data.name
     data.tfds_dir = ""  # where TFDS keeps prepared data; empty: ~/tensorflow_datasets
     data.train_split = "train"  # split (or folder) to train on
     data.eval_split = "val"  # split (or folder) for validation during training and for --mode=eval
@@ -108,6 +108,7 @@ def get_config() -> ml_collections.ConfigDict:
     train.batch_size = 1  # images a step, over all devices
     train.num_devices = 0  # devices that share every batch; 0: as many as divide it evenly
     train.num_steps = 0  # steps to train; 0: optim.epochs + optim.epochs_decay epochs
+    train.precision = "default"  # of float32 products: default (TF32, bfloat16 passes) or highest
     train.steps_per_call = 0  # at most so many steps in a dispatch; 0: 1 on CPU, 20 elsewhere
     train.log_every = 100  # steps between progress lines and TensorBoard scalars
     train.sample_every = 2000  # steps between sample grids; 0: none
