@@ -4,8 +4,6 @@ Batch norm with its stored statistics is folded into the convolutions when the w
 (`pytorch/measuring.py`), so that a layer is a convolution with a bias.
 """
 
-from typing import Any
-
 import flax.linen as nn
 import jax
 from jax import lax
@@ -77,8 +75,3 @@ def max_pool(x: jax.Array, size: int, stride: int, padding: int = 0) -> jax.Arra
 def mean_pool(x: jax.Array) -> jax.Array:
     """Mean of the 3x3 pixels around each of x [N, H, W, C], as far as they lie in the image."""
     return nn.avg_pool(x, (3, 3), (1, 1), ((1, 1), (1, 1)), count_include_pad=False)
-
-
-def num_parameters(variables: Any) -> int:
-    """Numbers in a tree of arrays."""
-    return sum(leaf.size for leaf in jax.tree.leaves(variables))
