@@ -10,6 +10,7 @@ import pytest
 from pix2pix_jax import dispatch
 from pix2pix_jax.data import loading
 from pix2pix_jax.methods.registry import METHODS, abstract_state
+from pix2pix_jax.metrics.batches import in_batches
 from pix2pix_jax.run import config_file
 from pix2pix_jax.settings import config_checks
 from pix2pix_jax.translator import make_translate
@@ -52,6 +53,12 @@ def test_default_leaves_the_choice_to_jax():
     assert "HIGHEST" not in plain and plain.count("DEFAULT") == 2 * len(re.findall(PRODUCT, plain))
     with jax.default_matmul_precision("tensorfloat32"):
         assert translation_program("tpu") == plain.replace("DEFAULT", "HIGH")
+
+
+def test_metrics_are_always_float32():
+    product = jax.jit(lambda x: x @ x.T)
+    made = in_batches(lambda x: np.array([product.lower(x).as_text()]), 2, np.ones((2, 2)))
+    assert made[0].count("HIGHEST") == 2
 
 
 def test_the_run_keeps_it_and_a_former_run_has_the_default(tmp_path):
