@@ -1,7 +1,7 @@
 """--mode=export --format=stablehlo: trained generators as programs that JAX alone can run.
 
 from jax import export
-model = export.deserialize(bytearray(open("facades.stablehlo", "rb").read()))
+model = export.deserialize(open("facades.stablehlo", "rb").read())
 photos = model.call(labels)                                        without dropout
 photos = model.call(labels, jax.random.split(key, len(labels)))    with dropout
 """
