@@ -22,7 +22,7 @@ import numpy as np
 import jax
 from jax import export
 
-model = export.deserialize(bytearray(open("small_A2B.stablehlo", "rb").read()))
+model = export.deserialize(open("small_A2B.stablehlo", "rb").read())
 keys = jax.random.split(jax.random.key(5), 2)
 for name in ("small", "large"):
     np.save(f"{name}_out.npy", model.call(np.load(f"{name}.npy"), keys))

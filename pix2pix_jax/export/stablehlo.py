@@ -1,7 +1,8 @@
 """--mode=export --format=stablehlo: trained generators as programs that JAX alone can run.
 
-model = jax.export.deserialize(open("facades.stablehlo", "rb").read())
-photos = model.call(labels)                                    without dropout
+from jax import export
+model = export.deserialize(open("facades.stablehlo", "rb").read())
+photos = model.call(labels)                                        without dropout
 photos = model.call(labels, jax.random.split(key, len(labels)))    with dropout
 """
 
