@@ -35,7 +35,7 @@ class TrainState:
     """All that training carries from step to step; nothing random is stored."""
 
     step: jax.Array  # int32, steps done
-    networks: dict[str, NetworkState]  # by the PyTorch code's names: G, D; G_A, G_B, D_A, D_B
+    networks: dict[str, NetworkState]  # by the PyTorch code's names: G, D; G_A, G_B, D_A, D_B; F
     plateau: optimizers.Plateau
     extra: dict[str, Any]  # what the method adds, by name: CycleGAN's pools
 
@@ -51,10 +51,11 @@ class TrainState:
         return cls(**shared, extra={k: v for k, v in tree.items() if k not in shared})
 
 
-def create_network(module: nn.Module, optim: Any, key: jax.Array, *shape: int) -> NetworkState:
-    """Initialises `module` for inputs of `shape` [N, H, W, C]."""
+def create_network(module: nn.Module, optim: Any, key: jax.Array, shape: Any) -> NetworkState:
+    """Initialises `module` for an input of `shape` [N, H, W, C], or a list of several."""
     keys = dict(zip(("params", "dropout"), jax.random.split(key), strict=True))
-    variables = module.init(keys, jnp.zeros(shape))
+    several = isinstance(shape, list)
+    variables = module.init(keys, [*map(jnp.zeros, shape)] if several else jnp.zeros(shape))
     params = variables["params"]
     opt_state = optimizers.adam(optim).init(params)
     return NetworkState(params, variables.get("batch_stats", {}), opt_state)

@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from pix2pix_jax.models.blur import blur_down, blur_up
 from pix2pix_jax.models.layers import (
     Conv,
     ConvTranspose,
@@ -32,6 +33,8 @@ class ResNet(nn.Module):
     last_bias: bool = True
     dropout: float = 0.0  # inside the blocks
     padding: str = "reflect"  # or replicate, zero
+    antialias: bool = False  # down: a convolution at full size, then a blur with stride 2 (CUT)
+    antialias_up: bool = False  # up: a blur that doubles, then a convolution (CUT)
     remat: bool = False  # compute the blocks again in the backward pass, to save memory
     conv: Callable[..., nn.Module] = Conv  # convolutions, with initialiser and dtype bound
     conv_transpose: Callable[..., nn.Module] = ConvTranspose
@@ -46,47 +49,60 @@ class ResNet(nn.Module):
         running: bool = False,
         dropout: bool = True,
         features: tuple[str, ...] = (),
+        encode: bool = False,
     ) -> Any:
         """Translates x [N, H, W, C] to [N, H, W, out_channels].
 
         `running` normalises with the running statistics, `dropout` keeps dropout on (it needs
-        the "dropout" rng). With `features`, names of layers (padded, conv_in, down_1, ...,
-        block_1, ..., up_1, ..., conv_out), returns (images, {name: what the layer gives, before
-        norm and activation}); "padded" is the image with its reflected border.
+        the "dropout" rng). With `features`, names of layers (padded, conv_in, norm_in, down_1,
+        down_norm_1, ..., block_1, ..., up_1, up_norm_1, ..., conv_out), returns (images, {name:
+        what the layer gives}): a convolution's before the norm, a norm's after its ReLU; "padded"
+        is the image with its reflected border. `encode` returns (None, the features), and runs no
+        layer after the last of them.
         """
         check_multiple(x, self.divisor, "the ResNet generator")
+        layers = {}
+        for name, layer in self._layers(running, dropout):
+            x = layers[name] = layer(x)
+            if encode and layers.keys() >= set(features):
+                return with_features(None, layers, features)
+        return with_features(jnp.tanh(x.astype(jnp.float32)), layers, features)
 
-        def norm_relu(x, name):
-            return nn.relu(self.norm(name=name)(x, running))
-
+    def _layers(self, running, dropout):
+        """Names and functions of the layers, in order."""
         wide = {"kernel": 7, "stride": 1, "padding": 0}
-        layers = {"padded": pad(x, 3, "reflect")}
-        conv = self.conv(self.ngf, use_bias=self.bias, name="conv_in", **wide)
-        x = layers["conv_in"] = conv(layers["padded"])
-        x = norm_relu(x, "norm_in")
+        to_quarter = {"kernel": 3, "stride": 1 if self.antialias else 2, "use_bias": self.bias}
+
+        def norm_relu(name):
+            norm = self.norm(name=name)
+            return name, lambda x: nn.relu(norm(x, running))
+
+        mirror = lambda x: pad(x, 3, "reflect")
+        yield "padded", mirror
+        yield "conv_in", self.conv(self.ngf, use_bias=self.bias, name="conv_in", **wide)
+        yield norm_relu("norm_in")
         for i in (1, 2):
-            down = self.conv(self.ngf * 2**i, kernel=3, use_bias=self.bias, name=f"down_{i}")
-            x = layers[f"down_{i}"] = down(x)
-            x = norm_relu(x, f"down_norm_{i}")
+            yield f"down_{i}", self.conv(self.ngf * 2**i, name=f"down_{i}", **to_quarter)
+            yield norm_relu(f"down_norm_{i}")
+            if self.antialias:
+                yield f"down_blur_{i}", blur_down
         make_block = nn.remat(ResNetBlock, static_argnums=(2, 3)) if self.remat else ResNetBlock
         for i in range(1, self.num_blocks + 1):
             block = make_block(
                 self.norm, self.bias, self.dropout, self.padding, self.conv, name=f"block_{i}"
             )
-            x = layers[f"block_{i}"] = block(x, running, dropout)
+            yield f"block_{i}", lambda x, block=block: block(x, running, dropout)
         for i in (1, 2):
-            up = self.conv_transpose(
-                self.ngf * 2 ** (2 - i),
-                kernel=3,
-                output_padding=1,
-                use_bias=self.bias,
-                name=f"up_{i}",
-            )
-            x = layers[f"up_{i}"] = up(x)
-            x = norm_relu(x, f"up_norm_{i}")
+            settings = {"kernel": 3, "use_bias": self.bias, "name": f"up_{i}"}
+            width = self.ngf * 2 ** (2 - i)
+            if self.antialias_up:
+                yield f"up_blur_{i}", blur_up
+                yield f"up_{i}", self.conv(width, stride=1, **settings)
+            else:
+                yield f"up_{i}", self.conv_transpose(width, output_padding=1, **settings)
+            yield norm_relu(f"up_norm_{i}")
         last = self.conv(self.out_channels, use_bias=self.last_bias, name="conv_out", **wide)
-        x = layers["conv_out"] = last(pad(x, 3, "reflect"))
-        return with_features(jnp.tanh(x.astype(jnp.float32)), layers, features)
+        yield "conv_out", lambda x: last(mirror(x))
 
 
 class ResNetBlock(nn.Module):
