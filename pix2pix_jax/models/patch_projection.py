@@ -16,15 +16,15 @@ class PatchProjection(nn.Module):
     """
 
     width: int = 256
-    init: Initializer = kernel_init("xavier", 0.02)
+    initializer: Initializer = kernel_init("xavier", 0.02)  # of the kernels
 
     @nn.compact
     def __call__(self, features: Sequence[jax.Array]) -> list[jax.Array]:
         """Takes a [..., C] for each layer -> a [..., width] for each, of length 1."""
         projected = []
         for i, x in enumerate(features):
-            x = nn.relu(nn.Dense(self.width, kernel_init=self.init, name=f"first_{i}")(x))
-            x = nn.Dense(self.width, kernel_init=self.init, name=f"second_{i}")(x)
+            x = nn.relu(nn.Dense(self.width, kernel_init=self.initializer, name=f"first_{i}")(x))
+            x = nn.Dense(self.width, kernel_init=self.initializer, name=f"second_{i}")(x)
             squares = jnp.square(x).sum(-1, keepdims=True)
             length = jnp.sqrt(squares + 1e-30)  # its derivative is finite at 0
             projected.append(x / (length + 1e-7))
