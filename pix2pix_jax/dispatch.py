@@ -5,9 +5,11 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from pix2pix_jax.methods.contract import Layout
+from pix2pix_jax.methods.packing import packing
 from pix2pix_jax.methods.registry import METHODS
 from pix2pix_jax.runtime import random_streams
 
@@ -38,7 +40,15 @@ def make_run_steps(config: Any, examples: Any, mesh: Mesh) -> Callable:
         if jax.tree.leaves(chunk)[0].shape[0] == 1:  # XLA's CPU loops run on a single thread
             state, losses = one_step(state, jax.tree.map(lambda x: x[0], items))
             return state, jax.tree.map(lambda x: x[None], losses)
-        return jax.lax.scan(one_step, state, items)
+        pack, unpack = packing(state)
+        names = list(jax.eval_shape(one_step, state, jax.tree.map(lambda x: x[0], items))[1])
+
+        def one_packed(packed, item):
+            state, losses = one_step(unpack(packed), item)
+            return pack(state), jnp.stack([losses[name] for name in names])
+
+        packed, losses = jax.lax.scan(one_packed, pack(state), items)
+        return unpack(packed), dict(zip(names, losses.T, strict=True))
 
     replicated, split = shardings(mesh)
     return jax.jit(

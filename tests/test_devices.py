@@ -84,7 +84,7 @@ def test_gradients_of_eight_devices(net, replicas):
     """Synchronised they are those of one device with the whole batch; else the replicas' mean."""
     net, x, target = net
     spread = our_gradients(net, x, target, DEVICES, replicas)
-    assert_close(spread, our_gradients(net, x, target, 1, replicas), 1e-6)
+    assert_close(spread, our_gradients(net, x, target, 1, replicas), 5e-6)
     assert_close(spread, torch_gradients(net, x, target, replicas), 1e-4)
 
 

@@ -25,7 +25,7 @@ from pix2pix_jax.methods.contract import (
     Network,
     Step,
 )
-from pix2pix_jax.methods.state import apply, learning_rate_at
+from pix2pix_jax.methods.state import apply_together, learning_rate_at
 from pix2pix_jax.models import build
 from pix2pix_jax.models.patch_projection import patches
 from pix2pix_jax.runtime import random_streams
@@ -82,20 +82,6 @@ def mirror(positions: jax.Array, width: int) -> jax.Array:
     return positions + (width - 1) - 2 * (positions % width)
 
 
-def together(batches: Sequence[jax.Array], groups: int) -> jax.Array:
-    """Batches [N, ...] as one [K * N, ...], in which images of a group (device) stay together."""
-    shape = batches[0].shape[1:]
-    batches = [batch.reshape(groups, -1, *shape) for batch in batches]
-    return jnp.concatenate(batches, axis=1).reshape(-1, *shape)
-
-
-def apart(images: jax.Array, count: int, groups: int) -> list[jax.Array]:
-    """The inverse of `together`: `count` batches."""
-    shape = images.shape[1:]
-    batches = jnp.split(images.reshape(groups, -1, *shape), count, axis=1)
-    return [batch.reshape(-1, *shape) for batch in batches]
-
-
 def nce_loss(
     loss: Any,
     project: Callable[[list[jax.Array]], list[jax.Array]],
@@ -141,47 +127,48 @@ def make_train_step(config: Any, num_examples: int, layout: Layout) -> Step:
         (state, batch) -> (state, losses): g_gan, nce and nce_y with their weights (of the last two
         the mean is minimised), d_fake, d_real and, for wgangp, d_gp without.
     """
-    loss, optim, groups = config.loss, config.optim, layout.groups
-    modules = {name: net.module for name, net in networks(config, groups).items()}
-    judge = functools.partial(apply, modules["D"]) if "D" in modules else None
+    loss, optim = config.loss, config.optim
+    modules = {name: net.module for name, net in networks(config, layout.groups).items()}
+    judge = functools.partial(apply_together, modules["D"]) if "D" in modules else None
     layers, names = tuple(loss.nce_layers), nce_names(loss)
-    # Features of images of A and of B come from one pass, and those of the sources from G's own:
-    # they are what PyTorch's separate passes give, unless one of these draws or sees other things.
-    batch_norm = config.model.norm == "batch"
-    passes = [(name,) for name in names] if batch_norm else [names]
-    reuses = not (batch_norm or config.model.dropout or loss.flip_equivariance)
+    # G's own pass gives the features of its sources; not those that PyTorch's code takes, where
+    # they are of mirrored images, or depend on the batch or on what is dropped.
+    reuses = not (
+        loss.flip_equivariance or config.model.dropout > 0 or config.model.norm == "batch"
+    )
 
-    def encode(params, stats, images, key):
-        """Features of `layers`, and G's batch statistics afterwards."""
+    def encode(params, stats, batches, key):
+        """Features of `layers`, a list for each batch, and G's batch statistics afterwards."""
         variables = {"params": params, "batch_stats": stats}
         settings = {"features": layers, "encode": True, "rngs": {"dropout": key}}
-        (_, features), stats = apply(modules["G"], variables, images, **settings)
-        return [features[name] for name in layers], stats
+        found, stats = apply_together(modules["G"], variables, batches, **settings)
+        return [[features[name] for name in layers] for _, features in found], stats
 
     def train_step(state, batch):
         rate = learning_rate_at(config, state, num_examples)
         key = lambda name: random_streams.at_step(config.seed, name, state.step)
         dropout = functools.partial(random_streams.named, key(random_streams.DROPOUT))
         g, f, d = (state.networks.get(name) for name in "GFD")
-        sources = dict(zip(names, (batch["A"], batch["B"]), strict=False))
-        real, mirrored = together(list(sources.values()), groups), False
+        sources = [batch["A"], batch["B"]][: len(names)]
+        real, mirrored = sources, jnp.zeros((), bool)
         if loss.flip_equivariance:
             mirrored = jax.random.bernoulli(key(random_streams.MIRROR))
-            real = jnp.where(mirrored, real[:, :, ::-1], real)
+            real = [jnp.where(mirrored, images[:, :, ::-1], images) for images in sources]
 
         def translate(params):
+            """Translations, and beside them the features of their sources that can be reused."""
             variables = {"params": params, "batch_stats": g.batch_stats}
             settings = {"features": layers if reuses else (), "rngs": {"dropout": dropout("G")}}
-            output, stats = apply(modules["G"], variables, real, **settings)
-            images, features = output if reuses else (output, {})
-            outputs = dict(zip(names, apart(images, len(names), groups), strict=True))
-            return outputs, ([features[name] for name in layers if reuses], stats)
+            outputs, stats = apply_together(modules["G"], variables, real, True, **settings)
+            if not reuses:
+                return outputs, (None, stats)
+            wanted = [[features[name] for name in layers] for _, features in outputs]
+            return [images for images, _ in outputs], (wanted, stats)
 
         outputs, pull_back, (wanted, g_stats) = jax.vjp(translate, g.params, has_aux=True)
         d_terms = {}
         if d is not None:
-            fake = jax.lax.stop_gradient(outputs["nce"])
-            penalty_key = key(random_streams.PENALTY)
+            fake, penalty_key = jax.lax.stop_gradient(outputs[0]), key(random_streams.PENALTY)
             gradients, (d_terms, d_stats) = jax.grad(pix2pix.discriminator_loss, has_aux=True)(
                 d.params, d.batch_stats, loss, judge, penalty_key, fake, batch["B"]
             )
@@ -189,24 +176,19 @@ def make_train_step(config: Any, num_examples: int, layout: Layout) -> Step:
 
         def objective(outputs, params, projection):
             """What G and F minimise, of G's images and of what its encoder sees in them."""
+            found, stats = encode(params, g_stats, outputs, dropout("outputs"))
+            keys = wanted
+            if not reuses:
+                keys, stats = encode(g.params, stats, sources, dropout("sources"))
             project = functools.partial(modules["F"].apply, {"params": projection})
-            terms, stats = {}, g_stats
-            for some in passes:
-                join = lambda images, some=some: together([images[n] for n in some], groups)
-                queries, stats = encode(params, stats, join(outputs), dropout(f"outputs {some}"))
-                keys = wanted
-                if not reuses:
-                    sources_key = dropout(f"sources {some}")
-                    keys, stats = encode(g.params, stats, join(sources), sources_key)
-                split = [[apart(x, len(some), groups) for x in xs] for xs in (queries, keys)]
-                for i, name in enumerate(some):
-                    its = ([x[i] for x in xs] for xs in split)
-                    patch_key = random_streams.named(key(random_streams.PATCHES), name)
-                    terms[name] = nce_loss(loss, project, *its, mirrored, patch_key)
+            terms = {}
+            for name, *pair in zip(names, found, keys, strict=True):
+                patch_key = random_streams.named(key(random_streams.PATCHES), name)
+                terms[name] = nce_loss(loss, project, *pair, mirrored, patch_key)
             total = sum(terms.values()) / len(names)
             if d is None:
                 return total, (terms, stats, None)
-            scales, d_stats = judge(d.variables, outputs["nce"])
+            (scales,), d_stats = judge(d.variables, [outputs[0]])
             terms["g_gan"] = loss.lambda_gan * losses.gan_loss(scales, True, loss.gan_mode)
             return total + terms["g_gan"], (terms, stats, d_stats)
 

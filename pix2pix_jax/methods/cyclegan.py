@@ -25,7 +25,7 @@ from pix2pix_jax.methods.contract import (
     Step,
 )
 from pix2pix_jax.methods.image_pool import ImagePool
-from pix2pix_jax.methods.state import apply, learning_rate_at
+from pix2pix_jax.methods.state import apply_together, learning_rate_at
 from pix2pix_jax.models import build
 from pix2pix_jax.models.patchgan import Scale
 from pix2pix_jax.runtime import random_streams
@@ -98,15 +98,18 @@ def loss_names(config: Any) -> tuple[str, ...]:
 
 def cycle_losses(
     loss: Any,
-    translate: Callable[[str, jax.Array], jax.Array],
+    translate: Callable[..., list[jax.Array]],
     judge: Callable[[str, jax.Array], list[Scale]],
     batch: Batch,
 ) -> tuple[Losses, dict[str, jax.Array]]:
     """The objective of both generators (equation 3 and section 5.2), term by term.
 
+    Three calls make the six translations. Each generator meets its images in the order of the
+    PyTorch code (real, reconstructed, identity), which running batch statistics depend on.
+
     Args:
         loss: the `loss` section of a config.
-        translate: (name of a generator, images) -> images.
+        translate: (name of a generator, batches of images...) -> their translations.
         judge: (name of a discriminator, images) -> scales.
         batch: {"A", "B"}.
 
@@ -114,15 +117,13 @@ def cycle_losses(
         the terms with their weights, and the translations by the domain that they imitate.
     """
     a, b = batch["A"], batch["B"]
-    fake_b = translate("G_A", a)
-    reconstructed_a = translate("G_B", fake_b)
-    fake_a = translate("G_B", b)
-    reconstructed_b = translate("G_A", fake_a)
-    terms = {}
-    if loss.lambda_identity:
-        scale = loss.lambda_identity
-        terms["idt_a"] = scale * loss.lambda_b * losses.l1(translate("G_A", b), b)
-        terms["idt_b"] = scale * loss.lambda_a * losses.l1(translate("G_B", a), a)
+    scale, terms = loss.lambda_identity, {}
+    (fake_b,) = translate("G_A", a)
+    reconstructed_a, fake_a, *same_a = translate("G_B", fake_b, b, *([a] if scale else []))
+    reconstructed_b, *same_b = translate("G_A", fake_a, *([b] if scale else []))
+    if scale:
+        terms["idt_a"] = scale * loss.lambda_b * losses.l1(same_b[0], b)
+        terms["idt_b"] = scale * loss.lambda_a * losses.l1(same_a[0], a)
     terms["g_a"] = loss.lambda_gan * losses.gan_loss(judge("D_A", fake_b), True, loss.gan_mode)
     terms["g_b"] = loss.lambda_gan * losses.gan_loss(judge("D_B", fake_a), True, loss.gan_mode)
     terms["cycle_a"] = loss.lambda_a * losses.l1(reconstructed_a, a)
@@ -144,15 +145,14 @@ def discriminator_loss(
     Returns:
         the loss and the batch statistics afterwards.
     """
-    real_scales, batch_stats = judge({"params": params, "batch_stats": batch_stats}, real)
-    fake_scales, batch_stats = judge({"params": params, "batch_stats": batch_stats}, fake)
+    variables = {"params": params, "batch_stats": batch_stats}
+    (real_scales, fake_scales), batch_stats = judge(variables, [real, fake])
     total = loss.d_loss_factor * (
         losses.gan_loss(real_scales, True, loss.gan_mode)
         + losses.gan_loss(fake_scales, False, loss.gan_mode)
     )
     if loss.gan_mode == "wgangp":
-        variables = {"params": params, "batch_stats": batch_stats}
-        critic = lambda image: judge(variables, image)[0]
+        critic = lambda image: judge(variables, [image])[0][0]
         total += loss.lambda_gp * losses.gradient_penalty(critic, key, real, fake)
     return total, batch_stats
 
@@ -174,17 +174,17 @@ def make_train_step(config: Any, num_examples: int, layout: Layout) -> Step:
     def generators_loss(trained, params, stats, batch, key):
         """Differentiated in the parameters `trained`, which go before those in `params`."""
         params, stats = {**params, **trained}, dict(stats)
-        keys = iter(jax.random.split(key, 6))  # of the dropout of up to six translations
+        keys = iter(jax.random.split(key, 3))  # of the dropout of up to three calls
 
-        def run(name, images, **settings):
+        def run(name, *batches, **settings):
             variables = {"params": params[name], "batch_stats": stats[name]}
-            output, stats[name] = apply(modules[name], variables, images, **settings)
-            return output
+            outputs, stats[name] = apply_together(modules[name], variables, batches, **settings)
+            return outputs
 
-        def translate(name, images):
-            return run(name, images, rngs={"dropout": next(keys)})
+        def translate(name, *batches):
+            return run(name, *batches, rngs={"dropout": next(keys)})
 
-        terms, fakes = cycle_losses(loss, translate, run, batch)
+        terms, fakes = cycle_losses(loss, translate, lambda *args: run(*args)[0], batch)
         return sum(terms.values()), (terms, stats, fakes)
 
     def update_generators(nets, sides, batch, rate, key):
@@ -205,7 +205,7 @@ def make_train_step(config: Any, num_examples: int, layout: Layout) -> Step:
 
     def update_discriminator(net, module, real, fake, rate, key):
         """A discriminator after its step, and its loss."""
-        judge = functools.partial(apply, module)
+        judge = functools.partial(apply_together, module)
         (total, batch_stats), gradients = jax.value_and_grad(discriminator_loss, has_aux=True)(
             net.params, net.batch_stats, loss, judge, key, real, fake
         )

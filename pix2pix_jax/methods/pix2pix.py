@@ -4,7 +4,7 @@ A batch is {"input": [N, H, W, I], "target": [N, H, W, O]}, float32 in [-1, 1].
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -25,15 +25,15 @@ from pix2pix_jax.methods.contract import (
     Network,
     Step,
 )
-from pix2pix_jax.methods.state import NetworkState, apply, learning_rate_at
+from pix2pix_jax.methods.state import NetworkState, apply, apply_together, learning_rate_at
 from pix2pix_jax.models import build
 from pix2pix_jax.models.patchgan import Scale
 from pix2pix_jax.runtime import random_streams
 
 # (batch, output of G) -> weighted losses beside the adversarial one, and the image that D judges
 Objective = Callable[[Batch, jax.Array], tuple[Losses, jax.Array]]
-# (variables of D, image) -> scales, batch statistics after it
-Judge = Callable[[Any, jax.Array], tuple[list[Scale], Any]]
+# (variables of D, images) -> scales of each batch of images, batch statistics after the last
+Judge = Callable[[Any, Sequence[jax.Array]], tuple[list[list[Scale]], Any]]
 
 
 def networks(config: Any, groups: int = 1) -> dict[str, Network]:
@@ -78,7 +78,7 @@ def generator_loss(
     terms, image = objective(batch, output)
     if judge is None:
         return sum(terms.values()), (terms, None)
-    scales, batch_stats = judge(image)
+    (scales,), batch_stats = judge([image])
     gan = loss.lambda_gan * losses.gan_loss(scales, True, loss.gan_mode)
     terms = {"g_gan": gan, **terms}
     return sum(terms.values()), (terms, batch_stats)
@@ -98,16 +98,15 @@ def discriminator_loss(
     Returns:
         the sum, d_fake, d_real and, for wgangp, d_gp without weights, and the batch statistics.
     """
-    fake_scales, batch_stats = judge({"params": params, "batch_stats": batch_stats}, fake)
-    real_scales, batch_stats = judge({"params": params, "batch_stats": batch_stats}, real)
+    variables = {"params": params, "batch_stats": batch_stats}
+    (fake_scales, real_scales), batch_stats = judge(variables, [fake, real])
     terms = {
         "d_fake": losses.gan_loss(fake_scales, False, loss.gan_mode),
         "d_real": losses.gan_loss(real_scales, True, loss.gan_mode),
     }
     total = loss.d_loss_factor * (terms["d_fake"] + terms["d_real"])
     if loss.gan_mode == "wgangp":
-        variables = {"params": params, "batch_stats": batch_stats}
-        critic = lambda image: judge(variables, image)[0]
+        critic = lambda image: judge(variables, [image])[0][0]
         terms["d_gp"] = losses.gradient_penalty(critic, key, real, fake)
         total += loss.lambda_gp * terms["d_gp"]
     return total, (terms, batch_stats)
@@ -118,11 +117,12 @@ def judge_pair(
     conditional: bool,
     source: jax.Array,
     variables: Any,
-    image: jax.Array,
-) -> tuple[list[Scale], Any]:
-    """D on an image, beside its source if `conditional`: scales and batch statistics after it."""
-    pair = jnp.concatenate([source, image], axis=-1) if conditional else image
-    return apply(discriminator, variables, pair)
+    images: Sequence[jax.Array],
+) -> tuple[list[list[Scale]], Any]:
+    """D on images, each beside `source` if `conditional`: their scales, the batch statistics."""
+    if conditional:
+        images = [jnp.concatenate([source, image], axis=-1) for image in images]
+    return apply_together(discriminator, variables, images)
 
 
 def make_train_step(

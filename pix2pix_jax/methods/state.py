@@ -1,5 +1,6 @@
 """The immutable training state, and how networks are made and applied."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -8,6 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from pix2pix_jax.methods import optim as optimizers
+from pix2pix_jax.methods.packing import packing
+from pix2pix_jax.models.normalization import for_passes
 
 
 @flax.struct.dataclass
@@ -25,8 +28,21 @@ class NetworkState:
 
     def update(self, optim: Any, learning_rate: jax.Array, gradients: Any) -> "NetworkState":
         """One step of Adam."""
-        updates, opt_state = optimizers.adam(optim).update(gradients, self.opt_state)
-        params = jax.tree.map(lambda p, u: p - learning_rate * u, self.params, updates)
+        pack, unpack = packing(self.params)
+
+        def each(params, opt_state, gradients, rate):
+            updates, opt_state = optimizers.adam(optim).update(gradients, opt_state)
+            return jax.tree.map(lambda p, u: p - rate * u, params, updates), opt_state
+
+        def together(params, opt_state, gradients, rate):
+            opt_state = opt_state._replace(mu=pack(opt_state.mu), nu=pack(opt_state.nu))
+            params, opt_state = each(pack(params), opt_state, pack(gradients), rate)
+            mu, nu = unpack(opt_state.mu), unpack(opt_state.nu)
+            return unpack(params), opt_state._replace(mu=mu, nu=nu)
+
+        params, opt_state = jax.lax.platform_dependent(
+            self.params, self.opt_state, gradients, learning_rate, cpu=each, default=together
+        )
         return self.replace(params=params, opt_state=opt_state)
 
 
@@ -65,6 +81,38 @@ def apply(module: nn.Module, variables: Any, x: jax.Array, **settings: Any) -> t
     """Applies a network; returns its output and the batch statistics after it."""
     y, updated = module.apply(variables, x, mutable=["batch_stats"], **settings)
     return y, updated.get("batch_stats", {})
+
+
+def apply_together(
+    module: nn.Module,
+    variables: Any,
+    batches: Sequence[jax.Array],
+    one_batch: bool = False,
+    **settings: Any,
+) -> tuple[list[Any], Any]:
+    """Applies a network to several batches as one, with the results of one after the other.
+
+    One call of twice the size takes fewer kernels of an accelerator than two calls, and shares
+    what a CPU makes of the weights.
+
+    Args:
+        module: the network.
+        variables: its parameters and batch statistics.
+        batches: alike in shape, [N, H, W, C].
+        one_batch: whether batch norm, too, takes them as one.
+        settings: of the call.
+
+    Returns:
+        the outputs, one for each batch, and the batch statistics after the last.
+    """
+    count = len(batches)
+    # Images alternate, so that every device keeps its own.
+    x = jnp.stack(batches, axis=1).reshape(-1, *batches[0].shape[1:])
+    if not one_batch:
+        module = for_passes(module, count)
+    y, batch_stats = apply(module, variables, x, **settings)
+    apart = jax.tree.map(lambda leaf: leaf.reshape(-1, count, *leaf.shape[1:]), y)
+    return [jax.tree.map(lambda leaf, i=i: leaf[:, i], apart) for i in range(count)], batch_stats
 
 
 def learning_rate_at(config: Any, state: TrainState, num_examples: int) -> jax.Array:

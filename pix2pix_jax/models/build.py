@@ -7,7 +7,7 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from pix2pix_jax.models import layers
+from pix2pix_jax.models import layers, normalization
 from pix2pix_jax.models.fcn import FCN, ConvDeconv
 from pix2pix_jax.models.inpainting import InpaintingUNet
 from pix2pix_jax.models.patch_projection import PatchProjection
@@ -26,7 +26,7 @@ def generator(model: Any, out_channels: int, groups: int = 1) -> nn.Module:
     Args:
         model: the `model` section of a config.
         out_channels: channels of the images it makes.
-        groups: runs of images that batch norm normalises apart (see `layers.BatchNorm`).
+        groups: runs of images that batch norm normalises apart (see `normalization.BatchNorm`).
 
     Raises:
         ValueError: a field has a value that no network knows.
@@ -168,10 +168,12 @@ def _norm(model, groups):
     dtype = jnp.dtype(model.dtype)
     if model.norm == "batch":
         return functools.partial(
-            layers.BatchNorm, model.norm_eps, model.norm_momentum, groups, dtype
+            normalization.BatchNorm, model.norm_eps, model.norm_momentum, groups, dtype
         )
     if model.norm == "instance":
-        return functools.partial(layers.InstanceNorm, model.norm_eps, model.norm_affine, dtype)
+        return functools.partial(
+            normalization.InstanceNorm, model.norm_eps, model.norm_affine, dtype
+        )
     if model.norm == "none":
-        return layers.Identity
+        return normalization.Identity
     raise ValueError(f"model.norm is {model.norm!r}; choose batch, instance or none")

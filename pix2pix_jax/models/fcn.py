@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pix2pix_jax.models.layers import Conv, ConvTranspose, Identity, check_multiple, with_features
+from pix2pix_jax.models.layers import Conv, ConvTranspose, check_multiple, with_features
+from pix2pix_jax.models.normalization import Identity
 
 
 class ConvDeconv(nn.Module):

@@ -1,4 +1,4 @@
-"""Layers as PyTorch defines them: convolutions, batch and instance normalisation. NHWC."""
+"""Layers as PyTorch defines them, and what networks share. NHWC."""
 
 import math
 from collections.abc import Callable
@@ -39,11 +39,6 @@ def kernel_init(kind: str = "normal", gain: float = 0.02) -> Initializer:
     return init
 
 
-def scale_init(key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
-    """N(1, 0.02): the scale of a normalisation."""
-    return 1.0 + 0.02 * jax.random.normal(key, shape, dtype)
-
-
 class Conv(nn.Module):
     """Convolution with torch's symmetric zero padding."""
 
@@ -52,6 +47,7 @@ class Conv(nn.Module):
     stride: int = 2
     padding: int = 1
     use_bias: bool = False
+    train_bias: bool = True  # False: before a norm, which cancels the bias; its gradient is zero
     dtype: Any = jnp.float32  # of the computation; parameters are float32
     init: Initializer = kernel_init()
 
@@ -73,6 +69,7 @@ class ConvTranspose(nn.Module):
     padding: int = 1
     output_padding: int = 0
     use_bias: bool = False
+    train_bias: bool = True
     dtype: Any = jnp.float32
     init: Initializer = kernel_init()
 
@@ -90,72 +87,9 @@ def _add_bias(module: Conv | ConvTranspose, y: jax.Array) -> jax.Array:
     if not module.use_bias:
         return y
     bias = module.param("bias", nn.initializers.zeros, (module.features,))
-    return y + bias.astype(module.dtype)
-
-
-class BatchNorm(nn.Module):
-    """Batch normalisation over groups of images (torch.nn.BatchNorm2d).
-
-    `groups` splits the batch into equal runs of images that are normalised apart, as each
-    device does in data-parallel training, whatever devices hold them. The running variance
-    takes the unbiased batch variance, as torch does and Flax's own module does not.
-    """
-
-    eps: float = 1e-5
-    momentum: float = 0.1  # weight of the new batch
-    groups: int = 1
-    dtype: Any = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: jax.Array, running: bool = False) -> jax.Array:
-        """Takes x [N, H, W, C]; `running` applies the stored statistics and keeps them."""
-        channels = x.shape[-1]
-        scale = self.param("scale", scale_init, (channels,))
-        bias = self.param("bias", nn.initializers.zeros, (channels,))
-        mean = self.variable("batch_stats", "mean", jnp.zeros, (channels,))
-        var = self.variable("batch_stats", "var", jnp.ones, (channels,))
-        if running:
-            factor = scale * jax.lax.rsqrt(var.value + self.eps)
-            return (x * factor + (bias - mean.value * factor)).astype(self.dtype)
-        n, height, width, _ = x.shape
-        grouped = x.astype(jnp.float32).reshape(self.groups, n // self.groups, height, width, -1)
-        batch_mean, batch_var = moments(grouped, (1, 2, 3))
-        count = grouped[0, ..., 0].size
-        if not self.is_initializing():
-            unbiased = batch_var.mean((0, 1, 2, 3)) * (count / max(count - 1, 1))
-            keep = 1.0 - self.momentum
-            mean.value = keep * mean.value + self.momentum * batch_mean.mean((0, 1, 2, 3))
-            var.value = keep * var.value + self.momentum * unbiased
-        factor = scale * jax.lax.rsqrt(batch_var + self.eps)
-        y = (grouped - batch_mean) * factor + bias
-        return y.reshape(x.shape).astype(self.dtype)
-
-
-class InstanceNorm(nn.Module):
-    """Instance normalisation (torch.nn.InstanceNorm2d); `affine` adds a scale N(1, 0.02)."""
-
-    eps: float = 1e-5
-    affine: bool = False
-    dtype: Any = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: jax.Array, running: bool = False) -> jax.Array:
-        """Takes x [N, H, W, C]; has no running statistics, so `running` changes nothing."""
-        x = x.astype(jnp.float32)
-        mean, var = moments(x, (1, 2))
-        x = (x - mean) * jax.lax.rsqrt(var + self.eps)
-        if self.affine:
-            scale = self.param("scale", scale_init, x.shape[-1:])
-            x = x * scale + self.param("bias", nn.initializers.zeros, x.shape[-1:])
-        return x.astype(self.dtype)
-
-
-class Identity(nn.Module):
-    """No normalisation (torch.nn.Identity)."""
-
-    def __call__(self, x: jax.Array, running: bool = False) -> jax.Array:
-        """Returns x."""
-        return x
+    if not module.train_bias:  # else rounding would be summed up, and Adam would follow it
+        bias = jax.lax.stop_gradient(bias)
+    return (y + bias).astype(module.dtype)
 
 
 def upsample_bilinear(x: jax.Array, align_corners: bool = True) -> jax.Array:
@@ -204,9 +138,3 @@ def check_multiple(x: jax.Array, divisor: int, network: str) -> None:
             f"{network} takes heights and widths that are multiples of {divisor}, not "
             f"{height}x{width}: change data.crop_size or model.generator"
         )
-
-
-def moments(x: jax.Array, axes: tuple[int, ...]) -> tuple[jax.Array, jax.Array]:
-    """Mean and biased variance over `axes`, kept as axes of length 1; two passes, no cancelling."""
-    mean = x.mean(axes, keepdims=True)
-    return mean, jnp.square(x - mean).mean(axes, keepdims=True)

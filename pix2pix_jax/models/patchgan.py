@@ -7,7 +7,8 @@ import flax.linen as nn
 import jax
 
 from pix2pix_jax.models.blur import blur_down
-from pix2pix_jax.models.layers import Conv, Identity
+from pix2pix_jax.models.layers import Conv
+from pix2pix_jax.models.normalization import Identity, cancels_bias
 
 
 class Scale(NamedTuple):
@@ -43,11 +44,12 @@ class PatchGAN(nn.Module):
         for i in range(self.n_layers + 1):
             halves = i < self.n_layers
             width = self.ndf * min(2**i, 8)
-            stride = 2 if halves and not self.antialias else 1
-            bias = self.bias if i else self.first_bias
-            x = self.conv(width, stride=stride, use_bias=bias, name=f"conv_{i}")(x)
-            if i:
-                x = self.norm(name=f"norm_{i}")(x, running)
+            settings = {"stride": 2 if halves and not self.antialias else 1, "name": f"conv_{i}"}
+            if i == 0:
+                x = self.conv(width, use_bias=self.first_bias, **settings)(x)
+            else:
+                settings |= {"use_bias": self.bias, "train_bias": not cancels_bias(self.norm)}
+                x = self.norm(name=f"norm_{i}")(self.conv(width, **settings)(x), running)
             x = nn.leaky_relu(x, self.leaky_slope)
             if halves and self.antialias:
                 x = blur_down(x)
@@ -70,12 +72,14 @@ class PixelDiscriminator(nn.Module):
     def __call__(self, x: jax.Array, *, running: bool = False) -> list[Scale]:
         """Takes x [N, H, W, C] in [-1, 1] -> one scale, with a logit for each pixel."""
 
-        def conv(x, features, use_bias, name):
-            layer = self.conv(features, kernel=1, stride=1, padding=0, use_bias=use_bias, name=name)
-            return layer(x)
+        def conv(x, features, use_bias, name, **settings):
+            small = {"kernel": 1, "stride": 1, "padding": 0, **settings}
+            return self.conv(features, use_bias=use_bias, name=name, **small)(x)
 
         first = nn.leaky_relu(conv(x, self.ndf, self.first_bias, "conv_0"), self.leaky_slope)
-        second = self.norm(name="norm_1")(conv(first, 2 * self.ndf, self.bias, "conv_1"), running)
+        trained = not cancels_bias(self.norm)
+        second = conv(first, 2 * self.ndf, self.bias, "conv_1", train_bias=trained)
+        second = self.norm(name="norm_1")(second, running)
         second = nn.leaky_relu(second, self.leaky_slope)
         logits = conv(second, 1, self.bias, "conv_2").astype("float32")
         return [Scale(logits, [first, second])]

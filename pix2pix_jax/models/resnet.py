@@ -8,13 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from pix2pix_jax.models.blur import blur_down, blur_up
-from pix2pix_jax.models.layers import (
-    Conv,
-    ConvTranspose,
-    Identity,
-    check_multiple,
-    with_features,
-)
+from pix2pix_jax.models.layers import Conv, ConvTranspose, check_multiple, with_features
+from pix2pix_jax.models.normalization import Identity, cancels_bias
 
 PAD_MODES = {"reflect": "reflect", "replicate": "edge", "zero": "constant"}
 
@@ -62,16 +57,22 @@ class ResNet(nn.Module):
         """
         check_multiple(x, self.divisor, "the ResNet generator")
         layers = {}
-        for name, layer in self._layers(running, dropout):
+        for name, layer in self._layers(running, dropout, features):
             x = layers[name] = layer(x)
             if encode and layers.keys() >= set(features):
                 return with_features(None, layers, features)
         return with_features(jnp.tanh(x.astype(jnp.float32)), layers, features)
 
-    def _layers(self, running, dropout):
+    def _layers(self, running, dropout, features):
         """Names and functions of the layers, in order."""
         wide = {"kernel": 7, "stride": 1, "padding": 0}
-        to_quarter = {"kernel": 3, "stride": 1 if self.antialias else 2, "use_bias": self.bias}
+        stride = 1 if self.antialias else 2
+
+        def conv(make, width, name, **settings):
+            # Features are from before the norm: who asks for them sees the bias.
+            trained = name in features or not cancels_bias(self.norm)
+            bias = {"use_bias": self.bias, "train_bias": trained}
+            return name, make(width, name=name, **bias, **settings)
 
         def norm_relu(name):
             norm = self.norm(name=name)
@@ -79,10 +80,10 @@ class ResNet(nn.Module):
 
         mirror = lambda x: pad(x, 3, "reflect")
         yield "padded", mirror
-        yield "conv_in", self.conv(self.ngf, use_bias=self.bias, name="conv_in", **wide)
+        yield conv(self.conv, self.ngf, "conv_in", **wide)
         yield norm_relu("norm_in")
         for i in (1, 2):
-            yield f"down_{i}", self.conv(self.ngf * 2**i, name=f"down_{i}", **to_quarter)
+            yield conv(self.conv, self.ngf * 2**i, f"down_{i}", kernel=3, stride=stride)
             yield norm_relu(f"down_norm_{i}")
             if self.antialias:
                 yield f"down_blur_{i}", blur_down
@@ -93,13 +94,12 @@ class ResNet(nn.Module):
             )
             yield f"block_{i}", lambda x, block=block: block(x, running, dropout)
         for i in (1, 2):
-            settings = {"kernel": 3, "use_bias": self.bias, "name": f"up_{i}"}
             width = self.ngf * 2 ** (2 - i)
             if self.antialias_up:
                 yield f"up_blur_{i}", blur_up
-                yield f"up_{i}", self.conv(width, stride=1, **settings)
+                yield conv(self.conv, width, f"up_{i}", kernel=3, stride=1)
             else:
-                yield f"up_{i}", self.conv_transpose(width, output_padding=1, **settings)
+                yield conv(self.conv_transpose, width, f"up_{i}", kernel=3, output_padding=1)
             yield norm_relu(f"up_norm_{i}")
         last = self.conv(self.out_channels, use_bias=self.last_bias, name="conv_out", **wide)
         yield "conv_out", lambda x: last(mirror(x))
@@ -120,6 +120,7 @@ class ResNetBlock(nn.Module):
 
         def conv(x, name):
             settings = {"kernel": 3, "stride": 1, "padding": 0, "use_bias": self.bias}
+            settings["train_bias"] = not cancels_bias(self.norm)
             return self.conv(x.shape[-1], name=name, **settings)(pad(x, 1, self.padding))
 
         y = nn.relu(self.norm(name="norm_1")(conv(x, "conv_1"), running))

@@ -7,7 +7,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from pix2pix_jax.models.layers import Conv, ConvTranspose, Identity, check_multiple, with_features
+from pix2pix_jax.models.layers import Conv, ConvTranspose, check_multiple, with_features
+from pix2pix_jax.models.normalization import Identity, cancels_bias
 
 
 class UNet(nn.Module):
@@ -57,14 +58,17 @@ class UNet(nn.Module):
         check_multiple(x, self.divisor, f"the U-Net with {n} downsamplings")
         width = [self.ngf * min(2 ** (k - 1), 8) for k in range(1, n + 1)]
 
+        # Features are from before the norm: who asks for them sees the bias.
+        cancels = cancels_bias(self.norm) and not features
         skips, layers = [], {}
         for k in range(1, n + 1):
             if k > 1:
                 x = nn.leaky_relu(x, self.leaky_slope)
-            x = layers[f"down_{k}"] = self.conv(width[k - 1], use_bias=self.bias, name=f"down_{k}")(
-                x
-            )
-            if 1 < k < n or (k == n and self.norm_innermost):
+            normalised = 1 < k < n or (k == n and self.norm_innermost)
+            settings = {"use_bias": self.bias, "train_bias": not (normalised and cancels)}
+            x = self.conv(width[k - 1], name=f"down_{k}", **settings)(x)
+            layers[f"down_{k}"] = x
+            if normalised:
                 x = self.norm(name=f"down_norm_{k}")(x, running)
             skips.append(x)
 
@@ -77,19 +81,21 @@ class UNet(nn.Module):
                 x = nn.relu(x)
                 x = jnp.concatenate((skip, x) if self.skip_first else (x, skip), axis=-1)
             if k == 1:
-                x = layers["up_1"] = self._up(x, self.out_channels, self.last_bias, "up_1")
+                x = self._up(x, self.out_channels, "up_1", use_bias=self.last_bias)
+                layers["up_1"] = x
                 break
-            x = layers[f"up_{k}"] = self._up(x, width[k - 2], self.bias, f"up_{k}")
+            settings = {"use_bias": self.bias, "train_bias": not cancels}
+            x = layers[f"up_{k}"] = self._up(x, width[k - 2], f"up_{k}", **settings)
             x = self.norm(name=f"up_norm_{k}")(x, running)
             block = n - k + 1
             if block in self.dropout_blocks and block <= n - 4 and self.dropout > 0:
                 x = nn.Dropout(self.dropout, deterministic=not dropout)(x)
         return with_features(jnp.tanh(x.astype(jnp.float32)), layers, features)
 
-    def _up(self, x, features, use_bias, name):
+    def _up(self, x, features, name, **bias):
         """Doubles the image: a transposed convolution, or x2 nearest, reflect pad 1, conv 3x3."""
         if self.upsample == "transposed":
-            return self.conv_transpose(features, use_bias=use_bias, name=name)(x)
+            return self.conv_transpose(features, name=name, **bias)(x)
         x = jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)
         x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect")
-        return self.conv(features, kernel=3, stride=1, padding=0, use_bias=use_bias, name=name)(x)
+        return self.conv(features, kernel=3, stride=1, padding=0, name=name, **bias)(x)

@@ -5,9 +5,9 @@ derivative is made of the other two. Stating that rule here avoids the stock der
 transposed convolution, which XLA's CPU backend runs some 50 times too slowly, and holds
 for every order of derivative (the gradient penalty needs the second).
 
-A program compiled for a CPU computes some shapes in the forms of `cpu`; GPUs and TPUs always use
-their own convolution. The choice is made by the platform that is compiled for, not by the machine
-that compiles.
+A program compiled for a CPU computes some shapes in the forms of `cpu`; GPUs and TPUs use XLA's own
+convolution, but for one case (see `accelerator`). The choice is made by the platform that is
+compiled for, not by the machine that compiles.
 
 Arrays are NHWC, kernels HWIO, both spatial axes alike in stride and padding.
 """
@@ -17,9 +17,8 @@ import functools
 import jax
 from jax import lax
 
-from pix2pix_jax.models.convolution import cpu
+from pix2pix_jax.models.convolution import accelerator, cpu
 from pix2pix_jax.models.convolution.geometry import Geometry
-from pix2pix_jax.models.convolution.stock import stock, stock_adjoint, stock_weight_gradient
 
 
 def convolve(x: jax.Array, w: jax.Array, stride: int, padding: int) -> jax.Array:
@@ -52,20 +51,25 @@ def convolve_transpose(
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _conv(x, w, geometry):
     """From x [N, H, W, I] and w [K, K, I, O] to y [N, h, w, O]."""
-    return _by_platform(cpu.choose_conv(x, w, geometry), stock, x, w, geometry)
+    return _by_platform(
+        cpu.choose_conv(x, w, geometry), accelerator.choose_conv(geometry), x, w, geometry
+    )
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _conv_adjoint(y, w, geometry):
     """From y [N, h, w, O] and w [K, K, I, O] to x [N, H, W, I]."""
-    return _by_platform(cpu.choose_adjoint(y, w, geometry), stock_adjoint, y, w, geometry)
+    return _by_platform(
+        cpu.choose_adjoint(y, w, geometry), accelerator.choose_adjoint(geometry), y, w, geometry
+    )
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _conv_weight_gradient(x, y, geometry):
     """From x [N, H, W, I] and y [N, h, w, O] to w [K, K, I, O]."""
     on_cpu = cpu.choose_weight_gradient(x, y, geometry)
-    return _by_platform(on_cpu, stock_weight_gradient, x, y, geometry)
+    elsewhere = accelerator.choose_weight_gradient(geometry)
+    return _by_platform(on_cpu, elsewhere, x, y, geometry)
 
 
 def _by_platform(on_cpu, elsewhere, first, second, geometry):

@@ -1,0 +1,80 @@
+"""The three maps of a convolution as matrix products over image patches."""
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from pix2pix_jax.models.convolution.geometry import Geometry
+
+
+def patch_conv(x: jax.Array, w: jax.Array, geometry: Geometry) -> jax.Array:
+    """The convolution as one matrix product over image patches."""
+    return lax.dot_general(_patches(x, geometry), _matrix(w), (((3,), (0,)), ((), ())))
+
+
+def fold_adjoint(y: jax.Array, w: jax.Array, geometry: Geometry) -> jax.Array:
+    """The adjoint for kernel 4, stride 2, padding 1: a matrix product, then sums of patches."""
+    columns = lax.dot_general(y, _matrix(w), (((3,), (1,)), ((), ())))
+    return _fold(columns, geometry, w.shape[2])
+
+
+def patch_weight_gradient(x: jax.Array, y: jax.Array, geometry: Geometry) -> jax.Array:
+    """The weight gradient as one matrix product over image patches."""
+    return _over_pixels(_patches(x, geometry), y).reshape(
+        geometry.kernel, geometry.kernel, x.shape[3], y.shape[3]
+    )
+
+
+def tap_weight_gradient(x: jax.Array, y: jax.Array, geometry: Geometry) -> jax.Array:
+    """The weight gradient as one matrix product for each tap of the kernel."""
+    taps = jnp.stack([_over_pixels(tap, y) for tap in _taps(x, geometry)])
+    return taps.reshape(geometry.kernel, geometry.kernel, x.shape[3], y.shape[3])
+
+
+def _over_pixels(x, y):
+    """[N, h, w, I] and [N, h, w, O] -> [I, O]."""
+    return lax.dot_general(x, y, (((0, 1, 2), (0, 1, 2)), ((), ())))
+
+
+def _matrix(w):
+    return w.reshape(-1, w.shape[-1])
+
+
+def _taps(x, geometry):
+    """The K * K shifted, strided views of x [N, H, W, I], each [N, h, w, I]."""
+    n, _, _, channels = x.shape
+    p, k, s = geometry.padding, geometry.kernel, geometry.stride
+    x = jnp.pad(x, ((0, 0), (p, p), (p, p), (0, 0)))
+    rows, columns = s * (geometry.out_height - 1) + 1, s * (geometry.out_width - 1) + 1
+    return [
+        lax.slice(x, (0, i, j, 0), (n, i + rows, j + columns, channels), (1, s, s, 1))
+        for i in range(k)
+        for j in range(k)
+    ]
+
+
+def _patches(x, geometry):
+    """[N, H, W, I] -> [N, h, w, K * K * I]."""
+    return jnp.concatenate(_taps(x, geometry), axis=-1)
+
+
+def _fold(columns, geometry, channels):
+    """Adjoint of `_patches` for kernel 4, stride 2, padding 1: every pixel sums 2 x 2 patches."""
+    n, h, w, _ = columns.shape
+    columns = columns.reshape(n, h, w, 4, 4, channels)
+    rows = _fold_axis(columns, axis=1, tap_axis=3).reshape(n, 2 * h, w, 4, channels)
+    return _fold_axis(rows, axis=2, tap_axis=3).reshape(
+        n, geometry.height, geometry.width, channels
+    )
+
+
+def _fold_axis(columns, axis, tap_axis):
+    """Sums taps 1 and 3 onto the even rows, 2 and 0 onto the odd ones; stacks them after `axis`."""
+    taps = [lax.index_in_dim(columns, i, tap_axis, keepdims=False) for i in range(4)]
+
+    def shift(tap, by):
+        pads = [(0, 0, 0)] * tap.ndim
+        pads[axis] = (by, -by, 0)
+        return lax.pad(tap, jnp.zeros((), tap.dtype), pads)
+
+    return jnp.stack([taps[1] + shift(taps[3], 1), taps[2] + shift(taps[0], -1)], axis + 1)
