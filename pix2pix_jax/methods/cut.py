@@ -228,6 +228,11 @@ def check(config: Any) -> None:
             f"config.model.generator is {config.model.generator!r}: CUT compares features of a "
             "ResNet, resnet_9blocks say"
         )
+    if not loss.nce_layers or len(set(loss.nce_layers)) < len(loss.nce_layers):
+        raise ValueError(
+            f"config.loss.nce_layers is {tuple(loss.nce_layers)}: name at least one layer of the "
+            "generator, and none twice"
+        )
 
 
 METHOD = Method(
