@@ -19,7 +19,7 @@ def get_config() -> ml_collections.ConfigDict:
 
     config.data = data = ml_collections.ConfigDict()
     data.name = "synthetic"  # synthetic, folder, or a set of data/catalogue.py (facades, ...)
-    data.dir = ""  # folder with a local copy (train/ val/ test/); empty: the named data set
+    data.dir = ""  # folder, or s3:// or gs:// address, with train/ val/ test/; empty: data.name
     data.tfds_dir = ""  # where TFDS keeps prepared data; empty: ~/tensorflow_datasets
     data.train_split = "train"  # split (or folder) to train on
     data.eval_split = "val"  # split (or folder) for validation during training and for --mode=eval
@@ -36,7 +36,7 @@ def get_config() -> ml_collections.ConfigDict:
     data.flip = True  # mirror left-right with probability 1/2, both images of a pair alike
     data.cache_mb = 4096  # data sets up to this size (MiB, resized) live on the device as uint8
     data.num_threads = 4  # threads that decode and resize images
-    data.prefetch = 4  # dispatches prepared ahead when a data set does not fit the cache
+    data.prefetch_mb = 256  # MiB of batches made ahead when a data set does not fit the cache
     data.mask_dir = ""  # inpainting: folder of masks (white: hole); empty: they are drawn
     data.mask_kind = "both"  # drawn masks: rectangle, strokes or both
     data.mask_share = (0.1, 0.4)  # drawn masks: smallest and largest share of the image
@@ -110,13 +110,16 @@ def get_config() -> ml_collections.ConfigDict:
     optim.plateau_patience = 5  # plateau: validations without improvement before a decay
     optim.plateau_threshold = 0.01  # plateau: relative improvement that counts
     optim.plateau_factor = 0.2  # plateau: factor that the learning rate is multiplied by
+    optim.ema_images = 0.0  # half-life of an average of the generators, in images (EMA); 0: none
+    optim.ema_ramp = 0.05  # the half-life is at most this share of the images seen; 0: no ramp
     optim.epoch_count = 1  # number of the run's first epoch: fine-tuning may start at a later one
 
     config.train = train = ml_collections.ConfigDict()
     train.batch_size = 1  # images a step, over all devices
     train.num_devices = 0  # devices that share every batch; 0: as many as divide it evenly
     train.num_steps = 0  # steps to train; 0: optim.epochs + optim.epochs_decay epochs
-    train.steps_per_call = 0  # steps fused in one dispatch; 0: 1 on CPU, up to 20 elsewhere
+    train.precision = "default"  # of float32 products: default (TF32, bfloat16 passes) or highest
+    train.steps_per_call = 0  # at most so many steps in a dispatch; 0: 1 on CPU, 20 elsewhere
     train.log_every = 100  # steps between progress lines and TensorBoard scalars
     train.sample_every = 2000  # steps between sample grids; 0: none
     train.eval_every = 4000  # steps between validations; 0: only at the end
@@ -132,8 +135,12 @@ def get_config() -> ml_collections.ConfigDict:
     evaluation.noise_samples = 1  # outputs drawn for each image (dropout is the noise)
     evaluation.norm_mode = "batch"  # batch: each image's own statistics (paper); running: averages
     evaluation.dropout = True  # keep dropout on, as in the paper
-    evaluation.set_metrics = ()  # metrics of the whole set beside those of images: ("colors",)
+    evaluation.set_metrics = ()  # beside L1, PSNR, SSIM: colors, fid, kid, lpips, segmentation
     evaluation.weights_dir = ""  # folder with the .pth files of metrics that take a network
+    evaluation.fid_mode = "clean"  # how images are resized for fid and kid: clean or pytorch_fid
+    evaluation.lpips_net = "alex"  # network of lpips: alex or vgg
+    evaluation.segmenter = ""  # segmentation: a run from photograph to label map, or a DRN's .pth
+    evaluation.average = True  # use the average of the generators' parameters (EMA) if there is one
     evaluation.direction = "both"  # CycleGAN: A2B, B2A or both
     evaluation.composite = True  # inpainting: pixels outside the hole stay as they were
     evaluation.fit = "resize"  # translate, other sizes: resize to crop_size and back, or pad

@@ -1,17 +1,20 @@
 """The one jitted function of training: several steps in a dispatch, over a mesh of devices."""
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from pix2pix_jax.methods.contract import Layout
 from pix2pix_jax.methods.packing import packing
-from pix2pix_jax.methods.registry import METHODS
-from pix2pix_jax.runtime import random_streams
+from pix2pix_jax.methods.registry import make_train_step
+from pix2pix_jax.runtime import precision, random_streams
+
+# On few cores: the order of kernels that needs least memory takes no longer.
+COMPILER_OPTIONS = {"cpu": {"xla_cpu_enable_concurrency_optimized_scheduler": False}}
 
 
 def make_run_steps(config: Any, examples: Any, mesh: Mesh) -> Callable:
@@ -27,13 +30,14 @@ def make_run_steps(config: Any, examples: Any, mesh: Mesh) -> Callable:
         groups=1 if config.model.sync_batch_norm else mesh.size,
         spread=lambda images: jax.lax.with_sharding_constraint(images, over_devices),
     )
-    train_step = METHODS[config.method].make_train_step(config, len(examples), layout)
+    train_step = make_train_step(config, len(examples), layout)
 
     def run_steps(state, cache, chunk, flags):
         def one_step(state, item):
             chunk, flags = item
             key = random_streams.at_step(config.seed, random_streams.JITTER, state.step)
-            state, losses = train_step(state, examples.batch(key, cache, chunk))
+            with precision.computing(config.train.precision):
+                state, losses = train_step(state, examples.batch(key, cache, chunk))
             return state, losses if flags is None else losses | {"stop": flags.max()}
 
         items = (chunk, flags)
@@ -54,6 +58,7 @@ def make_run_steps(config: Any, examples: Any, mesh: Mesh) -> Callable:
     return jax.jit(
         run_steps,
         donate_argnums=0,
+        compiler_options=COMPILER_OPTIONS.get(mesh.devices.flat[0].platform),
         in_shardings=(replicated, replicated, split, split),
         out_shardings=replicated,
     )
@@ -64,10 +69,44 @@ def shardings(mesh: Mesh) -> tuple[NamedSharding, NamedSharding]:
     return NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(None, "data"))
 
 
-def fused_steps(config: Any, total_steps: int, start: int = 0) -> int:
-    """Steps in one dispatch: the most that divide every interval, so that one function serves."""
+def spans(config: Any, start: int, total_steps: int) -> Iterator[range]:
+    """The steps of each dispatch from step `start` on, which end where anything falls due.
+
+    A dispatch has as many steps as `fused_steps` says, or a single one where fewer are left. Its
+    end depends on its beginning alone, so a run that is stopped and resumed has the same ones.
+    """
+    length, intervals = fused_steps(config, total_steps), _intervals(config)
+    while start < total_steps:
+        due = min([total_steps, *((start // n + 1) * n for n in intervals)])
+        stop = start + (length if due - start >= length else 1)
+        yield range(start, stop)
+        start = stop
+
+
+def fused_steps(config: Any, total_steps: int) -> int:
+    """Steps in a dispatch: at most train.steps_per_call, those that make the fewest dispatches.
+
+    Each length is a program of its own, and an accelerator's takes a minute to compile. Hence two:
+    this one, and a single step for what is left before anything falls due. With log_every=50 that
+    is 10, for 5 dispatches; 20 would need 2 and ten single ones. (One program for any number would
+    ask the host after every step whether to go on, or compute steps for nothing.)
+    """
     train = config.train
     most = train.steps_per_call or (1 if jax.default_backend() == "cpu" else 20)
-    intervals = (train.log_every, train.sample_every, train.eval_every, train.checkpoint_every)
-    common = math.gcd(total_steps, start, *intervals)
-    return max(n for n in range(1, most + 1) if common % n == 0)
+    due = [np.arange(0, total_steps, n) for n in _intervals(config)]
+    gaps, counts = np.unique(
+        np.diff(np.unique(np.concatenate([*due, [0, total_steps]]))), return_counts=True
+    )
+
+    def dispatches(length):
+        single = counts @ (gaps % length)
+        return counts @ (gaps // length) + single, single, -length
+
+    return min(range(1, most + 1), key=dispatches)
+
+
+def _intervals(config):
+    """Steps between what falls due: all that are asked for."""
+    train = config.train
+    every = (train.log_every, train.sample_every, train.eval_every, train.checkpoint_every)
+    return [n for n in every if n]

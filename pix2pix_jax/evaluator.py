@@ -7,13 +7,17 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from pix2pix_jax import segmenters
 from pix2pix_jax.images.files import save_png
 from pix2pix_jax.images.levels import to_float
+from pix2pix_jax.methods import average
 from pix2pix_jax.methods.contract import Direction
 from pix2pix_jax.methods.registry import METHODS
-from pix2pix_jax.metrics import per_image
-from pix2pix_jax.metrics.per_set import SetComparison
-from pix2pix_jax.pytorch.pth_file import read_pth
+from pix2pix_jax.metrics import lpips, per_image
+from pix2pix_jax.metrics.batches import in_batches
+from pix2pix_jax.metrics.distances import check_count
+from pix2pix_jax.metrics.per_set import SET_METRICS, SetComparison, load_features
+from pix2pix_jax.metrics.segmentation import Segmentation
 from pix2pix_jax.report import grids
 from pix2pix_jax.runtime import few_shapes, processes
 from pix2pix_jax.translator import Translator
@@ -55,6 +59,7 @@ class Evaluator:
         self.directions: list[Direction] = method.directions(config)
         used = {d.generator: d for one in self.directions for d in (one, one.inverse) if d}
         self._translators = {name: Translator(config, d) for name, d in used.items()}
+        self._lpips = _load_lpips(config.eval, examples)
 
     def translate(
         self, variables: dict[str, Any], direction: Direction, indices: np.ndarray
@@ -84,6 +89,8 @@ class Evaluator:
             output = self._run(variables, direction, source, indices, sample)
             columns[f"output_{sample + 1}" if sample else "output"] = output
             score = {} if target is None else self._measure(output, target, holes)
+            if self._lpips:
+                score["lpips"] = self._in_chunks(self._lpips, output, target)
             if inverse:
                 back = self._run(variables, inverse, output, indices, sample)
                 score["cycle_l1"] = self._measure(back, source)["l1"]
@@ -102,14 +109,15 @@ class Evaluator:
 
     def _measure(self, *images: list[np.ndarray] | None) -> dict[str, np.ndarray]:
         """`measure` of lists of images; one by one where their sizes differ."""
-        given = [column for column in images if column is not None]
-        size = self._eval.batch_size if self._examples.one_size else 1
-        found, count = [], len(given[0])
-        for first in range(0, count, size):
-            # Filled up with repeats at the end: one shape, one compilation.
-            rows = np.minimum(np.arange(first, first + size), count - 1)
-            found.append(jax.device_get(measure(*(np.stack([c[i] for i in rows]) for c in given))))
-        return {name: np.concatenate([f[name] for f in found])[:count] for name in found[0]}
+        return self._in_chunks(measure, *(column for column in images if column is not None))
+
+    def _in_chunks(self, function, *images: list[np.ndarray]) -> Any:
+        """Applies a function of batches [N, h, w, C]; one by one where sizes differ."""
+        if self._examples.one_size:
+            return in_batches(function, self._eval.batch_size, *map(np.stack, images))
+        rows = zip(*images, strict=True)
+        found = [in_batches(function, 1, *(image[None] for image in row)) for row in rows]
+        return jax.tree.map(lambda *parts: np.concatenate(parts), *found)
 
     def rows(self, variables: dict[str, Any]) -> Iterator[Row]:
         """Every image in every direction."""
@@ -139,22 +147,45 @@ class Evaluator:
             yield direction, self.translate(variables, direction, fixed)[0]
 
 
+def _load_lpips(evaluation, examples):
+    """LPIPS if eval.set_metrics has it, else None."""
+    if "lpips" not in evaluation.set_metrics:
+        return None
+    if not examples.paired:
+        raise ValueError(
+            "config.eval.set_metrics has lpips, which compares outputs with their true "
+            "translations, and these images have none: use fid, kid or colors"
+        )
+    return lpips.load(evaluation)
+
+
 class Summary:
     """Means of the metrics over all rows, and metrics of the whole set."""
 
     def __init__(self, config: Any, evaluator: Evaluator, examples: Any):
         """Reads the weights that eval.set_metrics take. Raises ValueError, OSError for these."""
         self._values: dict[str, list[dict[str, float]]] = {}  # by direction
+        self._segmenters: dict[str, segmenters.Segmenter] = {}
+        self._segmentations: dict[str, Segmentation] = {}
+        names, size = config.eval.set_metrics, config.eval.batch_size
+        if "segmentation" in names:
+            for direction in evaluator.directions:
+                found = segmenters.for_direction(config, direction)
+                self._segmenters[direction.name] = found
+                self._segmentations[direction.name] = Segmentation(
+                    found.segment, found.palette, size
+                )
+        names = [name for name in names if name in SET_METRICS]
+        features = load_features(names, config.eval)
         self._sets = {
-            direction.name: SetComparison(
-                config.eval.set_metrics, lambda name: _metric_weights(config.eval, name)
-            )
+            direction.name: SetComparison(names, features, size)
             for direction in evaluator.directions
         }
-        if not config.eval.set_metrics:
+        if not names:
             return
-        size = config.eval.batch_size
         for direction in evaluator.directions:
+            if {"fid", "kid"} & set(names):  # rather than at the end of a long validation
+                check_count(min(map(examples.count, (direction.source, direction.target))))
             indices = np.arange(examples.count(direction.target))
             for first in range(0, len(indices), size):
                 real = examples.images(direction.target, indices[first : first + size])
@@ -165,15 +196,22 @@ class Summary:
         self._values.clear()
         for comparison in self._sets.values():
             comparison.clear("generated")
+        for segmentation in self._segmentations.values():
+            segmentation.clear()
 
     def add(self, row: Row) -> None:
         """Takes the metrics of a row, and its first output for those of the set."""
         self._values.setdefault(row.direction, []).append(row.metrics)
-        self._sets[row.direction].add("generated", [row.columns["output"]])
+        output = row.columns["output"]
+        self._sets[row.direction].add("generated", [output])
+        if segmentation := self._segmentations.get(row.direction):
+            segmentation.add(output, row.columns[self._segmenters[row.direction].truth])
 
     def means(self) -> dict[str, float]:
         """Means over all images, and where there are two directions over those of each."""
         found = {name: self._sets[name].result() for name in self._values}
+        for name in found.keys() & self._segmentations.keys():
+            found[name] |= self._segmentations[name].result()
         for name, rows in self._values.items():
             found[name] |= {k: float(np.mean([row[k] for row in rows])) for k in rows[0]}
         everything = [row for rows in self._values.values() for row in rows]
@@ -185,21 +223,12 @@ class Summary:
         return means
 
 
-def _metric_weights(evaluation, name):
-    """The arrays of a weights file in eval.weights_dir."""
-    if not evaluation.weights_dir:
-        raise ValueError(
-            f"a metric of config.eval.set_metrics takes the weights {name}: give the folder that "
-            "has them as --config.eval.weights_dir=FOLDER"
-        )
-    return read_pth(pathlib.Path(evaluation.weights_dir) / name)
-
-
 class Validator:
     """Validates a state in training: metrics of the whole split, and grids of fixed images."""
 
     def __init__(self, config: Any, examples: Any, folder: pathlib.Path):
         self._num_samples, self._folder = config.train.num_samples, folder
+        self._average = config.eval.average
         self._evaluator = Evaluator(config, examples)
         self._summary = Summary(config, self._evaluator, examples)
 
@@ -222,5 +251,4 @@ class Validator:
         return found
 
     def _variables(self, state):
-        networks = state.networks.items()
-        return processes.local({name: network.variables for name, network in networks})
+        return processes.local(average.evaluated(state, self._average))

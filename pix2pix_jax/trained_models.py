@@ -30,11 +30,7 @@ class Model(NamedTuple):
 
     def palette(self) -> str | None:
         """The palette of the label maps that it takes; None if it takes photographs."""
-        data, side = self.config.data, self.direction.source
-        if side == "input":
-            side = "A" if data.direction == "AtoB" else "B"
-        has_labels = data.name != "synthetic" or data.synthetic_kind == "labels"
-        return catalogue.label_palette(data.name, side) if has_labels else None
+        return catalogue.palette_name(self.config.data, self.direction.source)
 
 
 class _Entry(NamedTuple):

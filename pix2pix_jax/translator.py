@@ -11,7 +11,20 @@ from pix2pix_jax.images.resizing import resize
 from pix2pix_jax.methods.contract import Direction
 from pix2pix_jax.methods.registry import METHODS
 from pix2pix_jax.models import build
-from pix2pix_jax.runtime import few_shapes, random_streams
+from pix2pix_jax.runtime import few_shapes, precision, random_streams
+
+
+def make_translate(config: Any, direction: Direction) -> Callable[..., jax.Array]:
+    """The pure function (variables, uint8 [N, H, W, C], indices [N], sample) -> [N, H, W, O]."""
+    generate = METHODS[config.method].make_generate(config, direction)
+
+    def translate(variables, images, indices, sample):
+        of_index = lambda index: random_streams.of_sample(config.seed, sample, index)
+        with precision.computing(config.train.precision):
+            outputs = generate(variables, to_float(images), jax.vmap(of_index)(indices))
+        return to_uint8(outputs)
+
+    return translate
 
 
 class Translator:
@@ -22,14 +35,7 @@ class Translator:
         self._batch_size, self._fit = config.eval.batch_size, config.eval.fit
         self._crop_size = tuple(config.data.crop_size)
         self._divisor = build.generator(config.model, direction.out_channels).divisor
-        generate = METHODS[config.method].make_generate(config, direction)
-
-        @few_shapes.jit
-        def run(variables, images, indices, sample):
-            of_index = lambda index: random_streams.of_sample(config.seed, sample, index)
-            return to_uint8(generate(variables, to_float(images), jax.vmap(of_index)(indices)))
-
-        self._run = run
+        self._run = few_shapes.jit(make_translate(config, direction))
 
     def batch(
         self, variables: Any, images: np.ndarray, indices: np.ndarray, sample: int = 0

@@ -6,8 +6,19 @@ import pytest
 from PIL import Image
 
 from pix2pix_jax.data import augment
-from pix2pix_jax.images import levels, resizing
+from pix2pix_jax.images import device_resizing, levels, resizing
 from tests.test_data import picture
+
+
+@pytest.mark.parametrize("method", ["bicubic", "bilinear"])
+@pytest.mark.parametrize(
+    "size, load", [((40, 41), (45, 47)), ((37, 90), (80, 31)), ((64, 9), (64, 20))]
+)
+def test_the_device_resizes_as_pil_does(method, size, load):
+    images = np.stack([picture(*size, channels=3, seed=i) for i in range(3)])
+    found = device_resizing.resize(images, load, method)
+    expected = [Image.fromarray(i).resize(load[::-1], resizing.METHODS[method]) for i in images]
+    np.testing.assert_array_equal(found, np.stack(expected))
 
 
 @pytest.mark.parametrize("method", ["bicubic", "bilinear", "nearest"])

@@ -1,6 +1,7 @@
 """What every method, network and metric of sets provides, and the random streams."""
 
 import itertools
+import pathlib
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +16,7 @@ from pix2pix_jax.data.synthetic import SyntheticFacades
 from pix2pix_jax.methods.contract import DISCRIMINATOR, GENERATOR
 from pix2pix_jax.methods.registry import METHODS, abstract_state, fresh_state
 from pix2pix_jax.metrics import per_set
-from pix2pix_jax.metrics.per_set import SetComparison, SetMetric
+from pix2pix_jax.metrics.per_set import SetComparison, SetMetric, load_features
 from pix2pix_jax.models import build
 from pix2pix_jax.pytorch.pth_file import read_pth
 from pix2pix_jax.runtime import random_streams
@@ -178,7 +179,7 @@ def test_histogram_intersection():
     generator = np.random.default_rng(0)
     real = generator.integers(0, 256, (3, 20, 24, 3), np.uint8)
     fake = np.clip(generator.normal(128, 40, (5, 16, 16, 3)), 0, 255).astype(np.uint8)
-    comparison = SetComparison(["colors"], None)
+    comparison = SetComparison(["colors"], load_features(["colors"], None), 2)
     comparison.add("real", list(real))
     comparison.add("generated", list(fake[:2]))
     comparison.add("generated", list(fake[2:]))
@@ -195,7 +196,7 @@ def test_histogram_intersection():
     comparison.clear("generated")
     comparison.add("generated", list(real))
     assert list(comparison.result().values()) == pytest.approx([1, 1, 1])
-    same = SetComparison(["colors"], None)
+    same = SetComparison(["colors"], load_features(["colors"], None), 10)
     for kind in ("real", "generated"):
         same.add(kind, list(real))
     assert list(same.result().values()) == pytest.approx([1, 1, 1])
@@ -206,25 +207,21 @@ def test_a_metric_with_a_network_reads_its_weights_once(tmp_path, monkeypatch):
     torch.save({"weight": torch.tensor([2.0, 0.0, 1.0])}, tmp_path / "projection.pth")
     reads = []
 
-    def features(weights):
+    def load(evaluation):
+        reads.append(evaluation.weights_dir)
+        weights = read_pth(pathlib.Path(evaluation.weights_dir) / "projection.pth")
         return lambda images: (images / 255) @ weights["weight"]
 
-    def read(name):
-        reads.append(name)
-        return read_pth(tmp_path / name)
-
-    metric = SetMetric(
-        features,
-        lambda real, fake: {"gap": float(abs(real.mean() - fake.mean()))},
-        {"gap": False},
-        "projection.pth",
-    )
-    monkeypatch.setitem(per_set.SET_METRICS, "projection", metric)
-    comparison = SetComparison(["projection"], read)
+    gap = lambda real, fake: {"gap": float(abs(real.mean() - fake.mean()))}
+    for name in ("projection", "same"):
+        monkeypatch.setitem(per_set.SET_METRICS, name, SetMetric(load, gap, {"gap": False}))
+    evaluation = small_config(**{"eval.weights_dir": str(tmp_path)}).eval
+    names = ["projection", "same"]
+    comparison = SetComparison(names, load_features(names, evaluation), 8)
     white, black = np.full((2, 4, 4, 3), 255, np.uint8), np.zeros((1, 4, 4, 3), np.uint8)
     comparison.add("real", list(white))
     comparison.add("generated", list(black))
-    assert comparison.result() == {"gap": pytest.approx(3.0)} and reads == ["projection.pth"]
+    assert comparison.result() == {"gap": pytest.approx(3.0)} and reads == [str(tmp_path)]
 
 
 # Evaluation data

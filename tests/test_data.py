@@ -1,6 +1,9 @@
 """Sources, order and batches against PIL, numpy and the rules that the docstrings state."""
 
+import concurrent.futures
 import io
+import types
+from contextlib import nullcontext
 
 import jax
 import numpy as np
@@ -70,25 +73,70 @@ def settings(**fields):
 DOMAINS = {"input": "A", "target": "B"}
 
 
+def whole_chunks(examples, spans, ahead_mb=1):
+    """`prefetched` in batches of three, on one device."""
+    sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    return prefetched(examples, spans, 3, ahead_mb, sharding)
+
+
+def take(chunk, i):
+    """What one step takes of a chunk."""
+    return jax.tree.map(lambda x: x[i], chunk)
+
+
 @pytest.mark.parametrize("flip", [True, False])
-def test_streamed_batches_equal_cached_ones(flip):
+@pytest.mark.parametrize(
+    "sizes",
+    [[(20, 24)] * 5, [(18, 17)] * 5, [(18, 17), (20, 24), (16, 30), (18, 17), (20, 20)]],
+    ids=["resized by the host", "by the device", "by both"],
+)
+def test_streamed_batches_equal_cached_ones(sizes, flip):
     config = settings(flip=flip, cache_mb=1)
-    source = Pictures([(20, 24)] * 5)
+    source, spans = Pictures(sizes), [range(2, 4), range(4, 5), range(5, 8)]
     cached = Examples(source, DOMAINS, config.data, 0, train=True)
     config.data.cache_mb = 0
     streamed = Examples(source, DOMAINS, config.data, 0, train=True)
     assert cached.cache is not None and streamed.cache is None
-    for step, (a, b) in enumerate(
-        zip(*(prefetched(e, 2, 10, 2, 3, 2) for e in (cached, streamed)), strict=True)
+    for span, (steps, a), (same, b) in zip(
+        spans, *(whole_chunks(e, spans) for e in (cached, streamed)), strict=True
     ):
-        for i in range(2):
-            take = lambda tree, i=i: jax.tree.map(lambda x: x[i], tree)
-            number = np.int32(2 + 2 * step + i)
-            one = make_batch(config, cached, number, take(a))
-            two = make_batch(config, streamed, number, take(b))
+        assert steps == same == span
+        assert all(isinstance(x, jax.Array) for x in jax.tree.leaves(b))
+        for i, number in enumerate(span):
+            one = make_batch(config, cached, number, take(a, i))
+            two = make_batch(config, streamed, number, take(b, i))
             for name in DOMAINS:
                 assert one[name].shape == (3, 16, 16, 3)
                 np.testing.assert_array_equal(one[name], two[name])
+
+
+class Immediately:
+    """Stands for an executor, and counts what it is given."""
+
+    def __init__(self, *_):
+        self.done = 0
+
+    def submit(self, function, *arguments):
+        self.done += 1
+        future = concurrent.futures.Future()
+        future.set_result(function(*arguments))
+        return future
+
+
+@pytest.mark.parametrize("ahead_mb, waiting", [(1, 2), (3, 6)])
+def test_chunks_are_made_ahead_by_their_bytes(ahead_mb, waiting, monkeypatch):
+    """Half a MiB each, but at least one."""
+    pool = Immediately()
+    monkeypatch.setattr(concurrent.futures, "ThreadPoolExecutor", lambda _: nullcontext(pool))
+    make = lambda step, steps, *_: np.full((steps, 2**18), step, np.uint8)
+    examples = types.SimpleNamespace(cache=None, chunk=make)
+    chunks = whole_chunks(examples, [range(i, i + 2) for i in range(0, 20, 2)], ahead_mb)
+    for taken, (steps, chunk) in enumerate(chunks, 1):
+        assert pool.done == min(taken + waiting, 10)
+        assert (chunk == steps.start % 256).all()
+    assert taken == 10
+    chunks = whole_chunks(examples, [range(0, 9), range(9, 18), range(18, 27)], 1)
+    assert next(chunks)[1].shape == (9, 2**18) and pool.done == 12  # each larger than a MiB
 
 
 def test_both_images_of_a_pair_get_the_same_jitter():

@@ -257,9 +257,12 @@ def one_process(tmp_path_factory):
 
 
 def test_two_processes_go_on_as_one_would(one_process):
-    """Four steps in one process, then eight in two: the networks and losses of twelve in one."""
+    """Four steps in one process, then eight in two: the networks and losses of twelve in one.
+
+    In two the data are streamed.
+    """
     workdir = one_process.parent / "two"
-    outputs = finish(start(workdir, 12))
+    outputs = finish(start(workdir, 12, **{"data.cache_mb": 0}))
     assert "resumed from step 4" in outputs[0]
     assert worst(final_state(workdir, 12), final_state(one_process, 12)) < NEAR
     rows = [(folder / "metrics.jsonl").read_text() for folder in (workdir, one_process)]

@@ -15,6 +15,7 @@ from configs.default import get_config
 from pix2pix_jax.evaluate import evaluate
 from pix2pix_jax.methods.registry import abstract_state
 from pix2pix_jax.run.checkpoints import Checkpoints
+from pix2pix_jax.run.config_file import read_config
 from pix2pix_jax.train import train
 from pix2pix_jax.translate import translate
 
@@ -33,7 +34,7 @@ def kept(tmp_path_factory):
 def test_an_earlier_run_evaluates_resumes_and_translates(kept, name):
     workdir = kept / name
     config = get_config()
-    config.update(json.loads((workdir / "config.json").read_text()))
+    config.update(read_config(workdir))
     expected = json.loads((workdir / "expected_metrics.json").read_text())
     found = evaluate(config, str(workdir))
     assert found == pytest.approx(expected, rel=1e-5)

@@ -99,11 +99,11 @@ def test_evaluation_sees_damage_and_names_another_checkpoint(tmp_path):
     sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     array = jax.ShapeDtypeStruct((300, 10), np.float32, sharding=sharding)
     target = {"G": {"params": {"kernel": array}}}
-    found = checkpoints.restore_variables(tmp_path, 2, target)
-    assert (np.asarray(found["G"]["params"]["kernel"]) == 2).all()
+    found, averaged = checkpoints.restore_variables(tmp_path, 2, target, use_average=True)
+    assert (np.asarray(found["G"]["params"]["kernel"]) == 2).all() and not averaged
     flip_a_byte(tmp_path / "checkpoints" / "2")
     with pytest.raises(DamagedCheckpoint, match=r"2 is damaged.*config.eval.checkpoint \(1\)"):
-        checkpoints.restore_variables(tmp_path, 2, target)
+        checkpoints.restore_variables(tmp_path, 2, target, use_average=True)
 
 
 def test_a_checkpoint_without_digests_restores(tmp_path):
@@ -312,6 +312,13 @@ def test_compiling_is_no_part_of_the_speed(monkeypatch, capsys):
     line = capsys.readouterr().out
     assert line.startswith("step 4/20  epoch 0.4/2.0  1.00 steps/s") and "ETA 16s" in line
     assert line.strip().endswith("g_l1 1.5")
+    clock.now += 100  # a dispatch of another length compiles, too
+    report.add(4, {"g_l1": np.zeros(2, np.float32)})
+    for step in (6, 7):
+        clock.now += 1
+        report.add(step, {"g_l1": np.array([step], np.float32)})
+    report.write(8)
+    assert "  1.00 steps/s" in capsys.readouterr().out
 
 
 def test_a_first_row_of_one_dispatch_has_no_speed():

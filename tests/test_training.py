@@ -199,34 +199,74 @@ def make_run_steps(config):
 
 
 def test_the_step_is_compiled_once():
-    config = small_config(**{"train.batch_size": 2})
-    run_steps, examples, state = make_run_steps(config)
+    run_steps, examples, state = make_run_steps(small_config())
     for step in range(0, 12, 2):
-        state, _ = run_steps(state, examples.cache, examples.chunk(step, 2, 2), None)
+        state, _ = run_steps(state, examples.cache, examples.chunk(step, 2, 1), None)
     assert run_steps._cache_size() == 1
     assert int(state.step) == 12
 
 
 def test_fused_steps_equal_single_ones():
-    """A dispatch of four steps does what four dispatches do."""
+    """A dispatch of two steps does what two dispatches do."""
     config = small_config()
     run_steps, examples, fused = make_run_steps(config)
-    fused, losses = run_steps(fused, examples.cache, examples.chunk(0, 4, 1), None)
+    fused, losses = run_steps(fused, examples.cache, examples.chunk(0, 2, 1), None)
     run_steps, _, single = make_run_steps(config)
     each = []
-    for step in range(4):
+    for step in range(2):
         single, terms = run_steps(single, examples.cache, examples.chunk(step, 1, 1), None)
         each.append(terms["g_l1"][0])
     np.testing.assert_allclose(losses["g_l1"], each, rtol=1e-4)
 
 
-def test_fused_steps_divide_every_interval():
-    config = small_config(**{"train.steps_per_call": 20})
-    config.train.update(log_every=100, sample_every=400, eval_every=0, checkpoint_every=1000)
-    assert dispatch.fused_steps(config, 80_000) == 20
-    assert dispatch.fused_steps(config, 75_748) == 4
-    assert dispatch.fused_steps(config, 7) == 1
-    assert dispatch.fused_steps(config, 80_000, start=150) == 10
+@pytest.mark.parametrize(
+    "total, log_every, length",
+    [
+        (80_000, 100, 20),
+        (519_627, 100, 20),  # edges2handbags
+        (4_169, 100, 20),  # horse2zebra in batches of 64
+        (4_000, 50, 10),
+        (1_000, 97, 12),
+        (60, 2, 2),
+        (7, 100, 7),
+    ],
+)
+def test_dispatches_are_few_and_of_two_lengths(total, log_every, length):
+    """They end where something falls due, and from any of them on they are the same."""
+    config = small_config(**{"train.steps_per_call": 20, "train.log_every": log_every})
+    config.train.update(sample_every=400, eval_every=0, checkpoint_every=1000)
+    spans = list(dispatch.spans(config, 0, total))
+    assert [step for span in spans for step in span] == list(range(total))
+    assert {len(span) for span in spans} <= {length, 1}
+    due = sorted({total, *(s for n in (log_every, 400, 1000) for s in range(n, total, n))})
+    assert set(due) <= {span.stop for span in spans}
+    gaps = np.diff([0, *due])
+    assert len(spans) == min((gaps // n + gaps % n).sum() for n in range(1, 21))
+    for i in (len(spans) // 2, len(spans) - 1):
+        assert list(dispatch.spans(config, spans[i].start, total)) == spans[i:]
+
+
+def test_runs_of_fused_steps_resume_to_the_bit(tmp_path, monkeypatch):
+    """Dispatches of two steps and of one, stopped after three steps of seven."""
+    config = small_config(**{"train.num_steps": 7, "train.steps_per_call": 3, "train.log_every": 3})
+    add, dispatches = Reporter.add, []
+
+    def note(self, first_step, losses):
+        add(self, first_step, losses)
+        dispatches.append((first_step, len(losses["g_l1"])))
+        if len(dispatches) == 7:  # the second of the second run
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(Reporter, "add", note)
+    for name in ("whole", "stopped", "stopped"):
+        train.train(config, str(tmp_path / name))
+    whole = [(0, 2), (2, 1), (3, 1), (4, 2), (6, 1)]
+    assert dispatches == [*whole, *whole]
+    assert checkpoints.newest_step(tmp_path / "stopped") == 7
+    states = [final_state(config, tmp_path / name, 7) for name in ("whole", "stopped")]
+    assert_same(*states)
+    rows = [(tmp_path / name / "metrics.jsonl").read_text() for name in ("whole", "stopped")]
+    assert rows[0] == rows[1]
 
 
 def test_length_of_a_run():

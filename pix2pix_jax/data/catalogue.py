@@ -5,6 +5,7 @@ images are those of the papers and of the archives.
 """
 
 import dataclasses
+from typing import Any
 
 PIX2PIX_URL = "http://efrosgans.eecs.berkeley.edu/pix2pix/datasets/{name}.tar.gz"
 CYCLEGAN_URL = "http://efrosgans.eecs.berkeley.edu/cyclegan/datasets/{name}.zip"
@@ -80,3 +81,21 @@ def label_palette(name: str, side: str) -> str | None:
         name = "facades"
     data_set = PAIRED.get(name) or UNPAIRED.get(name)
     return data_set.palette if data_set and data_set.label_side == side else None
+
+
+def palette_name(data: Any, images: str) -> str | None:
+    """The palette of the images that an example has under a name (input, target, A, B).
+
+    Args:
+        data: the `data` section of a config.
+        images: their name in an example.
+
+    Returns:
+        a key of `palettes.PALETTES`; None if they are no label maps.
+    """
+    if images not in ("input", "target", "A", "B"):
+        return None
+    if data.name == "synthetic" and data.synthetic_kind != "labels":
+        return None
+    first = images in ("input", "A")
+    return label_palette(data.name, "A" if first == (data.direction == "AtoB") else "B")

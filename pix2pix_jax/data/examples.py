@@ -1,70 +1,19 @@
 """From record sources to batches that are pure functions of (seed, step); see `stream`."""
 
 import concurrent.futures
+import functools
 import math
 import time
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 
 from pix2pix_jax.data import augment
+from pix2pix_jax.data.reader import ImageReader, Images
 from pix2pix_jax.data.sources import Source, header_of
 from pix2pix_jax.data.stream import WHOLE, Shard, after_epochs, order, share
-from pix2pix_jax.images import resizing
 from pix2pix_jax.images.levels import to_float
-
-
-class Images(NamedTuple):
-    """Images of one kind. Where sizes differ they are padded at the right and bottom."""
-
-    pixels: Any  # uint8 [..., H, W, C]
-    sizes: Any  # int32 [..., 2], height and width of each
-
-
-class ImageReader:
-    """Reads one kind of image (the input, say) from the records of a source, and resizes it."""
-
-    def __init__(self, key: str, data: Any, train: bool):
-        self._key, self._data, self._train = key, data, train
-
-    def resized(self, height: int, width: int, name: str, jitter: bool = True) -> tuple[int, int]:
-        """(height, width) that an image of this size is resized to.
-
-        For evaluation that is data.crop_size with resize_and_crop; with other preprocessing the
-        scale is that of training, and nothing is cropped. Training without `jitter` has crop_size
-        in the place of load_size.
-
-        Raises:
-            ValueError: the crop is larger than that, or there is none and it should be that.
-        """
-        data = self._data
-        crop = tuple(data.crop_size)
-        if not self._train and data.preprocess == "resize_and_crop":
-            return crop
-        load = data.load_size if jitter else crop
-        size = resizing.target_size(height, width, data.preprocess, load, crop)
-        if not self._train:
-            return size
-        if min(size[0] - crop[0], size[1] - crop[1]) < 0:
-            raise ValueError(
-                f"{name} is {size[1]}x{size[0]}, smaller than the crop "
-                f"{crop[1]}x{crop[0]}: lower data.crop_size, or resize with "
-                "data.preprocess=resize_and_crop"
-            )
-        if not resizing.crops(data.preprocess) and size != crop:
-            raise ValueError(
-                f"{name} is {size[1]}x{size[0]} and nothing is cropped: with "
-                f"data.preprocess={data.preprocess} set data.crop_size=({size[0]}, {size[1]}), "
-                "the size of all images, or choose a preprocess with a crop"
-            )
-        return size
-
-    def read(self, record: dict[str, Any], jitter: bool = True) -> np.ndarray:
-        """The resized image of a record."""
-        image = record[self._key]
-        size = self.resized(*image.shape[:2], record["name"], jitter)
-        return resizing.resize(image, size, self._data.resize_method)
 
 
 class Examples:
@@ -106,6 +55,10 @@ class Examples:
         self._readers = {name: ImageReader(key, data, train) for name, key in kinds.items()}
         self._pool = concurrent.futures.ThreadPoolExecutor(data.num_threads)
         self.one_size = data.preprocess == "resize_and_crop"  # of all images
+        if jittered_epochs == math.inf:  # else they get two sizes, and a device knows one
+            first = source[0]
+            for reader in self._readers.values():
+                reader.leave_to_device(first)
         self._shapes = self._largest()
         size = sum(map(math.prod, self._shapes.values())) * self._count
         self.cache: dict[str, Images] | None = None
@@ -129,10 +82,12 @@ class Examples:
             shapes[name] = (*np.max(sizes, axis=0).tolist(), shapes[name][2])
         return shapes
 
-    def _read(self, index: int) -> dict[str, Any]:
-        record, jitter = self._source[int(index) % len(self)], index < len(self)
-        images = {name: reader.read(record, jitter) for name, reader in self._readers.items()}
-        if "target" in images and images["input"].shape[:2] != images["target"].shape[:2]:
+    def _read(self, index: int, streamed: bool = False) -> dict[str, Any]:
+        record, jitter = self._source[int(index) % len(self)], bool(index < len(self))
+        images = {
+            name: reader.read(record, streamed, jitter) for name, reader in self._readers.items()
+        }
+        if not self.one_size and len({image.shape[:2] for image in images.values()}) > 1:
             raise ValueError(f"the two images of {record['name']} differ in size")
         return {**images, "name": record["name"]}
 
@@ -163,7 +118,8 @@ class Examples:
 
     def _read_some(self, indices) -> dict[str, Images]:
         images = self._empty(len(indices))
-        for i, example in enumerate(self._pool.map(self._read, indices)):
+        read = functools.partial(self._read, streamed=True)
+        for i, example in enumerate(self._pool.map(read, indices)):
             self._put(images, i, example)
         return images
 
@@ -218,7 +174,10 @@ class Examples:
             cache: `self.cache`, on the device.
             item: one step's part of `chunk`.
         """
-        images = item if cache is None else jax.tree.map(lambda x: x[item], cache)
+        if cache is None:
+            images = {name: self._readers[name].finish(x) for name, x in item.items()}
+        else:
+            images = jax.tree.map(lambda x: x[item], cache)
         crop = tuple(self._data.crop_size)
         sizes = next(iter(images.values())).sizes
         corners, mirrored = augment.draw(key, sizes, crop, self._data.flip)

@@ -1,5 +1,6 @@
 """Data: from folders, TFDS or a procedural renderer to float32 batches in [-1, 1]."""
 
+import functools
 import math
 from typing import Any
 
@@ -7,6 +8,8 @@ from pix2pix_jax.data import catalogue, folders, sources
 from pix2pix_jax.data.examples import Examples
 from pix2pix_jax.data.masked import MaskedExamples
 from pix2pix_jax.data.unpaired import UnpairedExamples
+from pix2pix_jax.images.files import is_image
+from pix2pix_jax.runtime.storage import local_copy
 
 
 def load_examples(
@@ -57,6 +60,12 @@ def _limited(source, count):
     return sources.Subset(source, range(min(count, len(source)))) if count else source
 
 
+@functools.cache
+def _local(folder):
+    """data.dir on this machine; once a process, for even a list of what a store has takes time."""
+    return local_copy(folder, is_image)
+
+
 def _splits(data):
     return data.train_split, data.eval_split
 
@@ -65,7 +74,7 @@ def _pairs(data, seed, split, train, channels) -> sources.Source:
     if data.dir:
         resized = data.preprocess == "resize_and_crop"
         return folders.paired_folder(
-            data.dir,
+            _local(data.dir),
             split,
             _splits(data),
             (channels["A"], channels["B"]),
@@ -85,7 +94,7 @@ def _pairs(data, seed, split, train, channels) -> sources.Source:
 def _two_sets(data, seed, split, train, channels) -> tuple[dict[str, sources.Source], bool]:
     """The sources of both domains, and whether their images correspond one to one."""
     if data.dir:
-        if found := folders.two_sets(data.dir, split, _splits(data), channels):
+        if found := folders.two_sets(_local(data.dir), split, _splits(data), channels):
             return found
     elif data.name != "synthetic":
         from pix2pix_jax.data.tfds_sources import TfdsImages
@@ -116,4 +125,4 @@ def _images(data, seed, split, train, domain) -> tuple[sources.Source, str]:
             f"the images of {data.name!r} cannot be downloaded here: fetch them by hand, and give "
             "their folder as --config.data.dir=FOLDER"
         )
-    return folders.image_folder(data.dir, split, _splits(data), channels)
+    return folders.image_folder(_local(data.dir), split, _splits(data), channels)

@@ -5,8 +5,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from pix2pix_jax.methods import colorization, cut, cyclegan, inpainting, pix2pix, regression
-from pix2pix_jax.methods.contract import GENERATOR, Method
+from pix2pix_jax.methods import (
+    average,
+    colorization,
+    cut,
+    cyclegan,
+    inpainting,
+    pix2pix,
+    regression,
+)
+from pix2pix_jax.methods.contract import GENERATOR, Layout, Method, Step
 from pix2pix_jax.methods.optim import Plateau
 from pix2pix_jax.methods.state import TrainState, create_network
 from pix2pix_jax.runtime import random_streams
@@ -46,8 +54,15 @@ def create_state(config: Any, key: jax.Array) -> TrainState:
         )
         for name, network in method.networks(config, 1).items()
     }
-    step = jnp.zeros((), jnp.int32)
-    return TrainState(step, networks, Plateau.create(), method.extra_state(config))
+    extra = method.extra_state(config)
+    extra |= average.start(config.optim, networks, generator_names(config))
+    return TrainState(jnp.zeros((), jnp.int32), networks, Plateau.create(), extra)
+
+
+def make_train_step(config: Any, num_examples: int, layout: Layout) -> Step:
+    """The training step of the config's method, with the average of its generators if asked for."""
+    step = METHODS[config.method].make_train_step(config, num_examples, layout)
+    return average.with_average(config, step)
 
 
 def generator_names(config: Any) -> list[str]:

@@ -1,8 +1,7 @@
 """Metrics of a whole set of images against another: distributions rather than single images.
 
 Each describes single images by features, and compares the features of two sets. The sets need be
-neither paired nor of equal size. To add one (FID, say): write its two functions and a row of
-`SET_METRICS`.
+neither paired nor of equal size. To add one: write its two functions and a row of `SET_METRICS`.
 """
 
 from collections.abc import Callable, Iterable
@@ -13,8 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from pix2pix_jax.images import colors
+from pix2pix_jax.metrics import inception_features
+from pix2pix_jax.metrics.distances import Gaussian, frechet_distance, kernel_distance
 
 Features = Callable[[np.ndarray], np.ndarray]  # uint8 [N, H, W, C] -> [N, ...], by image
+Load = Callable[[Any], Features]  # from the `eval` section of a config; reads weights
 LAB_BINS = {"color_l": (0, 100), "color_a": (-110, 110), "color_b": (-110, 110)}
 BIN_WIDTH = 10  # of L, a and b
 
@@ -22,12 +24,10 @@ BIN_WIDTH = 10  # of L, a and b
 class SetMetric(NamedTuple):
     """A metric of sets."""
 
-    # (weights) -> the function that describes images; `weights` is None where none are needed
-    features: Callable[[dict[str, np.ndarray] | None], Features]
+    load: Load  # of the function that describes images; metrics with the same one share it
     # (features of the real set, of the generated set) -> values by name
     compare: Callable[[np.ndarray, np.ndarray], dict[str, float]]
     higher_is_better: dict[str, bool]  # by the names of its values
-    weights: str = ""  # name of the .pth file, in eval.weights_dir, that its network takes
 
 
 def lab_histograms(images: np.ndarray) -> np.ndarray:
@@ -57,52 +57,82 @@ def histogram_intersection(real: np.ndarray, generated: np.ndarray) -> dict[str,
     return dict(zip(LAB_BINS, shares.tolist(), strict=True))
 
 
+def fid(real: np.ndarray, generated: np.ndarray) -> dict[str, float]:
+    """Fréchet distance of Inception features (Heusel et al. 2017)."""
+    return {"fid": frechet_distance(Gaussian.of(real), Gaussian.of(generated))}
+
+
+def kid(real: np.ndarray, generated: np.ndarray) -> dict[str, float]:
+    """Kernel distance of Inception features (Binkowski et al. 2018)."""
+    return {"kid": kernel_distance(real, generated)[0]}
+
+
 SET_METRICS = {
     "colors": SetMetric(
-        features=lambda weights: lab_histograms,
+        load=lambda evaluation: lab_histograms,
         compare=histogram_intersection,
         higher_is_better=dict.fromkeys(LAB_BINS, True),
     ),
+    "fid": SetMetric(inception_features.load, fid, {"fid": False}),
+    "kid": SetMetric(inception_features.load, kid, {"kid": False}),
 }
 
 
+def load_features(names: Iterable[str], evaluation: Any) -> dict[Load, Features]:
+    """The functions that describe images for some metrics, by what loaded them.
+
+    Args:
+        names: of `SET_METRICS`.
+        evaluation: the `eval` section of a config.
+
+    Raises:
+        OSError, ValueError: weights are missing or damaged.
+    """
+    loads = {SET_METRICS[name].load for name in names}
+    return {load: load(evaluation) for load in loads}
+
+
 class SetComparison:
-    """Gathers the features of real and generated images, batch by batch, for some metrics."""
+    """Gathers the features of real and generated images for some metrics."""
 
-    def __init__(self, names: Iterable[str], read_weights: Callable[[str], Any]) -> None:
-        """Loads the weights of those metrics that take any.
-
-        Args:
-            names: of `SET_METRICS`.
-            read_weights: from the name of a weights file to its arrays.
-
-        Raises:
-            OSError, ValueError: a weights file is missing or damaged.
-        """
+    def __init__(self, names: Iterable[str], features: dict[Load, Features], batch_size: int):
+        """Takes names of `SET_METRICS`, what `load_features` made of them, and images at a time."""
         self._metrics = {name: SET_METRICS[name] for name in names}
-        self._features = {
-            name: metric.features(read_weights(metric.weights) if metric.weights else None)
-            for name, metric in self._metrics.items()
-        }
-        self._gathered: dict[tuple[str, str], list[np.ndarray]] = {}
+        self._features, self._batch_size = features, batch_size
+        self._waiting: dict[str, list[np.ndarray]] = {}
+        self._gathered: dict[tuple[Load, str], list[np.ndarray]] = {}
 
     def add(self, kind: str, images: list[np.ndarray]) -> None:
         """Adds images, uint8 [h, w, C], to the set `kind`: "real" or "generated"."""
-        by_shape: dict[tuple[int, ...], list[np.ndarray]] = {}
-        for image in images:
-            by_shape.setdefault(image.shape, []).append(image)
-        for name, features in self._features.items():
-            rows = [features(np.stack(alike)) for alike in by_shape.values()]
-            self._gathered.setdefault((name, kind), []).extend(rows)
+        if not self._metrics:
+            return
+        waiting = self._waiting.setdefault(kind, [])
+        waiting.extend(images)
+        if len(waiting) >= self._batch_size:
+            self._describe(kind)
 
     def clear(self, kind: str) -> None:
         """Forgets the images of the set `kind`."""
+        self._waiting.pop(kind, None)
         self._gathered = {key: rows for key, rows in self._gathered.items() if key[1] != kind}
 
     def result(self) -> dict[str, float]:
         """The metrics of all images so far."""
         found: dict[str, float] = {}
-        for name, metric in self._metrics.items():
-            sets = [np.concatenate(self._gathered[name, kind]) for kind in ("real", "generated")]
+        for kind in list(self._waiting):
+            self._describe(kind)
+        for metric in self._metrics.values():
+            sets = [
+                np.concatenate(self._gathered[metric.load, kind]) for kind in ("real", "generated")
+            ]
             found |= metric.compare(*sets)
         return found
+
+    def _describe(self, kind):
+        """Turns the images that wait into features."""
+        by_shape: dict[tuple[int, ...], list[np.ndarray]] = {}
+        for image in self._waiting.pop(kind):
+            by_shape.setdefault(image.shape, []).append(image)
+        for load, features in self._features.items():
+            rows = [features(np.stack(alike)) for alike in by_shape.values()]
+            self._gathered.setdefault((load, kind), []).extend(rows)

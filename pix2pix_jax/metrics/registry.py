@@ -2,15 +2,21 @@
 
 from collections.abc import Iterable
 
-from pix2pix_jax.metrics import per_image, per_set
+from pix2pix_jax.metrics import per_image, per_set, segmentation
 
+# What eval.set_metrics may have: the values of each, and whether they are better higher.
+FURTHER: dict[str, dict[str, bool]] = {
+    **{name: metric.higher_is_better for name, metric in per_set.SET_METRICS.items()},
+    "lpips": {"lpips": False},
+    "segmentation": dict.fromkeys(segmentation.SCORES, True),
+}
 HIGHER_IS_BETTER: dict[str, bool] = {
     **{name: better for name, (_, better) in per_image.METRICS.items()},
     "cycle_l1": False,
     "hole_l1": False,
     "hole_psnr": True,
     "hole_ssim": True,
-    **{k: v for metric in per_set.SET_METRICS.values() for k, v in metric.higher_is_better.items()},
+    **{name: better for values in FURTHER.values() for name, better in values.items()},
 }
 
 
@@ -29,5 +35,5 @@ def available(
     names += ["hole_l1", "hole_psnr", "hole_ssim"] if has_holes else []
     names += ["cycle_l1"] if inverse else []
     for name in set_metrics:
-        names += per_set.SET_METRICS[name].higher_is_better
+        names += FURTHER[name]
     return tuple(names)

@@ -22,6 +22,7 @@ DATA_FIELDS = (  # what the examples are
     "data.train_split",
     "data.synthetic_kind",
 )
+FORMER_FIELDS = ("data.prefetch",)  # of former versions; nothing that was trained depends on them
 FREE_FIELDS = ("model.dtype", "model.sync_batch_norm", "model.remat")  # of `model`, but no shapes
 
 
@@ -32,7 +33,7 @@ def write_config(workdir: Path, config: ml_collections.ConfigDict) -> None:
 
 
 def read_config(workdir: Path) -> dict[str, Any] | None:
-    """The config in `workdir`, as nested dicts; None when the folder has none.
+    """The config in `workdir`, as nested dicts without `FORMER_FIELDS`; None if it has none.
 
     Raises:
         ValueError: the file is damaged.
@@ -49,7 +50,9 @@ def read_config(workdir: Path) -> dict[str, Any] | None:
             f"{path} is damaged ({error}): restore it from a copy, or remove it, and the config "
             "is no longer compared with the one that the checkpoints were trained with"
         ) from error
-    return config
+    fields = traverse_util.flatten_dict(config, sep=".")
+    known = {name: value for name, value in fields.items() if name not in FORMER_FIELDS}
+    return traverse_util.unflatten_dict(known, sep=".")
 
 
 def check_same_network(
@@ -82,6 +85,21 @@ def check_same_network(
             + ". Set these fields as they are there, or choose another --workdir"
         )
     return [f"config.{key} was {old[key]}, is now {new[key]}" for key in changed]
+
+
+def check_same_average(workdir: Path, config: ml_collections.ConfigDict) -> None:
+    """Raises ValueError if `config` or the run in `workdir` averages parameters, and not both."""
+    stored = read_config(workdir)
+    if stored is None:
+        return
+    before = stored["optim"].get("ema_images", 0.0)  # former runs have no such field
+    if bool(before) != bool(config.optim.ema_images):
+        raise ValueError(
+            f"config.optim.ema_images was {before} in the run in {workdir}, and is now "
+            f"{config.optim.ema_images}: an average of the generators begins and ends with a run. "
+            f"Set it as it was; or start from these weights, with config.init_from={workdir} and "
+            "another --workdir"
+        )
 
 
 def check_same_data(workdir: Path, config: ml_collections.ConfigDict) -> None:

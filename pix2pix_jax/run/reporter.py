@@ -22,7 +22,7 @@ class Reporter:
         # {name: [sum, count]} since the last line. In Python's floats and one by one, so that
         # neither stopping nor the number of steps in a dispatch changes a bit.
         self.sums: dict[str, list[float]] = dict(sums or {})
-        self._measuring = False
+        self._compiled: set[int] = set()  # lengths of dispatches
         self.stop_agreed = False  # a process was asked to stop, and all know it
 
     def waiting(self):
@@ -36,10 +36,11 @@ class Reporter:
     def add(self, first_step: int, losses: dict[str, jax.Array]) -> None:
         """Takes the losses of one dispatch and waits for those `CALLS_IN_FLIGHT` before."""
         self._pending.append((first_step, losses))
-        if not self._measuring:  # the first one compiled
+        steps = len(next(iter(losses.values())))
+        if steps not in self._compiled:  # it just was
             self.check_finite()
-            self._progress.begin(first_step + len(next(iter(losses.values()))))
-            self._measuring = True
+            self._progress.begin(first_step + steps)
+            self._compiled.add(steps)
         while len(self._pending) > CALLS_IN_FLIGHT:
             self._check(*self._pending.pop(0))
 

@@ -14,6 +14,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from flax import traverse_util
 
+from pix2pix_jax.methods import average
 from pix2pix_jax.run import digests
 
 STATE, METRICS, CUSTOM = "default", "metrics/metrics", "custom.json"
@@ -21,6 +22,7 @@ STATE, METRICS, CUSTOM = "default", "metrics/metrics", "custom.json"
 FIELDS = {
     "pools": "config.data.crop_size, config.loss.pool_size or the channels of config.data",
     "networks": "a field of config.model or the channels of config.data",
+    "ema": "config.optim.ema_images",
 }
 
 
@@ -82,13 +84,7 @@ def check_arrays(folder: pathlib.Path, target: Any, partial: bool = False) -> No
         DamagedCheckpoint: it does not say so in a way that can be read.
         ValueError: they differ; the message names the first one.
     """
-    try:
-        saved = _arrays(ocp.PyTreeCheckpointHandler().metadata(folder / STATE).tree)
-    except PermissionError:
-        raise
-    except Exception as error:  # JSON, zstd, tensorstore: whatever reads a damaged file
-        raise _damaged(folder, _first_line(error)) from error
-    wanted = _arrays(target)
+    saved, wanted = _saved_arrays(folder), _arrays(target)
     names = wanted if partial else sorted(saved.keys() | wanted.keys())
     wrong = [name for name in names if saved.get(name) != wanted.get(name)]
     if wrong:
@@ -121,6 +117,26 @@ def read_custom(folder: pathlib.Path) -> dict[str, Any]:
 def write_custom(folder: pathlib.Path, text: str) -> None:
     """Writes what else belongs to a step, a JSON object."""
     (folder / CUSTOM).write_text(f"{text}\n")
+
+
+def averaged_networks(folder: pathlib.Path) -> set[str]:
+    """Names of the networks of whose parameters the checkpoint in `folder` has an average.
+
+    Raises:
+        DamagedCheckpoint: it cannot be read.
+    """
+    names = (name.split(".") for name in _saved_arrays(folder))
+    return {parts[1] for parts in names if parts[0] == average.NAME}
+
+
+def _saved_arrays(folder):
+    """As `_arrays`, of the checkpoint in `folder`."""
+    try:
+        return _arrays(ocp.PyTreeCheckpointHandler().metadata(folder / STATE).tree)
+    except PermissionError:
+        raise
+    except Exception as error:  # JSON, zstd, tensorstore: whatever reads a damaged file
+        raise _damaged(folder, _first_line(error)) from error
 
 
 def _arrays(tree):

@@ -60,9 +60,15 @@ def connect(mesh: Mesh) -> None:
     from_first({"ready": 1.0})  # and those of broadcasts
 
 
-def place(tree: Any, sharding: NamedSharding) -> Any:
-    """Host arrays, the same in every process, as arrays over all devices."""
+def place(tree: Any, sharding: NamedSharding, donated: bool = False) -> Any:
+    """Host arrays, the same in every process, as arrays over all devices.
+
+    With `donated` they are copies that a jitted function can write to. On a CPU others share the
+    memory of the host arrays, and a donated state would be there twice.
+    """
     if jax.process_count() == 1:
+        if donated:
+            tree = jax.tree.map(lambda x: jnp.array(x, copy=True), tree)
         return jax.device_put(tree, sharding)
     make = lambda x: jax.make_array_from_callback(np.shape(x), sharding, lambda i: np.asarray(x)[i])
     return jax.tree.map(make, tree)
@@ -74,6 +80,13 @@ def distribute(tree: Any, sharding: NamedSharding) -> Any:
         return tree  # jit places it
     make = lambda x: jax.make_array_from_process_local_data(sharding, x)
     return jax.tree.map(make, tree)
+
+
+def send(tree: Any, sharding: NamedSharding) -> Any:
+    """`distribute` that starts the copy to the devices at once, while they compute other things."""
+    if jax.process_count() == 1:
+        return jax.device_put(tree, sharding)
+    return distribute(tree, sharding)
 
 
 def flags(up: bool, steps: int, sharding: NamedSharding) -> jax.Array | None:
@@ -118,23 +131,28 @@ def check_same(name: str, value: int) -> None:
         raise OSError(f"the processes do not see the same {name}, but {values}: start them again")
 
 
-def check_shared(workdir: pathlib.Path) -> None:
+def check_shared(run: Any, workdir: str) -> None:
     """Checks that all processes see the same workdir.
+
+    Args:
+        run: has write, read and remove for small files in it, see `run.run_folder`.
+        workdir: what it is called.
 
     Raises:
         OSError: this one does not.
     """
     if jax.process_count() == 1:
         return
-    token, path = secrets.randbits(31), workdir / TOKEN_FILE
+    token = secrets.randbits(31)
     if is_first():
-        path.write_text(str(token))
+        run.write(TOKEN_FILE, str(token))
     token = int(multihost_utils.broadcast_one_to_all(np.int32(token)))
-    seen = path.is_file() and path.read_text() == str(token)
+    seen = run.read(TOKEN_FILE) == str(token)
     all_see = multihost_utils.process_allgather(np.array(seen)).all()
     if is_first():
-        path.unlink()
+        run.remove(TOKEN_FILE)
     if not all_see:
         raise OSError(
-            f"not all processes see the workdir {workdir}: give one on a disk that they share"
+            f"not all processes see the workdir {workdir}: give one on a disk that they share, or "
+            "in object storage"
         )

@@ -10,8 +10,11 @@ from pix2pix_jax.images import masks
 from pix2pix_jax.methods import losses, optim
 from pix2pix_jax.methods.registry import METHODS, abstract_state
 from pix2pix_jax.methods.state import TrainState
-from pix2pix_jax.metrics.per_set import SET_METRICS
-from pix2pix_jax.metrics.registry import HIGHER_IS_BETTER
+from pix2pix_jax.metrics import lpips
+from pix2pix_jax.metrics.inception_features import MODES
+from pix2pix_jax.metrics.registry import FURTHER, HIGHER_IS_BETTER
+from pix2pix_jax.runtime.precision import PRECISIONS
+from pix2pix_jax.runtime.storage import is_remote
 
 CHOICES = {
     "method": tuple(METHODS),
@@ -29,10 +32,13 @@ CHOICES = {
     "loss.regression": tuple(losses.REGRESSION),
     "optim.policy": optim.POLICIES,
     "train.best_metric": tuple(HIGHER_IS_BETTER),
+    "train.precision": PRECISIONS,
     "eval.norm_mode": ("batch", "running"),
     "data.synthetic_kind": ("labels", "night"),
     "eval.direction": ("A2B", "B2A", "both"),
     "eval.fit": ("resize", "pad"),
+    "eval.fid_mode": tuple(MODES),
+    "eval.lpips_net": lpips.NETS,
 }
 
 
@@ -63,7 +69,7 @@ RANGES = {
         "data.load_size",
         "data.crop_size",
         "data.num_threads",
-        "data.prefetch",
+        "data.prefetch_mb",
         "data.synthetic_train",
         "data.synthetic_eval",
         "model.ngf",
@@ -98,6 +104,8 @@ RANGES = {
         "optim.epochs",
         "optim.epochs_decay",
         "optim.plateau_patience",
+        "optim.ema_images",
+        "optim.ema_ramp",
         "train.num_devices",
         "train.num_steps",
         "train.steps_per_call",
@@ -139,7 +147,7 @@ def check(config: Any) -> TrainState:
     fields = flatten_dict(config.to_dict(), sep=".")
     _check_choices(fields)
     _check_ranges(fields)
-    _check_sizes_and_epochs(config.data, config.optim, config.train)
+    _check_together(config.data, config.model, config.optim, config.train)
     METHODS[config.method].check(config)
     return abstract_state(config)  # raises for a network that cannot take the crop
 
@@ -152,9 +160,9 @@ def _check_choices(fields):
             hint = f"did you mean {close[0]}?" if close else f"choose one of {', '.join(choices)}"
             raise ValueError(f"config.{field} is {value!r}: {hint}")
     for name in fields["eval.set_metrics"]:
-        if name not in SET_METRICS:
+        if name not in FURTHER:
             raise ValueError(
-                f"config.eval.set_metrics has {name!r}: choose of {', '.join(SET_METRICS)}"
+                f"config.eval.set_metrics has {name!r}: choose of {', '.join(FURTHER)}"
             )
     method, order = fields["method"], fields["loss.update_order"]
     orders = METHODS[method].update_orders
@@ -177,7 +185,7 @@ def _check_ranges(fields):
             raise ValueError(f"config.{name} is {fields[name]}: it takes {length} numbers")
 
 
-def _check_sizes_and_epochs(data, optim, train):
+def _check_together(data, model, optim, train):
     """Fields that are right or wrong only beside each other."""
     if data.preprocess == "resize_and_crop" and any(
         load < crop for load, crop in zip(data.load_size, data.crop_size, strict=True)
@@ -185,6 +193,16 @@ def _check_sizes_and_epochs(data, optim, train):
         raise ValueError(
             f"config.data.load_size {data.load_size} is smaller than config.data.crop_size "
             f"{data.crop_size}: the crop must fit into the resized image"
+        )
+    if is_remote(data.tfds_dir):
+        raise ValueError(
+            f"config.data.tfds_dir is {data.tfds_dir}, and TFDS's files are read from a folder of "
+            "this machine; images in object storage are read from config.data.dir"
+        )
+    if train.precision == "highest" and model.dtype != "float32":
+        raise ValueError(
+            f"config.train.precision is highest and config.model.dtype {model.dtype}: highest is "
+            "about float32, so set one of them to its default"
         )
     if optim.policy == "cosine" and not optim.epochs:
         raise ValueError("config.optim.epochs is 0: the cosine policy takes at least 1")

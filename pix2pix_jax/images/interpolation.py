@@ -1,0 +1,69 @@
+"""Resizing of float images as products with matrices: PyTorch's bilinear and PIL's filters.
+
+`resizing` has PIL itself, for uint8. A metric's networks take images that are not rounded after
+the resize, and take them on the device.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def torch_bilinear(size: int, new_size: int) -> np.ndarray:
+    """[new_size, size] of torch's interpolate with mode="bilinear" and align_corners=False."""
+    position = np.maximum((np.arange(new_size) + 0.5) * (size / new_size) - 0.5, 0)
+    low = np.minimum(position.astype(int), size - 1)
+    high = np.minimum(low + 1, size - 1)
+    columns = np.arange(size)
+    share = (position - low)[:, None]
+    return (1 - share) * (columns == low[:, None]) + share * (columns == high[:, None])
+
+
+def pil_bilinear(size: int, new_size: int) -> np.ndarray:
+    """[new_size, size] of PIL's bilinear resize, which averages where it shrinks."""
+    return _pil_matrix(size, new_size, lambda x: 1 - x, support=1)
+
+
+def pil_bicubic(size: int, new_size: int) -> np.ndarray:
+    """[new_size, size] of PIL's bicubic resize (a = -1/2), which averages where it shrinks."""
+
+    def weight(x):
+        inner = (1.5 * x - 2.5) * x * x + 1
+        outer = ((-0.5 * x + 2.5) * x - 4) * x + 2
+        return np.where(x < 1, inner, outer)
+
+    return _pil_matrix(size, new_size, weight, support=2)
+
+
+def _pil_matrix(size, new_size, weight, support):
+    """Weights of a filter, given for distances from 0 to `support` pixels of the larger image."""
+    step = size / new_size
+    stretch = max(step, 1.0)
+    center = (np.arange(new_size) + 0.5)[:, None] * step
+    first = np.maximum((center - support * stretch + 0.5).astype(int), 0)
+    end = np.minimum((center + support * stretch + 0.5).astype(int), size)
+    columns = np.arange(size)
+    distance = np.abs((columns + 0.5 - center) / stretch)
+    inside = (columns >= first) & (columns < end) & (distance < support)
+    weights = np.where(inside, weight(distance), 0.0)
+    return weights / weights.sum(1, keepdims=True)
+
+
+def resize(
+    images: jax.Array, size: tuple[int, int], matrix: Callable[[int, int], np.ndarray]
+) -> jax.Array:
+    """Resizes images float32 [N, H, W, C] to `size` (height, width) by one of the above.
+
+    Can be jitted; float32 on every device.
+    """
+    height, width = images.shape[1:3]
+    if (height, width) == tuple(size):
+        return images
+    rows, columns = (
+        jnp.asarray(matrix(*sizes), jnp.float32) for sizes in ((height, size[0]), (width, size[1]))
+    )
+    highest = jax.lax.Precision.HIGHEST
+    images = jnp.einsum("nhwc,vw->nhvc", images, columns, precision=highest)
+    return jnp.einsum("nhwc,uh->nuwc", images, rows, precision=highest)

@@ -1,0 +1,106 @@
+"""Images of a folder, decoded ahead in threads, for the metrics of two folders."""
+
+import concurrent.futures
+import itertools
+import pathlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from pix2pix_jax.images.files import find_images, is_image, natural, read_image
+
+THREADS = 4
+
+
+def find(images: str) -> dict[str, pathlib.Path]:
+    """Image files by name.
+
+    Args:
+        images: a folder, whose images are named by their paths in it without the endings; or a
+            pattern such as "results/*_fake_B.png", which finds files in and below that folder and
+            names them by what the asterisk stands for.
+
+    Raises:
+        FileNotFoundError: there are none.
+        ValueError: two have the same name.
+    """
+    path = pathlib.Path(images)
+    before, asterisk, after = path.name.partition("*")
+    if not asterisk:
+        root, paths = path, find_images(path)
+        names = [p.relative_to(root).with_suffix("").as_posix() for p in paths]
+    else:
+        root = path.parent
+        paths = [p for p in root.rglob(path.name) if is_image(p)]
+        if not paths:
+            raise FileNotFoundError(f"no image is called {images}: look into {root}")
+        paths.sort(key=lambda p: natural(p.relative_to(root).as_posix()))
+        middle = lambda p: p.name.removeprefix(before).removesuffix(after)
+        names = [p.relative_to(root).with_name(middle(p)).as_posix() for p in paths]
+    found = dict(zip(names, paths, strict=True))
+    if len(found) < len(paths):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{images} has two images called {twice}: keep one of them")
+    return found
+
+
+def pairs(first: str, second: str) -> list[tuple[pathlib.Path, pathlib.Path]]:
+    """The files of two sets that have the same names, see `find`.
+
+    Raises:
+        FileNotFoundError: there are none, or an image has no counterpart.
+    """
+    a, b = find(first), find(second)
+    if alone := sorted(a.keys() ^ b.keys(), key=natural):
+        where, missing = (first, second) if alone[0] in a else (second, first)
+        raise FileNotFoundError(
+            f"{len(alone)} images have no counterpart of their name, such as {alone[0]}, which is "
+            f"in {where} and not in {missing}: where names have endings, give patterns "
+            "('*_fake_B.png')"
+        )
+    return [(a[name], b[name]) for name in a]
+
+
+def batches(
+    paths: Sequence[Sequence[pathlib.Path]], channels: Sequence[int], size: int, title: str
+) -> Iterator[list[np.ndarray]]:
+    """Reads rows of files, `size` rows at a time; a progress line every 10 seconds.
+
+    Args:
+        paths: the files of each row.
+        channels: of the images in a row, 1 or 3.
+        size: of a batch.
+        title: what the progress line calls them.
+
+    Yields:
+        for each column uint8 [n, h, w, c]. Rows of one shape come together, in their order.
+
+    Raises:
+        ValueError: a file is damaged.
+    """
+    read = lambda row: [read_image(p, c) for p, c in zip(row, channels, strict=True)]
+    began = reported = time.monotonic()
+    done, rows = 0, iter(paths)
+    with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
+        start = lambda: [pool.submit(read, row) for row in itertools.islice(rows, size)]
+        reading = start()
+        while reading:
+            following = start()
+            images = [future.result() for future in reading]
+            shape = lambda row: [image.shape for image in row]
+            for _, alike in itertools.groupby(images, key=shape):
+                yield [np.stack(column) for column in zip(*alike, strict=True)]
+            done += len(images)
+            now = time.monotonic()
+            if now - reported > 10 or (done == len(paths) and now - began > 10):
+                reported = now
+                rate = done / (now - began)
+                print(f"{title}: {done} of {len(paths)}, {rate:.1f} images/s", flush=True)
+            reading = following
+
+
+def describe(images: str, features: Callable[[np.ndarray], np.ndarray], size: int) -> np.ndarray:
+    """Features [N, ...] of all images of a set, see `find`."""
+    rows = [(path,) for path in find(images).values()]
+    return np.concatenate([features(x) for (x,) in batches(rows, (3,), size, images)])
