@@ -4,6 +4,7 @@
     python -m benchmarks.train_step --batch=8 --inference
     python -m benchmarks.train_step --batch=64 --dtype=bfloat16 --compile
     python -m benchmarks.train_step --config=cyclegan
+    python -m benchmarks.train_step --config=fastcut
 
 Each round runs one dispatch of ours (a step on CPU, 20 elsewhere), then one step of PyTorch's in
 each memory layout; the table has medians over the rounds and our time of a step over that of
@@ -17,10 +18,12 @@ memory. "Memory" is the accelerator's peak, or the process's.
 """
 
 import argparse
+import functools
 import itertools
 import json
 import os
 import platform
+import random
 import statistics
 import subprocess
 import sys
@@ -33,15 +36,20 @@ import numpy as np
 import torch
 from jax.sharding import AxisType, Mesh
 
-from benchmarks import floor
+from benchmarks import floor, torch_cut
 from benchmarks import torch_baseline as baseline
-from configs import cyclegan, default
+from configs import cut, cyclegan, default
 from pix2pix_jax.data import loading
 from pix2pix_jax.dispatch import fused_steps, make_run_steps, shardings
 from pix2pix_jax.methods.registry import METHODS, fresh_state
 from pix2pix_jax.runtime import host_memory, processes
 
-CONFIGS = {"pix2pix": default.get_config, "cyclegan": cyclegan.base}
+CONFIGS = {
+    "pix2pix": default.get_config,
+    "cyclegan": cyclegan.base,
+    "cut": cut.base,
+    "fastcut": lambda: cut.base(fast=True),
+}
 LAYOUTS = {"PyTorch": torch.contiguous_format, "PyTorch channels_last": torch.channels_last}
 # Before JAX is imported, hence not in `serve`.
 SETTINGS = "from pix2pix_jax.runtime import host_memory; host_memory.keep_freed();"
@@ -106,8 +114,8 @@ def their_translation(
     options: argparse.Namespace, images: list[np.ndarray], memory_format: torch.memory_format
 ) -> Callable[[], None]:
     """PyTorch's generator on a batch, in training mode as pix2pix tests it."""
-    make = baseline.ResnetGenerator if options.config == "cyclegan" else baseline.UnetGenerator
-    net = baseline.init_weights(make(), 0).to(DEVICE, memory_format=memory_format)
+    nets, _ = their_model(options.config)
+    net = baseline.init_weights(nets[0], 0).to(DEVICE, memory_format=memory_format)
     if options.compile:
         net = torch.compile(net, mode="reduce-overhead")
     x = torch.from_numpy(images[0].transpose(0, 3, 1, 2)).to(DEVICE, memory_format=memory_format)
@@ -122,16 +130,27 @@ def their_translation(
     return run
 
 
+def their_model(name: str) -> tuple[list[torch.nn.Module], Callable]:
+    """PyTorch's networks, the generator first, and what trains them."""
+    if name == "pix2pix":
+        return [baseline.UnetGenerator(), baseline.NLayerDiscriminator()], baseline.Pix2Pix
+    if name == "cyclegan":
+        nets = [baseline.ResnetGenerator() for _ in range(2)]
+        nets += [baseline.NLayerDiscriminator(3, norm="instance") for _ in range(2)]
+        return nets, baseline.CycleGAN
+    nets = [torch_cut.ResnetGenerator(), torch_cut.NLayerDiscriminator()]
+    nets.append(torch_cut.PatchProjection())
+    if name == "cut":
+        return nets, torch_cut.CUT
+    mirror = lambda: random.random() < 0.5
+    return nets, functools.partial(torch_cut.CUT, lambda_nce=10.0, identity=False, mirror=mirror)
+
+
 def theirs(
     options: argparse.Namespace, images: list[np.ndarray], memory_format: torch.memory_format
 ) -> Callable[[], None]:
     """One step of the PyTorch baseline."""
-    make_model = baseline.Pix2Pix
-    nets = (baseline.UnetGenerator(), baseline.NLayerDiscriminator())
-    if options.config == "cyclegan":
-        make_model = baseline.CycleGAN
-        nets = [baseline.ResnetGenerator() for _ in range(2)]
-        nets += [baseline.NLayerDiscriminator(3, norm="instance") for _ in range(2)]
+    nets, make_model = their_model(options.config)
     nets = [
         baseline.init_weights(net, i).to(DEVICE, memory_format=memory_format)
         for i, net in enumerate(nets)

@@ -99,7 +99,9 @@ def _prepare(config, run) -> _Plan:
         config_file.check_same_average(workdir, config)
         print("".join(f"{line}\n" for line in changes), end="", flush=True)
     data, seed, kind = config.data, config.seed, METHODS[config.method].data
-    examples = loading.load_examples(data, seed, data.train_split, train=True, kind=kind)
+    examples = loading.load_examples(
+        data, seed, data.train_split, True, kind, jittered_epochs(config)
+    )
     validation = loading.load_examples(data, seed, data.eval_split, train=False, kind=kind)
     checks.check_best_metric(config, validation)
     total_steps = num_steps(config, len(examples))
@@ -255,6 +257,15 @@ def num_steps(config: Any, num_examples: int) -> int:
     optim = config.optim
     epochs = optim.epochs + optim.epochs_decay - (optim.epoch_count - 1)
     return config.train.num_steps or math.ceil(epochs * num_examples / config.train.batch_size)
+
+
+def jittered_epochs(config: Any) -> float:
+    """Epochs of this run after which images are resized to the crop; infinity if they never are.
+
+    With data.jitter_ends it is when the linear policy begins to decay.
+    """
+    optim = config.optim
+    return optim.epochs - (optim.epoch_count - 1) if config.data.jitter_ends else math.inf
 
 
 def _after_validation(config, state, metrics, sharding) -> TrainState:

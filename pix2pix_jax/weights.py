@@ -9,6 +9,7 @@ import jax
 from flax import traverse_util
 
 from pix2pix_jax.methods import average
+from pix2pix_jax.methods.contract import GENERATOR, OTHER
 from pix2pix_jax.methods.registry import METHODS, abstract_state, generator_names
 from pix2pix_jax.methods.state import TrainState
 from pix2pix_jax.pytorch import architectures, pth_file, state_dicts
@@ -92,7 +93,10 @@ def abstract_variables(config: Any, names: Iterable[str] | None = None) -> dict[
 
 def torch_keys(config: Any, name: str) -> state_dicts.Keys:
     """PyTorch's names of the layers of network `name`."""
-    if name in generator_names(config):
+    role = METHODS[config.method].networks(config, 1)[name].role
+    if role == OTHER:
+        return state_dicts.projection_keys(len(config.loss.nce_layers))
+    if role == GENERATOR:
         return state_dicts.generator_keys(config.model)
     return state_dicts.discriminator_keys(config.model)
 
@@ -148,7 +152,7 @@ def _pth_files(path: pathlib.Path, names: Iterable[str]) -> dict[str, pathlib.Pa
 def _neighbour(path, name):
     """Where PyTorch's code saves network `name` beside `path`; None if `path` does not say."""
     match = PTH_NAME.fullmatch(path.name)
-    if not match or (name not in ("G", "D") and not match[2]):
+    if not match or ("_" in name and not match[2]):
         return None
     return path.with_name(f"{match[1]}{name}{match[3]}.pth")
 

@@ -36,7 +36,9 @@ class MaskedExamples:
         self.one_size = images.one_size
         if data.mask_dir:
             source = SingleFolder(local_copy(data.mask_dir, is_image), 1, "mask")
-            self._masks = Examples(source, {"mask": "mask"}, data, seed, train)
+            self._masks = Examples(
+                source, {"mask": "mask"}, data, seed, train, images.jittered_epochs
+            )
             both = {"image": images, "mask": self._masks}
             self._training = UnpairedExamples(both, seed, paired=False, leader="image")
 

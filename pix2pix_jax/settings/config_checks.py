@@ -75,6 +75,8 @@ RANGES = {
         "model.ngf",
         "model.ndf",
         "model.n_layers",
+        "model.projection_width",
+        "loss.nce_patches",
         "model.dropout_blocks",
         "model.fcn_convs",
         "optim.decay_every",
@@ -114,6 +116,8 @@ RANGES = {
     Range(0, low_open=True): (
         "model.norm_eps",
         "model.init_gain",
+        "loss.lambda_nce",
+        "loss.nce_temperature",
         "optim.learning_rate",
         "optim.eps",
     ),
