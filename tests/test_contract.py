@@ -13,7 +13,7 @@ from skimage import color
 from configs.default import get_config
 from pix2pix_jax.data.examples import Examples
 from pix2pix_jax.data.synthetic import SyntheticFacades
-from pix2pix_jax.methods.contract import DISCRIMINATOR, GENERATOR
+from pix2pix_jax.methods.contract import DISCRIMINATOR, GENERATOR, OTHER
 from pix2pix_jax.methods.registry import METHODS, abstract_state, fresh_state
 from pix2pix_jax.metrics import per_set
 from pix2pix_jax.metrics.per_set import SetComparison, SetMetric, load_features
@@ -27,6 +27,11 @@ SMALL = {"train.log_every": 1, "train.num_steps": 1}
 FIELDS = {
     "pix2pix": {"loss.gan_mode": "wgangp"},
     "cyclegan": {"model.norm": "instance", "loss.pool_size": 2, "data.synthetic_kind": "night"},
+    "cut": {
+        "model.generator": "resnet_1blocks",
+        "loss.conditional": False,
+        "loss.nce_layers": ("padded", "block_1"),
+    },
     "regression": {"loss.lambda_gan": 0.0, "loss.regression": "l2"},
     "inpainting": {
         "data.input_channels": 4,
@@ -50,7 +55,7 @@ def test_a_method_says_what_its_step_does(name):
     networks = method.networks(config, 1)
     assert state.networks.keys() == networks.keys()
     for network, role in ((n, networks[n].role) for n in networks):
-        assert role == (GENERATOR if network.startswith("G") else DISCRIMINATOR)
+        assert role == {"G": GENERATOR, "D": DISCRIMINATOR, "F": OTHER}[network[0]]
     batch = {
         kind: jax.ShapeDtypeStruct((1, *config.data.crop_size, channels), jnp.float32)
         for kind, channels in {
@@ -105,6 +110,7 @@ def test_a_resnet_gives_the_outputs_of_its_layers():
     x = parity.images(1, 16, 20, 3)
     variables = parity.variables(net, state_dicts.resnet_keys(2, False))
     names = {"padded": 0, "conv_in": 1, "down_1": 4, "down_2": 7, "block_1": 10, "block_2": 11}
+    names["down_norm_2"] = 9  # with its ReLU
     expected = hooked(net, {name: net.model[i] for name, i in names.items()}, x)
     module = build.generator(config.model, 3)
     images, features = module.apply(variables, x, dropout=False, features=tuple(names))
@@ -139,11 +145,14 @@ def test_a_discriminator_gives_the_features_of_its_layers():
 
 def test_no_two_draws_share_a_key():
     """Of all streams, steps, networks, domains and evaluated images."""
-    names = ("initialisation", "dropout", "jitter", "holes", "pool", "penalty")
+    names = ("initialisation", "dropout", "jitter", "holes", "pool", "penalty", "mirror")
+    names += ("patches",)
     at_steps = jax.vmap(random_streams.at_step, in_axes=(None, None, 0), axis_size=100)
     steps = jnp.arange(100)
     keys = {name: jax.random.key_data(at_steps(0, name, steps)) for name in names}
-    for name, number in itertools.product(("pool", "penalty"), ("D_A", "D_B")):
+    uses = [*itertools.product(("pool", "penalty"), ("D_A", "D_B"))]
+    uses += itertools.product(("patches",), ("nce", "nce_y"))
+    for name, number in uses:
         named = jax.vmap(lambda step, n=name, d=number: named_key(n, d, step))(steps)
         keys[name, number] = jax.random.key_data(named)
     start = random_streams.stream(0, random_streams.INITIALISATION)
@@ -154,7 +163,7 @@ def test_no_two_draws_share_a_key():
         jax.vmap(of_images, in_axes=(None, None, 0))(0, jnp.arange(5), steps).ravel()
     )
     everything = np.concatenate([np.asarray(k).reshape(-1, 2) for k in keys.values()])
-    assert len(everything) == 10 * 100 + 6 + 500
+    assert len(everything) == 14 * 100 + 6 + 500
     assert len(np.unique(everything, axis=0)) == len(everything)
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from skimage import color
 
-from benchmarks import torch_baseline, torch_regression
+from benchmarks import torch_baseline, torch_cut, torch_regression
 from pix2pix_jax import weights
 from pix2pix_jax.export import onnx_file, onnx_methods, onnx_packages
 from pix2pix_jax.export.onnx_graph import IMAGE, Graph
@@ -56,6 +56,16 @@ CASES = {  # fields of the config, the network in PyTorch, its layers
             ngf=4, num_blocks=1, norm="batch", padding="replicate"
         ),
         state_dicts.resnet_keys(1, False),
+    ),
+    "resnet antialiased": (
+        {
+            "model.generator": "resnet_1blocks",
+            "model.norm": "instance",
+            "model.antialias": True,
+            "model.antialias_up": True,
+        },
+        lambda: torch_cut.ResnetGenerator(ngf=4, num_blocks=1),
+        state_dicts.resnet_keys(1, False, antialias=True, antialias_up=True),
     ),
     "convdeconv": (
         {"model.generator": "convdeconv", "eval.norm_mode": "running", **REGRESSION},

@@ -6,6 +6,7 @@ import numpy as np
 from flax import traverse_util
 
 from pix2pix_jax.export.onnx_graph import Graph
+from pix2pix_jax.models.blur import DOWN
 from pix2pix_jax.models.resnet import PAD_MODES
 
 
@@ -93,6 +94,18 @@ class Layers:
     def double_bilinear(self, x: str) -> str:
         """Twice the size, corners on corners."""
         return self._double(x, mode="linear", coordinate_transformation_mode="align_corners")
+
+    def blur_down(self, x: str, channels: int) -> str:
+        """See `models.blur.blur_down`; as a convolution of each channel."""
+        row = np.array(DOWN)
+        kernel = np.tile(np.outer(row, row), (channels, 1, 1, 1))
+        weight = self.graph.weight(f"blur_{channels}", kernel)
+        settings = {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [0] * 4}
+        return self.graph.add("Conv", self.pad(x, 1, "reflect"), weight, group=channels, **settings)
+
+    def blur_up(self, x: str) -> str:
+        """See `models.blur.blur_up`."""
+        return self._double(x, mode="linear", coordinate_transformation_mode="half_pixel")
 
     def check_all_used(self) -> None:
         """Raises ValueError if the module has parameters that were never asked for."""

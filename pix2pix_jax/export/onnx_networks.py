@@ -53,15 +53,22 @@ def resnet(net: ResNet, layers: Layers, x: str) -> str:
 
     x = layers.relu(conv(x, "conv_in", 3, "reflect", "norm_in"))
     for i in (1, 2):
-        x = layers.relu(layers.conv(x, f"down_{i}", norm=f"down_norm_{i}"))
+        stride = 1 if net.antialias else 2
+        x = layers.relu(layers.conv(x, f"down_{i}", stride, norm=f"down_norm_{i}"))
+        if net.antialias:
+            x = layers.blur_down(x, net.ngf * 2**i)
     for i in range(1, net.num_blocks + 1):
         block = f"block_{i}"
         y = conv(x, f"{block}/conv_1", 1, net.padding, f"{block}/norm_1")
         y = conv(layers.relu(y), f"{block}/conv_2", 1, net.padding, f"{block}/norm_2")
         x = layers.add(x, y)
     for i in (1, 2):
-        up = layers.conv_transpose(x, f"up_{i}", output_padding=1, norm=f"up_norm_{i}")
-        x = layers.relu(up)
+        norm = f"up_norm_{i}"
+        if net.antialias_up:
+            x = layers.conv(layers.blur_up(x), f"up_{i}", stride=1, norm=norm)
+        else:
+            x = layers.conv_transpose(x, f"up_{i}", output_padding=1, norm=norm)
+        x = layers.relu(x)
     return layers.tanh(conv(x, "conv_out", 3, "reflect", None))
 
 

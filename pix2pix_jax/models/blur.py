@@ -6,9 +6,11 @@ from jax import lax
 
 from pix2pix_jax.models.layers import upsample_bilinear
 
+DOWN, UP = (0.25, 0.5, 0.25), (0.25, 0.75, 0.75, 0.25)  # a row of each filter, as CUT's files hold
+
 
 def blur_down(x: jax.Array) -> jax.Array:
-    """Halves x [N, H, W, C]: every second pixel of it blurred by [1, 2, 1] / 4, edges mirrored.
+    """Halves x [N, H, W, C]: every second pixel of it blurred by DOWN, edges mirrored.
 
     Of an odd size n, (n + 1) / 2 pixels remain. Sums of strided slices, which on CPU take a tenth
     of the time of a convolution that goes channel by channel, and a twentieth for the gradient.
@@ -27,7 +29,7 @@ def blur_down(x: jax.Array) -> jax.Array:
 
 
 def blur_up(x: jax.Array) -> jax.Array:
-    """Doubles x [N, H, W, C]: zeros between its pixels, blurred by [1, 3, 3, 1] / 4.
+    """Doubles x [N, H, W, C]: zeros between its pixels, blurred by UP.
 
     With edges repeated, as CUT pads them, this is bilinear interpolation between pixel centres.
     """

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from flax import traverse_util
 
+from pix2pix_jax.models import blur
+
 State = dict[str, np.ndarray]
 Keys = dict[str, tuple[str, ...]]  # torch prefix -> path of the Flax layer
 STALE = ("running_mean", "running_var", "num_batches_tracked")  # of an InstanceNorm, before 0.4
@@ -18,7 +20,7 @@ LEAVES = {  # Flax's collection and name of an array of a layer: PyTorch's name
 }
 # Of CUT's blurs, which PyTorch's files hold and Flax's variables do not: a row of the filter, and
 # which axis of the kernel beside it has the channels. Their layer's path has the name at its end.
-BLURS = {"blur_down": ((0.25, 0.5, 0.25), 3), "blur_up": ((0.25, 0.75, 0.75, 0.25), 2)}
+BLURS = {"blur_down": (blur.DOWN, 3), "blur_up": (blur.UP, 2)}
 
 
 def unet_keys(num_downs: int) -> Keys:
