@@ -5,10 +5,15 @@
     python -m benchmarks.train_step --batch=64 --dtype=bfloat16 --compile
     python -m benchmarks.train_step --config=cyclegan
 
-Each round runs one step of ours, then one of PyTorch's in each memory layout; the table has
-medians over the rounds and our time over that of PyTorch's better layout. Each has a process of its
-own, as people run it: ours with the memory settings of launch.py. Inputs lie on the device; data
-loading takes no part.
+Each round runs ours, then PyTorch in each memory layout, and waits for each; the table has medians
+over the rounds, of one step, and our time over that of PyTorch's better layout. Each has a process
+of its own, as people run it: ours with the memory settings of launch.py.
+
+Ours is the dispatch of training: the host draws the numbers of the examples; the device gathers
+these from the data set that lies there as uint8, crops and mirrors them, makes them floats, and
+trains, for 20 steps in one dispatch (on CPU one). PyTorch trains as many steps on one batch of
+floats that lies on the device, and draws, gathers or crops nothing. A translation is one call on
+one batch of floats for both.
 
 "Floor" is the longer of two times: the operations of PyTorch's convolutions over the rate of a
 large matrix product, and the bytes of state and images, read and written once, over the rate of
@@ -16,6 +21,7 @@ memory. "Memory" is the accelerator's peak, or the process's.
 """
 
 import argparse
+import itertools
 import json
 import os
 import platform
@@ -29,11 +35,14 @@ from typing import Any
 import jax
 import numpy as np
 import torch
+from jax.sharding import Mesh
 
 from benchmarks import floor
 from benchmarks import torch_baseline as baseline
 from configs import cyclegan, default
-from pix2pix_jax.methods.contract import Layout
+from pix2pix_jax import dispatch
+from pix2pix_jax.data import loading
+from pix2pix_jax.data.prefetch import prefetched
 from pix2pix_jax.methods.registry import METHODS, fresh_state
 from pix2pix_jax.runtime import host_memory
 
@@ -43,29 +52,41 @@ LAYOUTS = {"PyTorch": torch.contiguous_format, "PyTorch channels_last": torch.ch
 SETTINGS = "from pix2pix_jax.runtime import host_memory; host_memory.keep_freed();"
 SERVE = "from benchmarks import train_step; train_step.serve()"
 PAUSE = 0.05  # seconds
+EXAMPLES = 16  # in our data set on the device
 SHARE = "0.4"  # of an accelerator's memory for ours; PyTorch's two take what they need
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+STEPS = 20 if DEVICE == "cuda" else 1  # of training in one call, as the training loop has them
 
 
 def ours(options: argparse.Namespace, images: list[np.ndarray]) -> tuple[Callable, int]:
-    """One step of the jitted, donating train step; the bytes that it must read and write."""
+    """A dispatch of training; the bytes that one step must read and write."""
     config = CONFIGS[options.config]()
     config.train.batch_size = options.batch
     config.data.crop_size = (options.size, options.size)
+    config.data.load_size = (round(options.size * 286 / 256),) * 2
+    config.data.synthetic_size, config.data.synthetic_train = options.size, EXAMPLES
+    config.data.name = "synthetic"
     config.model.dtype = options.dtype
-    method = METHODS[config.method]
-    state = jax.device_put(fresh_state(config))
-    step = jax.jit(method.make_train_step(config, 400, Layout()), donate_argnums=0)
-    names = ("input", "target") if method.data == "pairs" else ("A", "B")
-    batch = jax.device_put(dict(zip(names, images, strict=True)))
+    kind = METHODS[config.method].data
+    examples = loading.load_examples(config.data, config.seed, "train", train=True, kind=kind)
+    mesh = Mesh(np.array(jax.devices()[:1]), ("data",))
+    whole, split = dispatch.shardings(mesh)
+    state, cache = jax.device_put((fresh_state(config), examples.cache), whole)
+    run_steps = dispatch.make_run_steps(config, examples, mesh)
+    chunks = prefetched(examples, map(_dispatched, itertools.count()), options.batch, 0, split)
 
     def run():
         nonlocal state
-        state, losses = step(state, batch)
+        state, losses = run_steps(state, cache, next(chunks)[1], None)
         host_memory.release_beyond()
         jax.block_until_ready((state, losses))
 
-    return run, floor.nbytes(state, state, batch)
+    return run, floor.nbytes(state, state, images)
+
+
+def _dispatched(number):
+    """The steps of a dispatch."""
+    return range(number * STEPS, (number + 1) * STEPS)
 
 
 def our_translation(options: argparse.Namespace, images: list[np.ndarray]) -> tuple[Callable, int]:
@@ -87,7 +108,7 @@ def our_translation(options: argparse.Namespace, images: list[np.ndarray]) -> tu
 def their_translation(
     options: argparse.Namespace, images: list[np.ndarray], memory_format: torch.memory_format
 ) -> Callable[[], None]:
-    """PyTorch's generator on a batch, in training mode as pix2pix tests it."""
+    """PyTorch's generator on a batch, in training mode as pix2pix tests it; does not wait."""
     make = baseline.ResnetGenerator if options.config == "cyclegan" else baseline.UnetGenerator
     net = baseline.init_weights(make(), 0).to(DEVICE, memory_format=memory_format)
     if options.compile:
@@ -98,8 +119,6 @@ def their_translation(
     def run():
         with torch.no_grad(), autocast:
             net(x)
-        if DEVICE == "cuda":
-            torch.cuda.synchronize()
 
     return run
 
@@ -107,7 +126,7 @@ def their_translation(
 def theirs(
     options: argparse.Namespace, images: list[np.ndarray], memory_format: torch.memory_format
 ) -> Callable[[], None]:
-    """One step of the PyTorch baseline."""
+    """One step of the PyTorch baseline; does not wait for it."""
     make_model = baseline.Pix2Pix
     nets = (baseline.UnetGenerator(), baseline.NLayerDiscriminator())
     if options.config == "cyclegan":
@@ -132,8 +151,6 @@ def theirs(
             torch.compiler.cudagraph_mark_step_begin()
         with autocast:
             model.step(*tensors)
-        if DEVICE == "cuda":
-            torch.cuda.synchronize()
 
     return run
 
@@ -154,8 +171,25 @@ def measure(runs: dict[str, Callable[[], None]], rounds: int, warmup: int) -> di
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
+def steps_of(options: argparse.Namespace) -> int:
+    """How many steps a call has."""
+    return 1 if options.inference else STEPS
+
+
+def _repeated(step, count):
+    """A function that runs PyTorch's `step` so many times, and waits for the last."""
+
+    def run():
+        for _ in range(count):
+            step()
+        if DEVICE == "cuda":
+            torch.cuda.synchronize()
+
+    return run
+
+
 class Contestant:
-    """Us or PyTorch in another process, which runs one step at every call."""
+    """Us or PyTorch in another process, which does a round's work at every call."""
 
     def __init__(self, name: str, arguments: list[str]) -> None:
         program = SETTINGS + SERVE if name == "ours" else SERVE
@@ -168,7 +202,7 @@ class Contestant:
         self._answer()
 
     def __call__(self) -> None:
-        """One step, to its end."""
+        """One call, to its end."""
         self.ask("step")
 
     def ask(self, what: str) -> Any:
@@ -196,7 +230,7 @@ def serve() -> None:
         parts = {"bytes": lambda: moved, "rates": lambda: floor.rates(options.dtype)}
     else:
         make = their_translation if options.inference else theirs
-        run = make(options, images, LAYOUTS[name])
+        run = _repeated(make(options, images, LAYOUTS[name]), steps_of(options))
         eager = argparse.Namespace(**vars(options) | {"compile": False})
         parts = {"flops": lambda: floor.flops(make(eager, images, LAYOUTS[name]))}
     parts |= {"step": run, "memory": lambda: floor.peak_memory(ours=name == "ours")}
@@ -238,7 +272,8 @@ def main() -> None:
     options = parse(sys.argv[1:])
     layouts = [options.layout] if options.layout else list(LAYOUTS)
     runs = {name: Contestant(name, sys.argv[1:]) for name in ("ours", *layouts)}
-    found = measure(runs, options.rounds, options.warmup)
+    seconds = measure(runs, options.rounds, options.warmup)
+    found = {name: value / steps_of(options) for name, value in seconds.items()}
     best = min(layouts, key=found.get)
     peaks = [runs[name].ask("memory") / 2**20 for name in ("ours", best)]
     print(
