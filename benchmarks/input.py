@@ -9,7 +9,7 @@ The first command reads all pairs in turns with PyTorch: from the file to a batc
 [-1, 1], resized to 286x286 (PIL's bicubic), cropped to 256x256 and mirrored at random. PyTorch has
 as many processes for that as ours has threads. Ours leaves all but the decoding to the device; the
 machine's own cores are the device where there is no other. "Up to the device" ends where the
-decoded images lie there.
+decoded images lie there. Memory settings are those of launch.py.
 
 The second one trains pix2pix, streamed and (400 pairs) cached on the device. The wait is what the
 loop spends in getting the next batch, over the whole time.
@@ -20,6 +20,11 @@ import pathlib
 import statistics
 import time
 from collections.abc import Callable
+
+from pix2pix_jax.runtime import host_memory
+
+if __name__ == "__main__":  # as launch.py, before JAX is imported; not in PyTorch's workers
+    host_memory.keep_freed()
 
 import jax
 import numpy as np
