@@ -18,9 +18,9 @@ from absl import logging
 from PIL import Image
 
 from configs.default import get_config
+from pix2pix_jax.demo import blend_tab, pictures
+from pix2pix_jax.demo.model_tabs import InpaintTab, TranslateTab
 from pix2pix_jax.trained_models import TrainedModels
-from web import blend_tab, pictures
-from web.model_tabs import InpaintTab, TranslateTab
 
 STYLE = "#filled img {width: 100%; height: 100%; object-fit: contain}"  # small images are enlarged
 THEME = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"])

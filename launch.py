@@ -4,7 +4,7 @@ python launch.py --config=configs/facades.py                      train (resumes
 python launch.py --config=configs/facades.py --mode=eval          metrics and pages of a split
 python launch.py --config=configs/facades.py --mode=translate --input=photos --output=results
 python launch.py --config=configs/facades.py --mode=import --config.init_from=latest_net_G.pth
-python launch.py --config=configs/facades.py --mode=export --output=weights
+python launch.py --config=configs/facades.py --mode=export --output=weights --format=onnx
 python launch.py --config=configs/facades.py --distributed        one process a host, on a cluster
 """
 
@@ -17,6 +17,7 @@ import traceback
 from absl import app, flags, logging
 from ml_collections import config_flags
 
+from pix2pix_jax.runtime import storage
 from pix2pix_jax.settings import flag_errors
 
 CONFIGS = pathlib.Path(__file__).parent / "configs"
@@ -24,7 +25,10 @@ CONFIG = config_flags.DEFINE_config_file(
     "config", None, "The experiment, a file of configs/ (configs/quickstart.py is a good first)."
 )
 WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Folder of the run; runs/<config.name> if not given."
+    "workdir",
+    None,
+    "Folder of the run, or its address in object storage (s3://BUCKET/RUN, gs://BUCKET/RUN); "
+    "runs/<config.name> if not given.",
 )
 MODE = flags.DEFINE_enum(
     "mode", "train", ["train", "eval", "translate", "import", "export"], "What to do."
@@ -32,6 +36,9 @@ MODE = flags.DEFINE_enum(
 INPUT = flags.DEFINE_string("input", None, "translate: an image, or a folder of images.")
 MASK = flags.DEFINE_string("mask", None, "translate, inpainting: a mask, or a folder of masks.")
 OUTPUT = flags.DEFINE_string("output", None, "translate, export: the folder for the results.")
+FORMAT = flags.DEFINE_enum(
+    "format", "pth", ["pth", "onnx", "stablehlo"], "export: for PyTorch, ONNX or JAX alone."
+)
 COORDINATOR = flags.DEFINE_string(
     "coordinator", None, "Several processes: HOST:PORT of the first one, the same for all."
 )
@@ -60,7 +67,7 @@ def main(argv: list[str]) -> None:
         succeeded = _run(MODE.value, config, workdir)
     except (ValueError, OSError, FloatingPointError) as error:
         logging.debug("", exc_info=True)
-        sys.exit(f"error: {error}  (--verbosity=1 shows where)")
+        sys.exit(f"error: {storage.shown(error)}  (--verbosity=1 shows where)")
     sys.exit(0 if succeeded else 1)
 
 
@@ -91,14 +98,27 @@ def _run(mode, config, workdir):
 
         import_pth(config, workdir)
     elif mode == "export":
-        from pix2pix_jax.exchange import export_pth
-
-        export_pth(config, workdir, OUTPUT.value)
+        _exporter(FORMAT.value)(config, workdir, OUTPUT.value)
     else:
         from pix2pix_jax.translate import translate
 
         return not translate(config, workdir, INPUT.value, OUTPUT.value, MASK.value)
     return True
+
+
+def _exporter(file_format):
+    """The function that writes files of a format."""
+    if file_format == "onnx":
+        from pix2pix_jax.export.onnx_file import export_onnx
+
+        return export_onnx
+    if file_format == "stablehlo":
+        from pix2pix_jax.export.stablehlo import export_stablehlo
+
+        return export_stablehlo
+    from pix2pix_jax.exchange import export_pth
+
+    return export_pth
 
 
 def _start_jax(workdir):
@@ -110,8 +130,9 @@ def _start_jax(workdir):
 
     chosen = COMPILATION_CACHE.value or os.environ.get("JAX_COMPILATION_CACHE_DIR")
     if chosen != "off":
-        beside = pathlib.Path(workdir).parent / compilation_cache.NAME
-        compilation_cache.enable(chosen or beside)
+        here = not storage.is_remote(workdir)
+        beside = pathlib.Path(workdir).parent if here else storage.cache_folder()
+        compilation_cache.enable(chosen or beside / compilation_cache.NAME)
     process = (COORDINATOR.value, NUM_PROCESSES.value, PROCESS_ID.value)
     if DISTRIBUTED.value or any(value is not None for value in process):
         if MODE.value != "train":

@@ -4,11 +4,13 @@
     python -m benchmarks.train_step --batch=8 --inference
     python -m benchmarks.train_step --batch=64 --dtype=bfloat16 --compile
     python -m benchmarks.train_step --config=cyclegan
+    python -m benchmarks.train_step --config=fastcut
 
-Each round runs one step of ours, then one of PyTorch's in each memory layout; the table has
-medians over the rounds and our time over that of PyTorch's better layout. Each has a process of its
-own, as people run it: ours with the memory settings of launch.py. Inputs lie on the device; data
-loading takes no part.
+Each round runs one dispatch of ours (a step on CPU, 20 elsewhere), then one step of PyTorch's in
+each memory layout; the table has medians over the rounds and our time of a step over that of
+PyTorch's better layout. Each has a process of its own, as people run it: ours with the memory
+settings of launch.py. Ours is what training dispatches: it takes images from the cached data set on
+the device, crops and mirrors them, and trains. PyTorch's batch lies ready on the device.
 
 "Floor" is the longer of two times: the operations of PyTorch's convolutions over the rate of a
 large matrix product, and the bytes of state and images, read and written once, over the rate of
@@ -16,9 +18,12 @@ memory. "Memory" is the accelerator's peak, or the process's.
 """
 
 import argparse
+import functools
+import itertools
 import json
 import os
 import platform
+import random
 import statistics
 import subprocess
 import sys
@@ -29,15 +34,22 @@ from typing import Any
 import jax
 import numpy as np
 import torch
+from jax.sharding import AxisType, Mesh
 
-from benchmarks import floor
+from benchmarks import floor, torch_cut
 from benchmarks import torch_baseline as baseline
-from configs import cyclegan, default
-from pix2pix_jax.methods.contract import Layout
+from configs import cut, cyclegan, default
+from pix2pix_jax.data import loading
+from pix2pix_jax.dispatch import fused_steps, make_run_steps, shardings
 from pix2pix_jax.methods.registry import METHODS, fresh_state
-from pix2pix_jax.runtime import host_memory
+from pix2pix_jax.runtime import host_memory, processes
 
-CONFIGS = {"pix2pix": default.get_config, "cyclegan": cyclegan.base}
+CONFIGS = {
+    "pix2pix": default.get_config,
+    "cyclegan": cyclegan.base,
+    "cut": cut.base,
+    "fastcut": lambda: cut.base(fast=True),
+}
 LAYOUTS = {"PyTorch": torch.contiguous_format, "PyTorch channels_last": torch.channels_last}
 # Before JAX is imported, hence not in `serve`.
 SETTINGS = "from pix2pix_jax.runtime import host_memory; host_memory.keep_freed();"
@@ -48,24 +60,38 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def ours(options: argparse.Namespace, images: list[np.ndarray]) -> tuple[Callable, int]:
-    """One step of the jitted, donating train step; the bytes that it must read and write."""
+    """One dispatch of training; the bytes that a step must read and write."""
     config = CONFIGS[options.config]()
     config.train.batch_size = options.batch
+    config.data.name, config.data.synthetic_kind = "synthetic", "night"
+    config.data.synthetic_size, config.data.synthetic_train = options.size, max(4, options.batch)
+    config.data.load_size = (options.size * 286 // 256,) * 2
     config.data.crop_size = (options.size, options.size)
     config.model.dtype = options.dtype
-    method = METHODS[config.method]
-    state = jax.device_put(fresh_state(config))
-    step = jax.jit(method.make_train_step(config, 400, Layout()), donate_argnums=0)
-    names = ("input", "target") if method.data == "pairs" else ("A", "B")
-    batch = jax.device_put(dict(zip(names, images, strict=True)))
+    data, kind = config.data, METHODS[config.method].data
+    examples = loading.load_examples(data, config.seed, "train", train=True, kind=kind)
+    mesh = Mesh(np.array(jax.devices()[:1]), ("data",), axis_types=(AxisType.Auto,))
+    state = processes.place(fresh_state(config), shardings(mesh)[0], donated=True)
+    cache = processes.place(examples.cache, shardings(mesh)[0])
+    run_steps, steps = make_run_steps(config, examples, mesh), steps_per_call(options)
+    firsts = itertools.count(0, steps)
+    host_memory.trim()
 
     def run():
         nonlocal state
-        state, losses = step(state, batch)
+        chunk = examples.chunk(next(firsts), steps, options.batch)
+        state, losses = run_steps(state, cache, chunk, None)
         host_memory.release_beyond()
         jax.block_until_ready((state, losses))
 
-    return run, floor.nbytes(state, state, batch)
+    return run, floor.nbytes(state, state, images)
+
+
+def steps_per_call(options: argparse.Namespace) -> int:
+    """Steps in a dispatch of ours, as training has it."""
+    if options.inference:
+        return 1
+    return fused_steps(CONFIGS[options.config](), 80_000)
 
 
 def our_translation(options: argparse.Namespace, images: list[np.ndarray]) -> tuple[Callable, int]:
@@ -88,8 +114,8 @@ def their_translation(
     options: argparse.Namespace, images: list[np.ndarray], memory_format: torch.memory_format
 ) -> Callable[[], None]:
     """PyTorch's generator on a batch, in training mode as pix2pix tests it."""
-    make = baseline.ResnetGenerator if options.config == "cyclegan" else baseline.UnetGenerator
-    net = baseline.init_weights(make(), 0).to(DEVICE, memory_format=memory_format)
+    nets, _ = their_model(options.config)
+    net = baseline.init_weights(nets[0], 0).to(DEVICE, memory_format=memory_format)
     if options.compile:
         net = torch.compile(net, mode="reduce-overhead")
     x = torch.from_numpy(images[0].transpose(0, 3, 1, 2)).to(DEVICE, memory_format=memory_format)
@@ -104,16 +130,27 @@ def their_translation(
     return run
 
 
+def their_model(name: str) -> tuple[list[torch.nn.Module], Callable]:
+    """PyTorch's networks, the generator first, and what trains them."""
+    if name == "pix2pix":
+        return [baseline.UnetGenerator(), baseline.NLayerDiscriminator()], baseline.Pix2Pix
+    if name == "cyclegan":
+        nets = [baseline.ResnetGenerator() for _ in range(2)]
+        nets += [baseline.NLayerDiscriminator(3, norm="instance") for _ in range(2)]
+        return nets, baseline.CycleGAN
+    nets = [torch_cut.ResnetGenerator(), torch_cut.NLayerDiscriminator()]
+    nets.append(torch_cut.PatchProjection())
+    if name == "cut":
+        return nets, torch_cut.CUT
+    mirror = lambda: random.random() < 0.5
+    return nets, functools.partial(torch_cut.CUT, lambda_nce=10.0, identity=False, mirror=mirror)
+
+
 def theirs(
     options: argparse.Namespace, images: list[np.ndarray], memory_format: torch.memory_format
 ) -> Callable[[], None]:
     """One step of the PyTorch baseline."""
-    make_model = baseline.Pix2Pix
-    nets = (baseline.UnetGenerator(), baseline.NLayerDiscriminator())
-    if options.config == "cyclegan":
-        make_model = baseline.CycleGAN
-        nets = [baseline.ResnetGenerator() for _ in range(2)]
-        nets += [baseline.NLayerDiscriminator(3, norm="instance") for _ in range(2)]
+    nets, make_model = their_model(options.config)
     nets = [
         baseline.init_weights(net, i).to(DEVICE, memory_format=memory_format)
         for i, net in enumerate(nets)
@@ -138,8 +175,10 @@ def theirs(
     return run
 
 
-def measure(runs: dict[str, Callable[[], None]], rounds: int, warmup: int) -> dict[str, float]:
-    """Median seconds of each, over rounds in which every one runs once.
+def measure(
+    runs: dict[str, Callable[[], None]], steps: dict[str, int], rounds: int, warmup: int
+) -> dict[str, float]:
+    """Median seconds of a step of each, over rounds in which every one runs its `steps` once.
 
     Between them a pause: threads of one library that wait for more work would slow the other.
     """
@@ -150,7 +189,7 @@ def measure(runs: dict[str, Callable[[], None]], rounds: int, warmup: int) -> di
             began = time.perf_counter()
             run()
             if i >= warmup:
-                seconds[name].append(time.perf_counter() - began)
+                seconds[name].append((time.perf_counter() - began) / steps[name])
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
@@ -194,6 +233,7 @@ def serve() -> None:
     if name == "ours":
         run, moved = (our_translation if options.inference else ours)(options, images)
         parts = {"bytes": lambda: moved, "rates": lambda: floor.rates(options.dtype)}
+        parts["steps"] = lambda: steps_per_call(options)
     else:
         make = their_translation if options.inference else theirs
         run = make(options, images, LAYOUTS[name])
@@ -238,7 +278,8 @@ def main() -> None:
     options = parse(sys.argv[1:])
     layouts = [options.layout] if options.layout else list(LAYOUTS)
     runs = {name: Contestant(name, sys.argv[1:]) for name in ("ours", *layouts)}
-    found = measure(runs, options.rounds, options.warmup)
+    steps = dict.fromkeys(runs, 1) | {"ours": runs["ours"].ask("steps")}
+    found = measure(runs, steps, options.rounds, options.warmup)
     best = min(layouts, key=found.get)
     peaks = [runs[name].ask("memory") / 2**20 for name in ("ours", best)]
     print(

@@ -19,7 +19,7 @@ def get_config() -> ml_collections.ConfigDict:
 
     config.data = data = ml_collections.ConfigDict()
     data.name = "synthetic"  # synthetic, folder, or a set of data/catalogue.py (facades, ...)
-    data.dir = ""  # folder with a local copy (train/ val/ test/); empty: the named data set
+    data.dir = ""  # folder, or s3:// or gs:// address, with train/ val/ test/; empty: data.name
     data.tfds_dir = ""  # where TFDS keeps prepared data; empty: ~/tensorflow_datasets
     data.train_split = "train"  # split (or folder) to train on
     data.eval_split = "val"  # split (or folder) for validation during training and for --mode=eval
@@ -32,6 +32,7 @@ def get_config() -> ml_collections.ConfigDict:
     data.load_size = Size("data.load_size", (286, 286))  # (height, width) before the crop
     data.crop_size = Size("data.crop_size", (256, 256))  # (height, width) that the networks see
     data.resize_method = "bicubic"  # interpolation of the resize: bicubic, bilinear or nearest
+    data.jitter_ends = False  # resize to crop_size once the learning rate decays (CUT)
     data.flip = True  # mirror left-right with probability 1/2, both images of a pair alike
     data.cache_mb = 4096  # data sets up to this size (MiB, resized) live on the device as uint8
     data.num_threads = 4  # threads that decode and resize images
@@ -63,6 +64,9 @@ def get_config() -> ml_collections.ConfigDict:
     model.padding = "reflect"  # ResNet padding: reflect, replicate or zero
     model.fcn_convs = (2, 2, 3, 3, 3)  # FCN: convolutions of each of the five stages (VGG-16)
     model.fcn_split_upsampling = False  # FCN: x2 layers instead of the last upsampling
+    model.antialias = False  # ResNet, PatchGAN: convolution and blur instead of strides (CUT)
+    model.antialias_up = False  # ResNet: blur and convolution instead of transposed ones (CUT)
+    model.projection_width = 256  # CUT: width of the projection head's two layers
     model.remat = False  # ResNet: recompute blocks in the backward pass, to save memory
     model.discriminator = "patchgan"  # patchgan, or pixel (1x1 receptive field)
     model.ndf = 64  # filters of the discriminator's first layer
@@ -82,6 +86,12 @@ def get_config() -> ml_collections.ConfigDict:
     loss.lambda_b = 10.0  # CycleGAN: weight of the cycle B -> A -> B
     loss.lambda_identity = 0.5  # CycleGAN: weight of the identity loss, times lambda_a or lambda_b
     loss.pool_size = 50  # CycleGAN: older translations kept for each discriminator; 0: none
+    loss.lambda_nce = 1.0  # CUT: weight of the patchwise contrastive loss
+    loss.nce_identity = True  # CUT: that loss also between B and its translation (not FastCUT)
+    loss.nce_layers = ("padded", "down_1", "down_2", "block_1", "block_5")  # CUT: of the generator
+    loss.nce_patches = 256  # CUT: patches drawn in each of these layers; fewer if it has fewer
+    loss.nce_temperature = 0.07  # CUT: what similarities of patches are divided by
+    loss.flip_equivariance = False  # CUT: with probability 1/2 translate the mirrored image
     loss.conditional = True  # the discriminator sees the input beside the output
     loss.d_loss_factor = 0.5  # weight of the discriminator's (real + fake) loss
     loss.lambda_gp = 10.0  # weight of the gradient penalty (wgangp)
@@ -108,6 +118,7 @@ def get_config() -> ml_collections.ConfigDict:
     train.batch_size = 1  # images a step, over all devices
     train.num_devices = 0  # devices that share every batch; 0: as many as divide it evenly
     train.num_steps = 0  # steps to train; 0: optim.epochs + optim.epochs_decay epochs
+    train.precision = "default"  # of float32 products: default (TF32, bfloat16 passes) or highest
     train.steps_per_call = 0  # at most so many steps in a dispatch; 0: 1 on CPU, 20 elsewhere
     train.log_every = 100  # steps between progress lines and TensorBoard scalars
     train.sample_every = 2000  # steps between sample grids; 0: none

@@ -1,7 +1,6 @@
 """--mode=eval: metrics, pictures and a page of a split."""
 
 import json
-import pathlib
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from pix2pix_jax.images.files import read_image, save_png
 from pix2pix_jax.methods.registry import METHODS
 from pix2pix_jax.report import grids
 from pix2pix_jax.report.html_page import html_page
+from pix2pix_jax.runtime import storage
 from pix2pix_jax.runtime.whole_file import whole_file
 from pix2pix_jax.settings import config_checks
 
@@ -21,6 +21,7 @@ def evaluate(config: Any, workdir: str) -> dict[str, float]:
     """Evaluates a checkpoint (or `init_from`) on data.eval_split; writes workdir/eval/.
 
     metrics.json has the means and every image's values, index.html every image, grid.png some.
+    `workdir` may be an address in object storage; then they appear there at the end.
 
     Returns:
         Mean metrics by name.
@@ -34,29 +35,29 @@ def evaluate(config: Any, workdir: str) -> dict[str, float]:
     variables, origin = weights.load_generators(config, workdir)
     evaluator = Evaluator(config, examples)
     summary = Summary(config, evaluator, examples)
-    folder = pathlib.Path(workdir) / "eval"
-    (folder / "images").mkdir(parents=True, exist_ok=True)
-
     rows = []
-    for row in evaluator.rows(variables):
-        summary.add(row)
-        rows.append(_write_images(folder, row))
-        if len(rows) == config.train.num_samples:
-            print(f"the first images are in {folder / 'images'}", flush=True)
-    means = summary.means()
-    facts = {
-        "checkpoint": origin,
-        "split": config.data.eval_split,
-        "norm_mode": config.eval.norm_mode,
-        "dropout": config.eval.dropout,
-        "noise_samples": config.eval.noise_samples,
-        "num_images": len(rows),
-    }
-    _write_report(config, folder, rows, means, facts)
+    with storage.output_folder(f"{workdir}/eval") as folder:
+        (folder / "images").mkdir(exist_ok=True)
+        for row in evaluator.rows(variables):
+            summary.add(row)
+            rows.append(_write_images(folder, row))
+            if len(rows) == config.train.num_samples:
+                print(f"the first images are in {folder / 'images'}", flush=True)
+        means = summary.means()
+        facts = {
+            "checkpoint": origin,
+            "split": config.data.eval_split,
+            "norm_mode": config.eval.norm_mode,
+            "dropout": config.eval.dropout,
+            "noise_samples": config.eval.noise_samples,
+            "num_images": len(rows),
+        }
+        _write_report(config, folder, rows, means, facts)
     line = "  ".join(f"{name} {value:.4f}" for name, value in means.items())
     line = line or "no metrics, for these images have no truth to compare with"
     print(f"{len(rows)} images of {config.data.eval_split}, {origin}: {line}", flush=True)
-    print(f"see {folder / 'index.html'}, {folder / 'grid.png'}, {folder / 'metrics.json'}")
+    files = [folder / name for name in ("index.html", "grid.png", "metrics.json")]
+    print(storage.shown(f"see {', '.join(map(str, files))}"))
     return means
 
 

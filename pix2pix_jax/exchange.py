@@ -9,6 +9,8 @@ from pix2pix_jax import weights
 from pix2pix_jax.methods.registry import fresh_state
 from pix2pix_jax.pytorch import pth_file, state_dicts
 from pix2pix_jax.run import checkpoints, config_file
+from pix2pix_jax.run.run_folder import open_run
+from pix2pix_jax.runtime import storage
 from pix2pix_jax.settings import config_checks
 
 
@@ -24,15 +26,20 @@ def import_pth(config: Any, workdir: str) -> None:
     if not config.init_from:
         raise ValueError("--mode=import needs --config.init_from=FILE.pth")
     config_checks.check(config)
-    with checkpoints.Checkpoints(
-        workdir, config.train.keep_last, config.train.best_metric
-    ) as saver:
-        if saver.latest is not None:
-            raise ValueError(f"{saver.folder} already holds checkpoints: give another --workdir")
-        saver.save(weights.initialize(config, fresh_state(config)))
-        saver.wait()
-        config_file.write_config(workdir, config)
-        print(f"{config.init_from} is now step 0 of {workdir}", flush=True)
+    with open_run(workdir) as run:
+        run.pull()
+        with (
+            run.publishing(),
+            checkpoints.Checkpoints(run, config.train.keep_last, config.train.best_metric) as saver,
+        ):
+            if saver.latest is not None:
+                raise ValueError(
+                    f"{saver.folder} already holds checkpoints: give another --workdir"
+                )
+            saver.save(weights.initialize(config, fresh_state(config)))
+            saver.wait()
+            config_file.write_config(run.folder, config)
+    print(f"{config.init_from} is now step 0 of {workdir}", flush=True)
 
 
 def export_pth(config: Any, workdir: str, output: str) -> list[pathlib.Path]:
@@ -42,20 +49,22 @@ def export_pth(config: Any, workdir: str, output: str) -> list[pathlib.Path]:
         ValueError, OSError: there is no checkpoint, or PyTorch's code has no such network.
     """
     config_checks.check(config)
-    with checkpoints.Checkpoints(
-        workdir, best_metric=config.train.best_metric, create=False
-    ) as saver:
-        step = saver.find(config.eval.checkpoint)
-    config_file.check_same_network(workdir, config, whole_state=True)
-    target = weights.abstract_variables(config)
-    variables, _ = checkpoints.restore_variables(workdir, step, target, config.eval.average)
+    with open_run(workdir) as run:
+        run.pull()
+        with checkpoints.Checkpoints(
+            run, best_metric=config.train.best_metric, create=False
+        ) as saver:
+            step = saver.find(config.eval.checkpoint)
+        config_file.check_same_network(run.folder, config, whole_state=True)
+        target = weights.abstract_variables(config)
+        use_average = config.eval.average
+        variables, _ = checkpoints.restore_variables(run, step, target, use_average)
     variables = jax.device_get(variables)
-    folder = pathlib.Path(output)
-    folder.mkdir(parents=True, exist_ok=True)
     paths = []
-    for name, tree in variables.items():
-        state = state_dicts.to_torch(tree, weights.torch_keys(config, name), step)
-        paths.append(folder / f"{step}_net_{name}.pth")
-        pth_file.write_pth(paths[-1], state)
-        print(f"wrote {paths[-1]}", flush=True)
+    with storage.output_folder(output) as folder:
+        for name, tree in variables.items():
+            state = state_dicts.to_torch(tree, weights.torch_keys(config, name), step)
+            paths.append(folder / f"{step}_net_{name}.pth")
+            pth_file.write_pth(paths[-1], state)
+            print(f"wrote {storage.shown(paths[-1])}", flush=True)
     return paths

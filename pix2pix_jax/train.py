@@ -2,7 +2,6 @@
 
 import functools
 import math
-import pathlib
 from typing import Any, NamedTuple
 
 import jax
@@ -22,12 +21,13 @@ from pix2pix_jax.report.curves import loss_curves
 from pix2pix_jax.run import checkpoints, checks, config_file, disk_space
 from pix2pix_jax.run.event_writer import EventWriter
 from pix2pix_jax.run.history import History
-from pix2pix_jax.run.lock import WorkdirLock
 from pix2pix_jax.run.progress import Stopwatch, duration
 from pix2pix_jax.run.reporter import Reporter
+from pix2pix_jax.run.run_folder import RunFolder, open_run
 from pix2pix_jax.run.stopping import StopRequest
 from pix2pix_jax.runtime import host_memory, processes
 from pix2pix_jax.runtime.devices import choose_devices
+from pix2pix_jax.runtime.storage import shown
 from pix2pix_jax.settings import config_checks
 
 
@@ -36,7 +36,7 @@ class _Plan(NamedTuple):
 
     config: Any
     abstract: TrainState  # shapes and dtypes of the state
-    workdir: pathlib.Path
+    run: RunFolder
     mesh: Mesh
     examples: Any
     validation: Any  # examples
@@ -46,6 +46,10 @@ class _Plan(NamedTuple):
 def train(config: Any, workdir: str) -> dict[str, float]:
     """Trains `config` in `workdir`, from its newest checkpoint if it has one.
 
+    Args:
+        config: the whole config.
+        workdir: a folder, or the address of one in object storage.
+
     Returns:
         The last validation's metrics, by name; empty if there was nothing left to train.
 
@@ -54,16 +58,17 @@ def train(config: Any, workdir: str) -> dict[str, float]:
             saying how to fix it.
         FloatingPointError: a loss stopped being finite; the checkpoints before it stay.
     """
-    with WorkdirLock(workdir, wanted=processes.is_first()) as lock:
-        plan = _prepare(config, lock.workdir)
+    with open_run(workdir) as run, run.lock(wanted=processes.is_first()) as lock:
+        run.pull()
+        plan = _prepare(config, run)
         state = _fresh_state(plan)
         lock.take()
-        processes.check_shared(plan.workdir)
+        processes.check_shared(run, workdir)
         saver = checkpoints.Checkpoints(
-            plan.workdir,
+            run,
             config.train.keep_last,
             config.train.best_metric,
-            on_commit=functools.partial(config_file.write_config, plan.workdir, config),
+            on_commit=functools.partial(config_file.write_config, run.folder, config),
         )
         state = _resumed_state(plan, saver) or state
         if int(state.step) == plan.total_steps:
@@ -79,8 +84,9 @@ def train(config: Any, workdir: str) -> dict[str, float]:
         return _run(plan, saver, state)
 
 
-def _prepare(config, workdir) -> _Plan:
+def _prepare(config, run) -> _Plan:
     """Checks everything that can be checked, and reads the data; writes nothing."""
+    workdir = run.folder
     abstract = config_checks.check(config)
     devices = choose_devices(config.train.batch_size, config.train.num_devices)
     mesh = Mesh(np.array(devices), ("data",), axis_types=(AxisType.Auto,))
@@ -93,11 +99,13 @@ def _prepare(config, workdir) -> _Plan:
         config_file.check_same_average(workdir, config)
         print("".join(f"{line}\n" for line in changes), end="", flush=True)
     data, seed, kind = config.data, config.seed, METHODS[config.method].data
-    examples = loading.load_examples(data, seed, data.train_split, train=True, kind=kind)
+    examples = loading.load_examples(
+        data, seed, data.train_split, True, kind, jittered_epochs(config)
+    )
     validation = loading.load_examples(data, seed, data.eval_split, train=False, kind=kind)
     checks.check_best_metric(config, validation)
     total_steps = num_steps(config, len(examples))
-    return _Plan(config, abstract, workdir, mesh, examples, validation, total_steps)
+    return _Plan(config, abstract, run, mesh, examples, validation, total_steps)
 
 
 def _fresh_state(plan) -> TrainState | None:
@@ -105,9 +113,9 @@ def _fresh_state(plan) -> TrainState | None:
 
     On the host: placing a device array can alias it, and donation would delete it.
     """
-    if checkpoints.newest_step(plan.workdir) is not None:
+    if checkpoints.newest_step(plan.run.folder) is not None:
         return None
-    disk_space.check_space(plan.workdir, plan.abstract)
+    disk_space.check_space(plan.run.folder, plan.abstract)
     state = fresh_state(plan.config)
     return weights.initialize(plan.config, state) if plan.config.init_from else state
 
@@ -117,9 +125,9 @@ def _resumed_state(plan, saver) -> TrainState | None:
     state = saver.restore_newest(plan.abstract)
     step = -1 if state is None else int(state.step)
     processes.check_same("checkpoint's step", step)
-    checks.check_length(plan.config, plan.workdir, step, plan.total_steps)
+    checks.check_length(plan.config, plan.run.folder, step, plan.total_steps)
     if 0 <= step < plan.total_steps:
-        print(f"resumed from step {step} of {saver.folder}", flush=True)
+        print(f"resumed from step {step} of {shown(saver.folder)}", flush=True)
     return state
 
 
@@ -129,7 +137,7 @@ def _print_first_lines(plan, state):
     print(
         f"{plan.config.name}: {len(plan.examples)} training examples, {len(plan.validation)} for "
         f"validation, steps {int(state.step)} to {plan.total_steps}, {plan.mesh.size} "
-        f"{jax.default_backend()} device(s), in {plan.workdir}",
+        f"{jax.default_backend()} device(s), in {shown(plan.run.folder)}",
         flush=True,
     )
 
@@ -138,14 +146,15 @@ def _run(plan, saver, state) -> dict[str, float]:
     """Trains from `state` until the end, or until the run is stopped; returns the last metrics."""
     start = int(state.step)
     with (
-        processes.folder_to_write(plan.workdir) as folder,
+        plan.run.publishing(),
+        processes.folder_to_write(plan.run.folder) as folder,
         History(folder / "metrics.jsonl", resume_step=start) as history,
         saver,
         StopRequest() as stop,
         EventWriter(folder, resume_step=start) as events,
     ):
         if start == 0 and processes.is_first():  # else with the first checkpoint of this config
-            config_file.write_config(plan.workdir, plan.config)
+            config_file.write_config(plan.run.folder, plan.config)
         loop = _Loop(plan, saver, state, folder, stop, events, history)
         loop.run()
         loop.finish()
@@ -248,6 +257,15 @@ def num_steps(config: Any, num_examples: int) -> int:
     optim = config.optim
     epochs = optim.epochs + optim.epochs_decay - (optim.epoch_count - 1)
     return config.train.num_steps or math.ceil(epochs * num_examples / config.train.batch_size)
+
+
+def jittered_epochs(config: Any) -> float:
+    """Epochs of this run after which images are resized to the crop; infinity if they never are.
+
+    With data.jitter_ends it is when the linear policy begins to decay.
+    """
+    optim = config.optim
+    return optim.epochs - (optim.epoch_count - 1) if config.data.jitter_ends else math.inf
 
 
 def _after_validation(config, state, metrics, sharding) -> TrainState:

@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pix2pix_jax import weights
-from pix2pix_jax.images.files import find_images, read_image, save_png, unique_names
+from pix2pix_jax.images.files import find_images, is_image, read_image, save_png, unique_names
 from pix2pix_jax.methods.contract import Direction
 from pix2pix_jax.methods.registry import METHODS
+from pix2pix_jax.runtime import storage
 from pix2pix_jax.settings import config_checks
 from pix2pix_jax.translator import Translator, with_hole
 
@@ -52,7 +53,8 @@ def translate(
     Args:
         config: the whole config.
         workdir: of the run, whose checkpoint is used unless config.init_from names weights.
-        source: an image, or a folder of images.
+        source: an image, or a folder of images; it, `output` and `mask` may be addresses in
+            object storage.
         output: folder.
         mask: inpainting: a mask of the image's size (white in the hole), which serves all
             images, or a folder of masks that are named like the images.
@@ -64,29 +66,30 @@ def translate(
         ValueError, OSError: bad config, checkpoint or folders; one sentence saying what to do.
     """
     config_checks.check(config)
-    paths, folder = find_images(source), pathlib.Path(output)
-    root = pathlib.Path(source)
+    root = pathlib.Path(storage.local_copy(source, is_image))
+    paths = find_images(root)
     root = root if root.is_dir() else root.parent
     masks = _masks(config, paths, root, mask)
-    targets = _targets(config, paths, root, folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    targets = _targets(config, paths, root)
+    _check_targets(targets, output)
     translators, origin = load(config, workdir)
 
     failed = []
-    for index, path in enumerate(paths):
-        try:
-            images = _read(path, translators, masks.get(path))
-        except (ValueError, OSError) as error:
-            print(f"skipped {path}: {error}", flush=True)
-            failed.append(str(path))
-            continue
-        for translator, image in zip(translators, images, strict=True):
-            for sample in range(config.eval.noise_samples):
-                target = targets[path, translator.direction.name, sample]
-                target.parent.mkdir(parents=True, exist_ok=True)
-                save_png(target, translator(image, index, sample))
+    with storage.output_folder(output) as folder:
+        for index, path in enumerate(paths):
+            try:
+                images = _read(path, translators, masks.get(path))
+            except (ValueError, OSError) as error:
+                print(storage.shown(f"skipped {path}: {error}"), flush=True)
+                failed.append(str(path))
+                continue
+            for translator, image in zip(translators, images, strict=True):
+                for sample in range(config.eval.noise_samples):
+                    target = folder / targets[path, translator.direction.name, sample]
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    save_png(target, translator(image, index, sample))
     done = len(paths) - len(failed)
-    print(f"{done} of {len(paths)} images translated with {origin} into {folder}", flush=True)
+    print(f"{done} of {len(paths)} images translated with {origin} into {output}", flush=True)
     return failed
 
 
@@ -98,12 +101,8 @@ def _read(path, translators, mask):
     return [with_hole(image, read_image(mask, 1), mask) for image in images]
 
 
-def _targets(config, paths, root, folder) -> dict[tuple[pathlib.Path, str, int], pathlib.Path]:
-    """The file that each image, direction and sample is written to.
-
-    Raises:
-        ValueError: two are the same file, or one is an image to be translated.
-    """
+def _targets(config, paths, root) -> dict[tuple[pathlib.Path, str, int], str]:
+    """The name in the output of each image, direction and sample."""
     names = [d.name for d in METHODS[config.method].directions(config)]
     samples = config.eval.noise_samples
     targets = {}
@@ -112,17 +111,24 @@ def _targets(config, paths, root, folder) -> dict[tuple[pathlib.Path, str, int],
             for sample in range(samples):
                 suffix = f"_{name}" if len(names) > 1 else ""
                 suffix += f"_{sample + 1}" if samples > 1 else ""
-                targets[path, name, sample] = folder / f"{stem}{suffix}.png"
+                targets[path, name, sample] = f"{stem}{suffix}.png"
+    return targets
+
+
+def _check_targets(targets, output):
+    """Raises ValueError if two targets are the same, or one is an image to be translated."""
     target, count = Counter(targets.values()).most_common(1)[0]
     if count > 1:
-        raise ValueError(f"{count} images would be written to {target}: rename one of them")
-    sources = {path.resolve() for path in paths}
-    if overwritten := [t for t in targets.values() if t.resolve() in sources]:
         raise ValueError(
-            f"{overwritten[0]} is one of the images to translate, and would be overwritten: give "
-            "another folder as --output"
+            f"{count} images would be written to {output}/{target}: rename one of them"
         )
-    return targets
+    sources = {storage.resolved(path) for path, _, _ in targets}
+    for name in targets.values():
+        if storage.resolved(f"{output}/{name}") in sources:
+            raise ValueError(
+                f"{output}/{name} is one of the images to translate, and would be overwritten: "
+                "give another folder as --output"
+            )
 
 
 def _masks(config, paths, root, mask):
@@ -136,7 +142,8 @@ def _masks(config, paths, root, mask):
         )
     if not wanted:
         return {}
-    found, folder = find_images(mask), pathlib.Path(mask)
+    folder = pathlib.Path(storage.local_copy(mask, is_image))
+    found = find_images(folder)
     if not folder.is_dir():
         return dict.fromkeys(paths, folder)
     by_name = {path.relative_to(folder).with_suffix(""): path for path in found}

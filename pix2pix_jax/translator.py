@@ -11,7 +11,7 @@ from pix2pix_jax.images.resizing import resize
 from pix2pix_jax.methods.contract import Direction
 from pix2pix_jax.methods.registry import METHODS
 from pix2pix_jax.models import build
-from pix2pix_jax.runtime import few_shapes, random_streams
+from pix2pix_jax.runtime import few_shapes, precision, random_streams
 
 
 def make_translate(config: Any, direction: Direction) -> Callable[..., jax.Array]:
@@ -20,7 +20,9 @@ def make_translate(config: Any, direction: Direction) -> Callable[..., jax.Array
 
     def translate(variables, images, indices, sample):
         of_index = lambda index: random_streams.of_sample(config.seed, sample, index)
-        return to_uint8(generate(variables, to_float(images), jax.vmap(of_index)(indices)))
+        with precision.computing(config.train.precision):
+            outputs = generate(variables, to_float(images), jax.vmap(of_index)(indices))
+        return to_uint8(outputs)
 
     return translate
 

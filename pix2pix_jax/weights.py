@@ -9,10 +9,13 @@ import jax
 from flax import traverse_util
 
 from pix2pix_jax.methods import average
+from pix2pix_jax.methods.contract import GENERATOR, OTHER
 from pix2pix_jax.methods.registry import METHODS, abstract_state, generator_names
 from pix2pix_jax.methods.state import TrainState
 from pix2pix_jax.pytorch import architectures, pth_file, state_dicts
 from pix2pix_jax.run import checkpoints, config_file
+from pix2pix_jax.run.run_folder import open_run
+from pix2pix_jax.runtime import storage
 
 PTH_NAME = re.compile(r"(.*_net_)G(_[AB])?(.*)\.pth")  # latest_net_G_A.pth
 
@@ -30,10 +33,10 @@ def load_generators(config: Any, workdir: str) -> tuple[dict[str, Any], str]:
             asked for.
     """
     target = abstract_variables(config, generator_names(config))
-    path = pathlib.Path(config.init_from)
-    if not config.init_from or path.is_dir():
+    if not config.init_from or _is_run(config.init_from):
         variables, origin = _from_run(config, config.init_from or workdir, target)
         return variables, config.init_from or origin
+    path = _local_pth(config.init_from)
     needed = [direction.generator for direction in METHODS[config.method].directions(config)]
     files = _pth_files(path, target)
     if len(needed) == 1 and not _names_a_side(path):
@@ -58,12 +61,10 @@ def initialize(config: Any, state: TrainState) -> TrainState:
         ValueError: it is of another network, or damaged, or a generator is missing.
     """
     target = abstract_variables(config)
-    path = pathlib.Path(config.init_from)
-    if path.is_dir():
-        if _has_no_discriminator(path):
-            target = {name: target[name] for name in target if name != "D"}
-        loaded, _ = _from_run(config, path, target)
+    if _is_run(config.init_from):
+        loaded, _ = _from_run(config, config.init_from, target, discriminators=True)
     else:
+        path = _local_pth(config.init_from)
         files = _pth_files(path, target)
         if missing := [name for name in generator_names(config) if name not in files]:
             raise ValueError(
@@ -92,25 +93,47 @@ def abstract_variables(config: Any, names: Iterable[str] | None = None) -> dict[
 
 def torch_keys(config: Any, name: str) -> state_dicts.Keys:
     """PyTorch's names of the layers of network `name`."""
-    if name in generator_names(config):
+    role = METHODS[config.method].networks(config, 1)[name].role
+    if role == OTHER:
+        return state_dicts.projection_keys(len(config.loss.nce_layers))
+    if role == GENERATOR:
         return state_dicts.generator_keys(config.model)
     return state_dicts.discriminator_keys(config.model)
 
 
-def _from_run(config, workdir, target):
-    config_file.check_same_network(workdir, config, whole_state=False)
-    with checkpoints.Checkpoints(
-        workdir, best_metric=config.train.best_metric, create=False
-    ) as saver:
-        step = saver.find(config.eval.checkpoint)
-    use_average = config.eval.average
-    found, averaged = checkpoints.restore_variables(workdir, step, target, use_average)
+def _is_run(init_from):
+    if storage.is_remote(init_from):
+        return not init_from.endswith(".pth")
+    return pathlib.Path(init_from).is_dir()
+
+
+def _from_run(config, workdir, target, discriminators=False):
+    with open_run(workdir) as run:
+        run.pull()
+        config_file.check_same_network(run.folder, config, whole_state=False)
+        if discriminators and _has_no_discriminator(run.folder):
+            target = {name: target[name] for name in target if name != "D"}
+        with checkpoints.Checkpoints(
+            run, best_metric=config.train.best_metric, create=False
+        ) as saver:
+            step = saver.find(config.eval.checkpoint)
+        use_average = config.eval.average
+        found, averaged = checkpoints.restore_variables(run, step, target, use_average)
     return found, f"step {step} of {workdir}{' (average of its parameters)' if averaged else ''}"
 
 
 def _has_no_discriminator(workdir):
     stored = config_file.read_config(workdir)
     return stored is not None and not stored["loss"]["lambda_gan"]
+
+
+def _local_pth(init_from):
+    """The path of a .pth on this machine, and those in its folder beside it."""
+    if not storage.is_remote(init_from):
+        return pathlib.Path(init_from)
+    folder, _, name = init_from.rpartition("/")
+    beside = lambda path: path.suffix == ".pth" and len(path.parts) == 1
+    return storage.local_copy(folder, beside) / name
 
 
 def _pth_files(path: pathlib.Path, names: Iterable[str]) -> dict[str, pathlib.Path]:
@@ -129,7 +152,7 @@ def _pth_files(path: pathlib.Path, names: Iterable[str]) -> dict[str, pathlib.Pa
 def _neighbour(path, name):
     """Where PyTorch's code saves network `name` beside `path`; None if `path` does not say."""
     match = PTH_NAME.fullmatch(path.name)
-    if not match or (name not in ("G", "D") and not match[2]):
+    if not match or ("_" in name and not match[2]):
         return None
     return path.with_name(f"{match[1]}{name}{match[3]}.pth")
 

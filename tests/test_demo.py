@@ -16,13 +16,13 @@ import demo
 from benchmarks import torch_baseline, torch_regression
 from configs.default import get_config
 from pix2pix_jax.data import palettes
+from pix2pix_jax.demo import blend_tab, drawing, pictures
+from pix2pix_jax.demo.model_tabs import InpaintTab, TranslateTab
 from pix2pix_jax.methods.registry import fresh_state
 from pix2pix_jax.run import checkpoints, config_file
 from pix2pix_jax.trained_models import TrainedModels
 from tests.conftest import small_config
 from tests.parity import nchw, nhwc
-from web import blend_tab, drawing, pictures
-from web.model_tabs import InpaintTab, TranslateTab
 
 
 @pytest.fixture(scope="module")

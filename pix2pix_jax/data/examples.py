@@ -12,20 +12,27 @@ import numpy as np
 from pix2pix_jax.data import augment
 from pix2pix_jax.data.reader import ImageReader, Images
 from pix2pix_jax.data.sources import Source, header_of
-from pix2pix_jax.data.stream import WHOLE, Shard, order, share
+from pix2pix_jax.data.stream import WHOLE, Shard, after_epochs, order, share
 from pix2pix_jax.images.levels import to_float
 
 
 class Examples:
     """A source's images, ready for batches: in memory when small, else read as they are needed.
 
-    An example has one image of each kind: input and target for pairs.
+    An example has one image of each kind: input and target for pairs. Where jitter ends, each is
+    there a second time, resized to the crop and under a number that is higher by their count.
     """
 
     paired = True  # the images of an example show the same thing
 
     def __init__(
-        self, source: Source, kinds: dict[str, str], data: Any, seed: int, train: bool
+        self,
+        source: Source,
+        kinds: dict[str, str],
+        data: Any,
+        seed: int,
+        train: bool,
+        jittered_epochs: float = math.inf,
     ) -> None:
         """Reads the images if they fit data.cache_mb, else their sizes.
 
@@ -35,6 +42,7 @@ class Examples:
             data: the `data` section of a config.
             seed: of the order.
             train: resize for a random crop; else for evaluation.
+            jittered_epochs: epochs after which images are resized to the crop.
 
         Raises:
             ValueError: an image is damaged, or its size does not fit; the message names it.
@@ -42,15 +50,17 @@ class Examples:
         if not len(source):
             raise ValueError("the data set is empty")
         self._source, self._data, self._seed = source, data, seed
-        self.shuffle = data.shuffle
+        self.shuffle, self.jittered_epochs = data.shuffle, jittered_epochs
+        self._count = len(source) * (1 if jittered_epochs == math.inf else 2)
         self._readers = {name: ImageReader(key, data, train) for name, key in kinds.items()}
         self._pool = concurrent.futures.ThreadPoolExecutor(data.num_threads)
         self.one_size = data.preprocess == "resize_and_crop"  # of all images
-        first = source[0]
-        for reader in self._readers.values():
-            reader.leave_to_device(first)
+        if jittered_epochs == math.inf:  # else they get two sizes, and a device knows one
+            first = source[0]
+            for reader in self._readers.values():
+                reader.leave_to_device(first)
         self._shapes = self._largest()
-        size = sum(map(math.prod, self._shapes.values())) * len(source)
+        size = sum(map(math.prod, self._shapes.values())) * self._count
         self.cache: dict[str, Images] | None = None
         self._names: list[str] | None = None
         if size <= data.cache_mb * 2**20:
@@ -73,8 +83,10 @@ class Examples:
         return shapes
 
     def _read(self, index: int, streamed: bool = False) -> dict[str, Any]:
-        record = self._source[int(index)]
-        images = {name: reader.read(record, streamed) for name, reader in self._readers.items()}
+        record, jitter = self._source[int(index) % len(self)], bool(index < len(self))
+        images = {
+            name: reader.read(record, streamed, jitter) for name, reader in self._readers.items()
+        }
         if not self.one_size and len({image.shape[:2] for image in images.values()}) > 1:
             raise ValueError(f"the two images of {record['name']} differ in size")
         return {**images, "name": record["name"]}
@@ -82,14 +94,14 @@ class Examples:
     def _read_all(self) -> dict[str, Images]:
         """All examples; a line every 10 seconds."""
         began = reported = time.monotonic()
-        images, self._names = self._empty(len(self)), []
-        for i, example in enumerate(self._pool.map(self._read, range(len(self)))):
+        images, self._names = self._empty(self._count), []
+        for i, example in enumerate(self._pool.map(self._read, range(self._count))):
             self._put(images, i, example)
             self._names.append(example["name"])
             if time.monotonic() - reported > 10:
                 reported = time.monotonic()
                 seconds = reported - began
-                print(f"read {i + 1} of {len(self)} images in {seconds:.0f} s", flush=True)
+                print(f"read {i + 1} of {self._count} images in {seconds:.0f} s", flush=True)
         return images
 
     def _empty(self, n) -> dict[str, Images]:
@@ -142,6 +154,7 @@ class Examples:
         """
         first, count = step * batch_size, steps * batch_size
         indices = order(self._seed, len(self), first, count, self.shuffle)
+        indices += len(self) * after_epochs(self.jittered_epochs, len(self), first, count)
         return self.take(share(indices.reshape(steps, batch_size), shard))
 
     def take(self, indices: np.ndarray) -> Any:

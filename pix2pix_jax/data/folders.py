@@ -21,6 +21,7 @@ from pix2pix_jax.data.sources import (
     same_names,
 )
 from pix2pix_jax.images.files import EXTENSIONS, Path, existing_folders
+from pix2pix_jax.runtime.storage import shown
 
 HELD_OUT = 20  # one in so many
 Splits = tuple[str, str]  # names of the training and of the validation split
@@ -75,12 +76,12 @@ def _share(sources: dict[Path, Source], root: Path, split: str, splits: Splits) 
         for where, (_, held) in zip(sources, divided, strict=True)
     ]
     missing = pathlib.Path(root, splits[1])
-    print(
+    message = (
         f"there is no folder {missing}{existing_folders(missing)}: {' and '.join(numbers)}, chosen "
         "by name, are held out for validation (a run trained with another data.eval_split has seen "
-        "them). For other images set --config.data.eval_split",
-        flush=True,
+        "them). For other images set --config.data.eval_split"
     )
+    print(shown(message), flush=True)
     return [held for _, held in divided]
 
 

@@ -1,15 +1,24 @@
 """Data: from folders, TFDS or a procedural renderer to float32 batches in [-1, 1]."""
 
+import functools
+import math
 from typing import Any
 
 from pix2pix_jax.data import catalogue, folders, sources
 from pix2pix_jax.data.examples import Examples
 from pix2pix_jax.data.masked import MaskedExamples
 from pix2pix_jax.data.unpaired import UnpairedExamples
+from pix2pix_jax.images.files import is_image
+from pix2pix_jax.runtime.storage import local_copy
 
 
 def load_examples(
-    data: Any, seed: int, split: str, train: bool, kind: str = "pairs"
+    data: Any,
+    seed: int,
+    split: str,
+    train: bool,
+    kind: str = "pairs",
+    jittered_epochs: float = math.inf,
 ) -> Examples | UnpairedExamples | MaskedExamples:
     """The examples of a split: of data.dir, else of the data set that data.name names.
 
@@ -22,6 +31,7 @@ def load_examples(
         kind: what the method takes. "pairs" {"input", "target"}; "sets": images of two domains
             {"A", "B"} drawn apart, which a data set of pairs has too; "images" {"image"}, which
             are the target's side of pairs; "masked": the same with holes to fill.
+        jittered_epochs: epochs after which images are resized to the crop.
 
     Raises:
         FileNotFoundError: no such folder or data set.
@@ -29,24 +39,31 @@ def load_examples(
     """
     domains = ("A", "B") if data.direction == "AtoB" else ("B", "A")
     channels = dict(zip(domains, (data.input_channels, data.output_channels), strict=True))
+
+    def examples(source, kinds):
+        source = _limited(source, data.max_items)
+        return Examples(source, kinds, data, seed, train, jittered_epochs)
+
     if kind in ("images", "masked"):
         source, domain = _images(data, seed, split, train, domains[1])
-        images = Examples(_limited(source, data.max_items), {"image": domain}, data, seed, train)
+        images = examples(source, {"image": domain})
         return MaskedExamples(images, data, seed, train) if kind == "masked" else images
     if kind == "pairs":
-        source = _limited(_pairs(data, seed, split, train, channels), data.max_items)
-        names = dict(zip(("input", "target"), domains, strict=True))
-        return Examples(source, names, data, seed, train)
+        source = _pairs(data, seed, split, train, channels)
+        return examples(source, dict(zip(("input", "target"), domains, strict=True)))
     by_domain, correspond = _two_sets(data, seed, split, train, channels)
-    a, b = (
-        Examples(_limited(by_domain[d], data.max_items), {name: d}, data, seed, train)
-        for name, d in zip("AB", domains, strict=True)
-    )
+    a, b = (examples(by_domain[d], {name: d}) for name, d in zip("AB", domains, strict=True))
     return UnpairedExamples({"A": a, "B": b}, seed, correspond)
 
 
 def _limited(source, count):
     return sources.Subset(source, range(min(count, len(source)))) if count else source
+
+
+@functools.cache
+def _local(folder):
+    """data.dir on this machine; once a process, for even a list of what a store has takes time."""
+    return local_copy(folder, is_image)
 
 
 def _splits(data):
@@ -57,7 +74,7 @@ def _pairs(data, seed, split, train, channels) -> sources.Source:
     if data.dir:
         resized = data.preprocess == "resize_and_crop"
         return folders.paired_folder(
-            data.dir,
+            _local(data.dir),
             split,
             _splits(data),
             (channels["A"], channels["B"]),
@@ -77,7 +94,7 @@ def _pairs(data, seed, split, train, channels) -> sources.Source:
 def _two_sets(data, seed, split, train, channels) -> tuple[dict[str, sources.Source], bool]:
     """The sources of both domains, and whether their images correspond one to one."""
     if data.dir:
-        if found := folders.two_sets(data.dir, split, _splits(data), channels):
+        if found := folders.two_sets(_local(data.dir), split, _splits(data), channels):
             return found
     elif data.name != "synthetic":
         from pix2pix_jax.data.tfds_sources import TfdsImages
@@ -108,4 +125,4 @@ def _images(data, seed, split, train, domain) -> tuple[sources.Source, str]:
             f"the images of {data.name!r} cannot be downloaded here: fetch them by hand, and give "
             "their folder as --config.data.dir=FOLDER"
         )
-    return folders.image_folder(data.dir, split, _splits(data), channels)
+    return folders.image_folder(_local(data.dir), split, _splits(data), channels)

@@ -11,6 +11,8 @@ from pix2pix_jax.data.sources import SingleFolder
 from pix2pix_jax.data.stream import WHOLE, Shard
 from pix2pix_jax.data.unpaired import UnpairedExamples
 from pix2pix_jax.images import masks, resizing
+from pix2pix_jax.images.files import is_image
+from pix2pix_jax.runtime.storage import local_copy
 
 
 class MaskedExamples:
@@ -33,8 +35,10 @@ class MaskedExamples:
         self._training: Examples | UnpairedExamples = images
         self.one_size = images.one_size
         if data.mask_dir:
-            source = SingleFolder(data.mask_dir, 1, "mask")
-            self._masks = Examples(source, {"mask": "mask"}, data, seed, train)
+            source = SingleFolder(local_copy(data.mask_dir, is_image), 1, "mask")
+            self._masks = Examples(
+                source, {"mask": "mask"}, data, seed, train, images.jittered_epochs
+            )
             both = {"image": images, "mask": self._masks}
             self._training = UnpairedExamples(both, seed, paired=False, leader="image")
 

@@ -22,11 +22,12 @@ class ImageReader:
         self._key, self._data, self._train = key, data, train
         self._left: tuple[int, int] | None = None  # size of images that the device resizes
 
-    def resized(self, height: int, width: int, name: str) -> tuple[int, int]:
+    def resized(self, height: int, width: int, name: str, jitter: bool = True) -> tuple[int, int]:
         """(height, width) that an image of this size is resized to.
 
         For evaluation that is data.crop_size with resize_and_crop; with other preprocessing the
-        scale is that of training, and nothing is cropped.
+        scale is that of training, and nothing is cropped. Training without `jitter` has crop_size
+        in the place of load_size.
 
         Raises:
             ValueError: the crop is larger than that, or there is none and it should be that.
@@ -35,7 +36,8 @@ class ImageReader:
         crop = tuple(data.crop_size)
         if not self._train and data.preprocess == "resize_and_crop":
             return crop
-        size = resizing.target_size(height, width, data.preprocess, data.load_size, crop)
+        load_size = data.load_size if jitter else crop
+        size = resizing.target_size(height, width, data.preprocess, load_size, crop)
         if not self._train:
             return size
         if min(size[0] - crop[0], size[1] - crop[1]) < 0:
@@ -65,12 +67,14 @@ class ImageReader:
             fits = size[0] <= height and size[1] <= width
             self._left = size if fits and size != (height, width) else None
 
-    def read(self, record: dict[str, Any], streamed: bool = False) -> np.ndarray:
+    def read(
+        self, record: dict[str, Any], streamed: bool = False, jitter: bool = True
+    ) -> np.ndarray:
         """The resized image of a record; if it is for `finish`, perhaps as it was."""
         image = record[self._key]
         if streamed and image.shape[:2] == self._left:
             return image
-        size = self.resized(*image.shape[:2], record["name"])
+        size = self.resized(*image.shape[:2], record["name"], jitter)
         return resizing.resize(image, size, self._data.resize_method)
 
     def finish(self, images: Images) -> Images:

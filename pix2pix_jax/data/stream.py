@@ -34,6 +34,11 @@ def order(seed: int, n: int, first: int, count: int, shuffle: bool = True) -> np
     )
 
 
+def after_epochs(epochs: float, n: int, first: int, count: int) -> np.ndarray:
+    """Whether the positions first .. first + count - 1 lie after `epochs` of n: int32 [count]."""
+    return (np.arange(first, first + count) >= epochs * n).astype(np.int32)
+
+
 def share(indices: np.ndarray, shard: Shard) -> np.ndarray:
     """The rows of every batch [steps, batch_size] that process `index` of `count` reads.
 

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from pix2pix_jax.data.examples import Examples
-from pix2pix_jax.data.stream import WHOLE, Shard, order, random_example, share
+from pix2pix_jax.data.stream import WHOLE, Shard, after_epochs, order, random_example, share
 from pix2pix_jax.runtime import random_streams
 
 
@@ -53,6 +53,8 @@ class UnpairedExamples:
         n, first, count = len(self), step * batch_size, steps * batch_size
         shuffle = self._sets[self._leader].shuffle
         in_order = order(self._seed, n, first, count, shuffle).reshape(steps, batch_size)
+        epochs = self._sets[self._leader].jittered_epochs
+        late = after_epochs(epochs, n, first, count).reshape(steps, batch_size)
         chunk = {}
         for name, examples in self._sets.items():
             indices = in_order
@@ -64,7 +66,7 @@ class UnpairedExamples:
                     for p in range(first, first + count)
                 ]
                 indices = np.array(drawn, np.int32).reshape(steps, batch_size)
-            chunk[name] = examples.take(share(indices, shard))
+            chunk[name] = examples.take(share(indices + len(examples) * late, shard))
         return chunk
 
     def batch(self, key: jax.Array, cache: Any, item: Any) -> dict[str, jax.Array]:

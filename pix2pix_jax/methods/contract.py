@@ -26,7 +26,7 @@ class Network(NamedTuple):
 
     role: str  # GENERATOR, DISCRIMINATOR or OTHER
     module: nn.Module
-    shape: tuple[int, ...]  # [1, H, W, C] of what it takes
+    shape: tuple[int, ...] | list[tuple[int, ...]]  # [1, H, W, C] of what it takes; of a list, each
 
 
 class Layout(NamedTuple):

@@ -56,6 +56,23 @@ def gradient_penalty(
     return jnp.square(norm - 1).mean()
 
 
+def patch_nce(queries: jax.Array, keys: jax.Array, temperature: float) -> jax.Array:
+    """Cross entropy of finding each query's key among those of its image (Park et al. 2020, eq. 3).
+
+    As the PyTorch code has it: the key itself once more among the wrong ones, but with a similarity
+    of -10.
+
+    Args:
+        queries: [N, S, C], vectors of length 1 of S patches of each image.
+        keys: [N, S, C], of the same patches of the images that they should resemble.
+        temperature: what similarities are divided by.
+    """
+    logits = queries @ keys.swapaxes(1, 2) / temperature
+    right = jnp.diagonal(logits, axis1=1, axis2=2)
+    total = jnp.logaddexp(jax.nn.logsumexp(logits, axis=2), -10 / temperature)
+    return (total - right).mean()
+
+
 def l1(output: jax.Array, target: jax.Array) -> jax.Array:
     """Mean absolute difference."""
     return jnp.abs(output - target).mean()

@@ -5,7 +5,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from pix2pix_jax.methods import average, colorization, cyclegan, inpainting, pix2pix, regression
+from pix2pix_jax.methods import (
+    average,
+    colorization,
+    cut,
+    cyclegan,
+    inpainting,
+    pix2pix,
+    regression,
+)
 from pix2pix_jax.methods.contract import GENERATOR, Layout, Method, Step
 from pix2pix_jax.methods.optim import Plateau
 from pix2pix_jax.methods.state import TrainState, create_network
@@ -14,6 +22,7 @@ from pix2pix_jax.runtime import random_streams
 METHODS: dict[str, Method] = {
     "pix2pix": pix2pix.METHOD,
     "cyclegan": cyclegan.METHOD,
+    "cut": cut.METHOD,
     "regression": regression.METHOD,
     "inpainting": inpainting.METHOD,
     "colorization": colorization.METHOD,
@@ -41,7 +50,7 @@ def create_state(config: Any, key: jax.Array) -> TrainState:
     method = METHODS[config.method]
     networks = {
         name: create_network(
-            network.module, config.optim, random_streams.named(key, name), *network.shape
+            network.module, config.optim, random_streams.named(key, name), network.shape
         )
         for name, network in method.networks(config, 1).items()
     }

@@ -51,7 +51,7 @@ class TrainState:
     """All that training carries from step to step; nothing random is stored."""
 
     step: jax.Array  # int32, steps done
-    networks: dict[str, NetworkState]  # by the PyTorch code's names: G, D; G_A, G_B, D_A, D_B
+    networks: dict[str, NetworkState]  # by the PyTorch code's names: G, D; G_A, G_B, D_A, D_B; F
     plateau: optimizers.Plateau
     extra: dict[str, Any]  # what the method adds, by name: CycleGAN's pools
 
@@ -67,10 +67,11 @@ class TrainState:
         return cls(**shared, extra={k: v for k, v in tree.items() if k not in shared})
 
 
-def create_network(module: nn.Module, optim: Any, key: jax.Array, *shape: int) -> NetworkState:
-    """Initialises `module` for inputs of `shape` [N, H, W, C]."""
+def create_network(module: nn.Module, optim: Any, key: jax.Array, shape: Any) -> NetworkState:
+    """Initialises `module` for an input of `shape` [N, H, W, C], or a list of several."""
     keys = dict(zip(("params", "dropout"), jax.random.split(key), strict=True))
-    variables = module.init(keys, jnp.zeros(shape))
+    several = isinstance(shape, list)
+    variables = module.init(keys, [*map(jnp.zeros, shape)] if several else jnp.zeros(shape))
     params = variables["params"]
     opt_state = optimizers.adam(optim).init(params)
     return NetworkState(params, variables.get("batch_stats", {}), opt_state)
@@ -83,7 +84,11 @@ def apply(module: nn.Module, variables: Any, x: jax.Array, **settings: Any) -> t
 
 
 def apply_together(
-    module: nn.Module, variables: Any, batches: Sequence[jax.Array], **settings: Any
+    module: nn.Module,
+    variables: Any,
+    batches: Sequence[jax.Array],
+    one_batch: bool = False,
+    **settings: Any,
 ) -> tuple[list[Any], Any]:
     """Applies a network to several batches as one, with the results of one after the other.
 
@@ -94,6 +99,7 @@ def apply_together(
         module: the network.
         variables: its parameters and batch statistics.
         batches: alike in shape, [N, H, W, C].
+        one_batch: whether batch norm, too, takes them as one.
         settings: of the call.
 
     Returns:
@@ -102,7 +108,9 @@ def apply_together(
     count = len(batches)
     # Images alternate, so that every device keeps its own.
     x = jnp.stack(batches, axis=1).reshape(-1, *batches[0].shape[1:])
-    y, batch_stats = apply(for_passes(module, count), variables, x, **settings)
+    if not one_batch:
+        module = for_passes(module, count)
+    y, batch_stats = apply(module, variables, x, **settings)
     apart = jax.tree.map(lambda leaf: leaf.reshape(-1, count, *leaf.shape[1:]), y)
     return [jax.tree.map(lambda leaf, i=i: leaf[:, i], apart) for i in range(count)], batch_stats
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from pix2pix_jax.models import layers, normalization
 from pix2pix_jax.models.fcn import FCN, ConvDeconv
 from pix2pix_jax.models.inpainting import InpaintingUNet
+from pix2pix_jax.models.patch_projection import PatchProjection
 from pix2pix_jax.models.patchgan import PatchGAN, PixelDiscriminator
 from pix2pix_jax.models.resnet import ResNet
 from pix2pix_jax.models.unet import UNet
@@ -72,6 +73,8 @@ def _resnet(model, out_channels, groups, blocks):
         model.ngf,
         dropout=model.dropout,
         padding=model.padding,
+        antialias=model.antialias,
+        antialias_up=model.antialias_up,
         remat=model.remat,
         last_bias=model.bias != "none",
         conv_transpose=_conv_transpose(model),
@@ -122,12 +125,20 @@ def discriminator(model: Any, groups: int = 1) -> nn.Module:
     shared["first_bias"] = model.bias == "torch"
     shared["leaky_slope"] = model.leaky_slope
     if model.discriminator == "patchgan":
-        return PatchGAN(model.n_layers, model.ndf, last_bias=model.bias != "none", **shared)
+        shared |= {"last_bias": model.bias != "none", "antialias": model.antialias}
+        return PatchGAN(model.n_layers, model.ndf, **shared)
     if model.discriminator == "pixel":
         return PixelDiscriminator(model.ndf, **shared)
     raise ValueError(
         f"model.discriminator is {model.discriminator!r}; choose patchgan (model.n_layers sets its "
         "receptive field) or pixel"
+    )
+
+
+def projection(model: Any) -> PatchProjection:
+    """The projection head of CUT for features of the generator."""
+    return PatchProjection(
+        model.projection_width, layers.kernel_init(model.init_type, model.init_gain)
     )
 
 

@@ -92,16 +92,18 @@ def _add_bias(module: Conv | ConvTranspose, y: jax.Array) -> jax.Array:
     return (y + bias).astype(module.dtype)
 
 
-def upsample_bilinear(x: jax.Array) -> jax.Array:
-    """Doubles x [N, H, W, C] as torch's bilinear interpolation with align_corners=True.
+def upsample_bilinear(x: jax.Array, align_corners: bool = True) -> jax.Array:
+    """Doubles x [N, H, W, C] as torch's bilinear interpolation.
 
     Output pixel 2k lies k / (2n - 1) before pixel k of the n, 2k + 1 lies (n - 1 - k) / (2n - 1)
-    after it. Shifts and weights, for gathers have slow gradients.
+    after it; without `align_corners` both are 1/4 of a pixel away. Shifts and weights, for gathers
+    have slow gradients.
     """
     for axis in (1, 2):
         n = x.shape[axis]
         shape = [n if i == axis else 1 for i in range(x.ndim)]
-        back = (jnp.arange(n) / (2 * n - 1)).astype(x.dtype).reshape(shape)
+        back = jnp.arange(n) / (2 * n - 1) if align_corners else jnp.full(n, 0.25)
+        back = back.astype(x.dtype).reshape(shape)
         ahead = jnp.flip(back, axis)
         first, last = (jax.lax.slice_in_dim(x, i, i + 1, axis=axis) for i in (0, n - 1))
         before = jnp.concatenate([first, jax.lax.slice_in_dim(x, 0, n - 1, axis=axis)], axis)

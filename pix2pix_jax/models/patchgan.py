@@ -6,6 +6,7 @@ from typing import NamedTuple
 import flax.linen as nn
 import jax
 
+from pix2pix_jax.models.blur import blur_down
 from pix2pix_jax.models.layers import Conv
 from pix2pix_jax.models.normalization import Identity, cancels_bias
 
@@ -27,6 +28,7 @@ class PatchGAN(nn.Module):
     first_bias: bool = True
     last_bias: bool = True
     leaky_slope: float = 0.2
+    antialias: bool = False  # a convolution with stride 1, then a blur with stride 2 (CUT)
     conv: Callable[..., nn.Module] = Conv  # convolutions, with initialiser and dtype bound
 
     @nn.compact
@@ -38,22 +40,19 @@ class PatchGAN(nn.Module):
                 f"a PatchGAN with model.n_layers={self.n_layers} takes images of at least "
                 f"{smallest}x{smallest}, not {x.shape[1]}x{x.shape[2]}"
             )
-        x = nn.leaky_relu(
-            self.conv(self.ndf, use_bias=self.first_bias, name="conv_0")(x), self.leaky_slope
-        )
-        features = [x]
-        for i in range(1, self.n_layers + 1):
-            stride = 2 if i < self.n_layers else 1
+        features = []
+        for i in range(self.n_layers + 1):
+            halves = i < self.n_layers
             width = self.ndf * min(2**i, 8)
-            conv = self.conv(
-                width,
-                stride=stride,
-                use_bias=self.bias,
-                train_bias=not cancels_bias(self.norm),
-                name=f"conv_{i}",
-            )
-            x = conv(x)
-            x = nn.leaky_relu(self.norm(name=f"norm_{i}")(x, running), self.leaky_slope)
+            settings = {"stride": 2 if halves and not self.antialias else 1, "name": f"conv_{i}"}
+            if i == 0:
+                x = self.conv(width, use_bias=self.first_bias, **settings)(x)
+            else:
+                settings |= {"use_bias": self.bias, "train_bias": not cancels_bias(self.norm)}
+                x = self.norm(name=f"norm_{i}")(self.conv(width, **settings)(x), running)
+            x = nn.leaky_relu(x, self.leaky_slope)
+            if halves and self.antialias:
+                x = blur_down(x)
             features.append(x)
         last = self.conv(1, stride=1, use_bias=self.last_bias, name=f"conv_{self.n_layers + 1}")
         return [Scale(last(x).astype("float32"), features)]

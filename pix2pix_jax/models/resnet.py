@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from pix2pix_jax.models.blur import blur_down, blur_up
 from pix2pix_jax.models.layers import Conv, ConvTranspose, check_multiple, with_features
 from pix2pix_jax.models.normalization import Identity, cancels_bias
 
@@ -27,6 +28,8 @@ class ResNet(nn.Module):
     last_bias: bool = True
     dropout: float = 0.0  # inside the blocks
     padding: str = "reflect"  # or replicate, zero
+    antialias: bool = False  # down: a convolution at full size, then a blur with stride 2 (CUT)
+    antialias_up: bool = False  # up: a blur that doubles, then a convolution (CUT)
     remat: bool = False  # compute the blocks again in the backward pass, to save memory
     conv: Callable[..., nn.Module] = Conv  # convolutions, with initialiser and dtype bound
     conv_transpose: Callable[..., nn.Module] = ConvTranspose
@@ -41,44 +44,65 @@ class ResNet(nn.Module):
         running: bool = False,
         dropout: bool = True,
         features: tuple[str, ...] = (),
+        encode: bool = False,
     ) -> Any:
         """Translates x [N, H, W, C] to [N, H, W, out_channels].
 
         `running` normalises with the running statistics, `dropout` keeps dropout on (it needs
-        the "dropout" rng). With `features`, names of layers (padded, conv_in, down_1, ...,
-        block_1, ..., up_1, ..., conv_out), returns (images, {name: what the layer gives, before
-        norm and activation}); "padded" is the image with its reflected border.
+        the "dropout" rng). With `features`, names of layers (padded, conv_in, norm_in, down_1,
+        down_norm_1, ..., block_1, ..., up_1, up_norm_1, ..., conv_out), returns (images, {name:
+        what the layer gives}): a convolution's before the norm, a norm's after its ReLU; "padded"
+        is the image with its reflected border. `encode` returns (None, the features), and runs no
+        layer after the last of them.
         """
         check_multiple(x, self.divisor, "the ResNet generator")
+        layers = {}
+        for name, layer in self._layers(running, dropout, features):
+            x = layers[name] = layer(x)
+            if encode and layers.keys() >= set(features):
+                return with_features(None, layers, features)
+        return with_features(jnp.tanh(x.astype(jnp.float32)), layers, features)
 
-        def norm_relu(x, name):
-            return nn.relu(self.norm(name=name)(x, running))
-
-        # The features below are from before the norm: who asks for them sees the bias.
-        bias = {"use_bias": self.bias, "train_bias": bool(features) or not cancels_bias(self.norm)}
+    def _layers(self, running, dropout, features):
+        """Names and functions of the layers, in order."""
         wide = {"kernel": 7, "stride": 1, "padding": 0}
-        layers = {"padded": pad(x, 3, "reflect")}
-        conv = self.conv(self.ngf, name="conv_in", **wide, **bias)
-        x = layers["conv_in"] = conv(layers["padded"])
-        x = norm_relu(x, "norm_in")
+        stride = 1 if self.antialias else 2
+
+        def conv(make, width, name, **settings):
+            # Features are from before the norm: who asks for them sees the bias.
+            trained = name in features or not cancels_bias(self.norm)
+            bias = {"use_bias": self.bias, "train_bias": trained}
+            return name, make(width, name=name, **bias, **settings)
+
+        def norm_relu(name):
+            norm = self.norm(name=name)
+            return name, lambda x: nn.relu(norm(x, running))
+
+        mirror = lambda x: pad(x, 3, "reflect")
+        yield "padded", mirror
+        yield conv(self.conv, self.ngf, "conv_in", **wide)
+        yield norm_relu("norm_in")
         for i in (1, 2):
-            down = self.conv(self.ngf * 2**i, kernel=3, name=f"down_{i}", **bias)
-            x = layers[f"down_{i}"] = down(x)
-            x = norm_relu(x, f"down_norm_{i}")
+            yield conv(self.conv, self.ngf * 2**i, f"down_{i}", kernel=3, stride=stride)
+            yield norm_relu(f"down_norm_{i}")
+            if self.antialias:
+                yield f"down_blur_{i}", blur_down
         make_block = nn.remat(ResNetBlock, static_argnums=(2, 3)) if self.remat else ResNetBlock
         for i in range(1, self.num_blocks + 1):
             block = make_block(
                 self.norm, self.bias, self.dropout, self.padding, self.conv, name=f"block_{i}"
             )
-            x = layers[f"block_{i}"] = block(x, running, dropout)
+            yield f"block_{i}", lambda x, block=block: block(x, running, dropout)
         for i in (1, 2):
             width = self.ngf * 2 ** (2 - i)
-            up = self.conv_transpose(width, kernel=3, output_padding=1, name=f"up_{i}", **bias)
-            x = layers[f"up_{i}"] = up(x)
-            x = norm_relu(x, f"up_norm_{i}")
+            if self.antialias_up:
+                yield f"up_blur_{i}", blur_up
+                yield conv(self.conv, width, f"up_{i}", kernel=3, stride=1)
+            else:
+                yield conv(self.conv_transpose, width, f"up_{i}", kernel=3, output_padding=1)
+            yield norm_relu(f"up_norm_{i}")
         last = self.conv(self.out_channels, use_bias=self.last_bias, name="conv_out", **wide)
-        x = layers["conv_out"] = last(pad(x, 3, "reflect"))
-        return with_features(jnp.tanh(x.astype(jnp.float32)), layers, features)
+        yield "conv_out", lambda x: last(mirror(x))
 
 
 class ResNetBlock(nn.Module):

@@ -11,7 +11,7 @@ def describe(state: State) -> dict[str, Any]:
     Returns:
         "model.generator" or "model.discriminator" with its other fields, and the channels as
         "data.input_channels" and "data.output_channels" (a discriminator's as "channels", their
-        sum).
+        sum). Of CUT's projection head, "model.projection_width" alone.
 
     Raises:
         ValueError: it belongs to no network known here.
@@ -24,6 +24,8 @@ def describe(state: State) -> dict[str, Any]:
             fields = _describe_unet(state)
         elif any(".conv_block." in name for name in state):
             fields = _describe_resnet(state)
+        elif "mlp_0.0.weight" in state:
+            return {"model.projection_width": state["mlp_0.0.weight"].shape[0]}
         elif "dw_conv01.0.weight" in state:
             ngf, channels = state["dw_conv01.0.weight"].shape[:2]
             return {
@@ -33,11 +35,12 @@ def describe(state: State) -> dict[str, Any]:
                 "data.output_channels": state["decoder.2.weight"].shape[0],
             }
         elif state["model.0.weight"].shape[2:] == (4, 4):
-            last = max(int(name.split(".")[1]) for name in state)
+            convs = sum(array.shape[2:] == (4, 4) for array in state.values())
             ndf, channels = state["model.0.weight"].shape[:2]
             fields = {
                 "model.discriminator": "patchgan",
-                "model.n_layers": (last - 2) // 3,
+                "model.n_layers": convs - 2,
+                "model.antialias": "model.2.filt" in state,
                 "model.ndf": ndf,
                 "channels": channels,
             }
@@ -45,8 +48,9 @@ def describe(state: State) -> dict[str, Any]:
             raise KeyError
     except (KeyError, IndexError, ValueError) as error:
         raise ValueError(
-            "its layers are those of no U-Net, ResNet, inpainting U-Net, PatchGAN or pixel "
-            "discriminator; the first are " + ", ".join(map(repr, list(state)[:3]))
+            "its layers are those of no U-Net, ResNet, inpainting U-Net, PatchGAN, pixel "
+            "discriminator or projection head; the first are "
+            + ", ".join(map(repr, list(state)[:3]))
         ) from error
     return {**fields, "model.norm": _describe_norm(state)}
 
@@ -63,21 +67,24 @@ def _describe_unet(state):
 
 
 def _describe_resnet(state):
-    blocks = {name.split(".")[1] for name in state if ".conv_block." in name}
+    blocks = sorted({int(name.split(".")[1]) for name in state if ".conv_block." in name})
     convs = sorted(
         int(name.split(".")[3])
         for name, array in state.items()
-        if name.startswith("model.10.conv_block.") and array.ndim == 4
+        if name.startswith(f"model.{blocks[0]}.conv_block.") and array.ndim == 4
     )
+    last = max(int(name.split(".")[1]) for name in state)
     ngf, channels = state["model.1.weight"].shape[:2]
     zero = convs[0] == 0
     return {
         "model.generator": f"resnet_{len(blocks)}blocks",
         "model.ngf": ngf,
+        "model.antialias": "model.7.filt" in state,
+        "model.antialias_up": f"model.{blocks[-1] + 1}.filt" in state,
         "dropout": convs[1] - convs[0] == (4 if zero else 5),
         "zero_padding": zero,
         "data.input_channels": channels,
-        "data.output_channels": state[f"model.{17 + len(blocks)}.weight"].shape[0],
+        "data.output_channels": state[f"model.{last}.weight"].shape[0],
     }
 
 
@@ -119,7 +126,8 @@ def check_fields(fields: dict[str, Any], config: Any) -> None:
         if found != wanted:
             wrong.append(fixes.get(name, f"--config.{name}={{}}").format(values.get(name, found)))
     if wrong:
-        network = fields.get("model.generator") or fields["model.discriminator"]
+        kinds = ("model.generator", "model.discriminator")
+        network = next((fields[kind] for kind in kinds if kind in fields), "projection head")
         raise ValueError(
             f"it holds a {network} with norm {fields.get('model.norm', 'none')}, which is not the "
             f"network of the config: set {' '.join(wrong)}"

@@ -16,6 +16,9 @@ LEAVES = {  # Flax's collection and name of an array of a layer: PyTorch's name
     ("batch_stats", "mean"): "running_mean",
     ("batch_stats", "var"): "running_var",
 }
+# Of CUT's blurs, which PyTorch's files hold and Flax's variables do not: a row of the filter, and
+# which axis of the kernel beside it has the channels. Their layer's path has the name at its end.
+BLURS = {"blur_down": ((0.25, 0.5, 0.25), 3), "blur_up": ((0.25, 0.75, 0.75, 0.25), 2)}
 
 
 def unet_keys(num_downs: int) -> Keys:
@@ -31,36 +34,65 @@ def unet_keys(num_downs: int) -> Keys:
     return keys
 
 
-def resnet_keys(num_blocks: int, dropout: bool, padding: str = "reflect") -> Keys:
-    """Layers of a ResNet generator; dropout and zero padding shift the numbers in its blocks."""
+def resnet_keys(
+    num_blocks: int,
+    dropout: bool,
+    padding: str = "reflect",
+    antialias: bool = False,
+    antialias_up: bool = False,
+) -> Keys:
+    """Layers of a ResNet generator; dropout and zero padding shift the numbers in its blocks.
+
+    So do the blurs of CUT's networks the numbers of all layers behind them.
+    """
     keys = {"model.1": ("conv_in",), "model.2": ("norm_in",)}
+    number = 4  # of the next layer
     for i in (1, 2):
-        keys[f"model.{1 + 3 * i}"] = (f"down_{i}",)
-        keys[f"model.{2 + 3 * i}"] = (f"down_norm_{i}",)
+        keys[f"model.{number}"] = (f"down_{i}",)
+        keys[f"model.{number + 1}"] = (f"down_norm_{i}",)
+        if antialias:
+            keys[f"model.{number + 3}"] = (f"down_{i}", "blur_down")
+        number += 3 + antialias
     pad = 0 if padding == "zero" else 1
     first = pad
     second = first + 3 + (1 if dropout else 0) + pad
     for i in range(1, num_blocks + 1):
-        prefix, block = f"model.{9 + i}.conv_block.", f"block_{i}"
+        prefix, block = f"model.{number}.conv_block.", f"block_{i}"
         keys[f"{prefix}{first}"] = (block, "conv_1")
         keys[f"{prefix}{first + 1}"] = (block, "norm_1")
         keys[f"{prefix}{second}"] = (block, "conv_2")
         keys[f"{prefix}{second + 1}"] = (block, "norm_2")
+        number += 1
     for i in (1, 2):
-        keys[f"model.{7 + num_blocks + 3 * i}"] = (f"up_{i}",)
-        keys[f"model.{8 + num_blocks + 3 * i}"] = (f"up_norm_{i}",)
-    keys[f"model.{17 + num_blocks}"] = ("conv_out",)
+        if antialias_up:
+            keys[f"model.{number}"] = (f"up_{i}", "blur_up")
+        number += antialias_up
+        keys[f"model.{number}"] = (f"up_{i}",)
+        keys[f"model.{number + 1}"] = (f"up_norm_{i}",)
+        number += 3
+    keys[f"model.{number + 1}"] = ("conv_out",)
     return keys
 
 
-def patchgan_keys(n_layers: int) -> Keys:
+def patchgan_keys(n_layers: int, antialias: bool = False) -> Keys:
     """Layers of a PatchGAN."""
-    keys = {"model.0": ("conv_0",)}
-    for i in range(1, n_layers + 1):
-        keys[f"model.{3 * i - 1}"] = (f"conv_{i}",)
-        keys[f"model.{3 * i}"] = (f"norm_{i}",)
-    keys[f"model.{3 * n_layers + 2}"] = (f"conv_{n_layers + 1}",)
+    keys, number = {}, 0  # of the next layer
+    for i in range(n_layers + 1):
+        keys[f"model.{number}"] = (f"conv_{i}",)
+        if i:
+            keys[f"model.{number + 1}"] = (f"norm_{i}",)
+        number += 3 if i else 2
+        if antialias and i < n_layers:
+            keys[f"model.{number}"] = (f"conv_{i}", "blur_down")
+            number += 1
+    keys[f"model.{number}"] = (f"conv_{n_layers + 1}",)
     return keys
+
+
+def projection_keys(layers: int) -> Keys:
+    """Layers of CUT's projection head."""
+    names = (("0", "first"), ("2", "second"))
+    return {f"mlp_{i}.{n}": (f"{name}_{i}",) for i in range(layers) for n, name in names}
 
 
 def pixel_keys() -> Keys:
@@ -97,12 +129,16 @@ def generator_keys(model: Any) -> Keys:
         )
     if match[1] == "unet":
         return unet_keys(int(match[2]).bit_length() - 1)
-    return resnet_keys(int(match[2]), model.dropout > 0, model.padding)
+    return resnet_keys(
+        int(match[2]), model.dropout > 0, model.padding, model.antialias, model.antialias_up
+    )
 
 
 def discriminator_keys(model: Any) -> Keys:
     """Layers of the discriminator that a config's `model` section describes."""
-    return pixel_keys() if model.discriminator == "pixel" else patchgan_keys(model.n_layers)
+    if model.discriminator == "pixel":
+        return pixel_keys()
+    return patchgan_keys(model.n_layers, model.antialias)
 
 
 def to_flax(state: State, keys: Keys) -> dict[str, Any]:
@@ -118,17 +154,21 @@ def to_flax(state: State, keys: Keys) -> dict[str, Any]:
         prefix, _, leaf = name.rpartition(".")
         weight = state.get(f"{prefix}.weight")
         has_norm = weight is not None and weight.ndim == 1
-        if prefix not in keys or leaf not in {*places, *STALE}:
+        path = keys.get(prefix, ("",))
+        if leaf == "filt" and path[-1] in BLURS:
+            _check_blur(name, array, _blur_filter(path[-1], len(array)))
+            continue
+        if prefix not in keys or path[-1] in BLURS or leaf not in {*places, *STALE}:
             raise ValueError(f"the network has no place for {name!r} of shape {array.shape}")
         if leaf == "num_batches_tracked" or (leaf in STALE and not has_norm):
             continue
         collection, its_name = places[leaf]
         array = _as_weights(name, array)
         if leaf == "weight":
-            its_name = "kernel" if array.ndim == 4 else "scale"
+            its_name = "scale" if array.ndim == 1 else "kernel"
             # Conv2d [O, I, K, K] and ConvTranspose2d [I, O, K, K] both turn into HWIO.
-            array = array.transpose(2, 3, 1, 0) if array.ndim == 4 else array
-        flat[collection, *keys[prefix], its_name] = np.ascontiguousarray(array)
+            array = array.transpose(2, 3, 1, 0) if array.ndim == 4 else array.T
+        flat[collection, *path, its_name] = np.ascontiguousarray(array)
     return {"params": {}, "batch_stats": {}} | traverse_util.unflatten_dict(flat)
 
 
@@ -149,15 +189,32 @@ def _as_weights(name, array):
     return array
 
 
+def _blur_filter(kind, channels):
+    """[C, 1, K, K]: the same for every channel."""
+    row = np.array(BLURS[kind][0], np.float32)
+    return np.tile(np.outer(row, row), (channels, 1, 1, 1))
+
+
+def _check_blur(name, array, expected):
+    if array.shape != expected.shape or not np.allclose(array, expected, rtol=0, atol=1e-6):
+        raise ValueError(
+            f"{name!r} of shape {array.shape} is not the blur filter of CUT's defaults, of shape "
+            f"{expected.shape}, and no other is known here"
+        )
+
+
 def to_torch(variables: dict[str, Any], keys: Keys, num_batches: int = 0) -> State:
     """The state_dict of a Flax network; `num_batches` goes into num_batches_tracked."""
     flat = traverse_util.flatten_dict(variables)
     state: State = {}
     for prefix, path in sorted(keys.items(), key=lambda item: _natural(item[0])):
+        if path[-1] in BLURS:
+            kernel, axis = flat["params", *path[:-1], "kernel"], BLURS[path[-1]][1]
+            state[f"{prefix}.filt"] = _blur_filter(path[-1], kernel.shape[axis])
         for (collection, its_name), leaf in LEAVES.items():
             if (collection, *path, its_name) in flat:
                 array = np.asarray(flat[collection, *path, its_name])
-                array = array.transpose(3, 2, 0, 1) if array.ndim == 4 else array
+                array = array.transpose(3, 2, 0, 1) if array.ndim == 4 else array.T
                 state[f"{prefix}.{leaf}"] = np.ascontiguousarray(array)
         if f"{prefix}.running_mean" in state:
             state[f"{prefix}.num_batches_tracked"] = np.array(num_batches, np.int64)

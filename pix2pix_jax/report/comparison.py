@@ -1,7 +1,5 @@
 """Finished runs side by side, as a Markdown table."""
 
-import pathlib
-
 import jax
 import ml_collections
 
@@ -9,6 +7,7 @@ from pix2pix_jax.methods.registry import METHODS, abstract_state, generator_name
 from pix2pix_jax.run import config_file
 from pix2pix_jax.run.history import curves, read_rows
 from pix2pix_jax.run.progress import duration, read_seconds
+from pix2pix_jax.run.run_folder import open_run
 
 COLUMNS = ("run", "steps", "loss", "training", "validation", "SSIM", "PSNR", "parameters", "time")
 
@@ -27,9 +26,11 @@ def table(workdirs: list[str]) -> str:
 
 
 def _row(workdir):
-    folder = pathlib.Path(workdir)
-    stored = config_file.read_config(folder)
-    points = curves(read_rows(folder / "metrics.jsonl"))
+    with open_run(workdir) as run:
+        run.pull()
+        stored = config_file.read_config(run.folder)
+        points = curves(read_rows(run.folder / "metrics.jsonl"))
+        seconds = read_seconds(run.folder / "seconds.txt")
     if stored is None or not any(name.startswith("val/") for name in points):
         raise FileNotFoundError(
             f"{workdir} is no run with a validation: give the workdirs of trained runs"
@@ -48,7 +49,7 @@ def _row(workdir):
         _number(last("val/ssim"), 3),
         _number(last("val/psnr"), 2),
         f"{_parameters(config):,}",
-        duration(read_seconds(folder / "seconds.txt")),
+        duration(seconds),
     ]
 
 

@@ -3,7 +3,6 @@
 import itertools
 import json
 import math
-import os
 import pathlib
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +17,7 @@ from pix2pix_jax.methods.state import TrainState
 from pix2pix_jax.metrics.registry import HIGHER_IS_BETTER
 from pix2pix_jax.run import digests
 from pix2pix_jax.run.disk_space import free_mb, no_room
+from pix2pix_jax.run.run_folder import CHECKPOINTS, Path, RunFolder
 from pix2pix_jax.run.saved_state import (
     DamagedCheckpoint,
     alone,
@@ -28,27 +28,28 @@ from pix2pix_jax.run.saved_state import (
 )
 from pix2pix_jax.run.saved_state import restore as restore_saved
 from pix2pix_jax.runtime import processes
-
-Path = str | os.PathLike[str]
+from pix2pix_jax.runtime.storage import shown
 
 
 class Checkpoints:
     """Saves in the background, keeps the newest `keep_last` and the best by `best_metric`.
 
     A save appears under its final name only when it is whole, so a process killed at any moment
-    leaves the checkpoints before it as they were.
+    leaves the checkpoints before it as they were. Those of a run in object storage are written
+    on this machine and then copied; a save is done when it is there.
     """
 
     def __init__(
         self,
-        workdir: Path,
+        run: Path | RunFolder,
         keep_last: int = 2,
         best_metric: str = "l1",
         create: bool = True,
         on_commit: Callable[[], None] | None = None,
     ):
         """`on_commit` is called, in another thread, when a save is written and about to appear."""
-        self.folder = pathlib.Path(workdir).absolute() / "checkpoints"
+        self._run = _as_run(run)
+        self.folder = self._run.folder.absolute() / CHECKPOINTS
         self._keep_last, self._best_metric = keep_last, best_metric
         self._on_commit = on_commit
         self._writes = processes.is_first()
@@ -106,6 +107,7 @@ class Checkpoints:
         """Waits until the last save is on disk. Raises OSError as `save` does."""
         if self._manager is not None:
             self._guard(self._manager.wait_until_finished)
+            self._run.prune()
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -152,11 +154,12 @@ class Checkpoints:
     def _before_commit(self):
         """In orbax's thread, when all files are written and the folder has no final name yet."""
         step, text = self._saving
-        for folder in self.folder.glob(f"{step}.orbax-checkpoint-tmp*"):
-            write_custom(folder, text)
-            digests.write_digests(folder)
+        (folder,) = self.folder.glob(f"{step}.orbax-checkpoint-tmp*")
+        write_custom(folder, text)
+        digests.write_digests(folder)
         if self._on_commit is not None:
             self._on_commit()
+        self._run.push_checkpoint(step, folder)
 
     def _set_aside(self, step):
         """Keeps a damaged checkpoint under another name."""
@@ -165,8 +168,8 @@ class Checkpoints:
             for name in (f"{step}.damaged{suffix}" for suffix in ("", *range(2, 10_000)))
             if not (self.folder / name).exists()
         )
-        (self.folder / str(step)).rename(self.folder / name)
-        print(f"the damaged checkpoint {self.folder / str(step)} is now {name}", flush=True)
+        self._run.set_aside(step, name)
+        print(f"the damaged checkpoint {shown(self.folder / str(step))} is now {name}", flush=True)
 
     def _guard(self, action):
         try:
@@ -237,6 +240,7 @@ class Checkpoints:
             DamagedCheckpoint: its files are not as they were saved.
             ValueError: it has other arrays than `target`.
         """
+        self._run.fetch(step)
         tree = restore_saved(self.folder / str(step), target.to_tree())
         self._saved = step
         return TrainState.from_tree(tree)
@@ -260,7 +264,7 @@ class Checkpoints:
                         f"{error}; there is none before it: remove it to begin at step 0, or "
                         "choose another --workdir"
                     ) from error
-                print(f"{error}; going back to step {before}", flush=True)
+                print(shown(f"{error}; going back to step {before}"), flush=True)
         return None
 
     def custom(self, step: int) -> dict[str, Any]:
@@ -269,12 +273,12 @@ class Checkpoints:
 
 
 def restore_variables(
-    workdir: Path, step: int, target: dict[str, Any], use_average: bool
+    run: Path | RunFolder, step: int, target: dict[str, Any], use_average: bool
 ) -> tuple[dict[str, Any], bool]:
     """Parameters and batch statistics of some networks, without their optimizers' states.
 
     Args:
-        workdir: the run's folder.
+        run: its folder.
         step: of a checkpoint in it.
         target: {name: {"params": ..., "batch_stats": ...}} in abstract form, with shardings.
         use_average: whether parameters are their averages, of networks that have one.
@@ -286,7 +290,9 @@ def restore_variables(
         DamagedCheckpoint: its files are not as they were saved.
         ValueError: its arrays have other shapes.
     """
-    folder = pathlib.Path(workdir).absolute() / "checkpoints"
+    run = _as_run(run)
+    run.fetch(step)
+    folder = run.folder.absolute() / CHECKPOINTS
     try:
         averaged = averaged_networks(folder / str(step)) & target.keys() if use_average else set()
         tree: dict[str, Any] = {"networks": target}
@@ -307,7 +313,11 @@ def restore_variables(
 
 def newest_step(workdir: Path) -> int | None:
     """Step of the newest checkpoint of a run; None when it has none."""
-    return max(_saved_steps(pathlib.Path(workdir) / "checkpoints"), default=None)
+    return max(_saved_steps(pathlib.Path(workdir) / CHECKPOINTS), default=None)
+
+
+def _as_run(run):
+    return run if isinstance(run, RunFolder) else RunFolder(run)
 
 
 def _saved_steps(folder: pathlib.Path) -> list[int]:

@@ -131,23 +131,28 @@ def check_same(name: str, value: int) -> None:
         raise OSError(f"the processes do not see the same {name}, but {values}: start them again")
 
 
-def check_shared(workdir: pathlib.Path) -> None:
+def check_shared(run: Any, workdir: str) -> None:
     """Checks that all processes see the same workdir.
+
+    Args:
+        run: has write, read and remove for small files in it, see `run.run_folder`.
+        workdir: what it is called.
 
     Raises:
         OSError: this one does not.
     """
     if jax.process_count() == 1:
         return
-    token, path = secrets.randbits(31), workdir / TOKEN_FILE
+    token = secrets.randbits(31)
     if is_first():
-        path.write_text(str(token))
+        run.write(TOKEN_FILE, str(token))
     token = int(multihost_utils.broadcast_one_to_all(np.int32(token)))
-    seen = path.is_file() and path.read_text() == str(token)
+    seen = run.read(TOKEN_FILE) == str(token)
     all_see = multihost_utils.process_allgather(np.array(seen)).all()
     if is_first():
-        path.unlink()
+        run.remove(TOKEN_FILE)
     if not all_see:
         raise OSError(
-            f"not all processes see the workdir {workdir}: give one on a disk that they share"
+            f"not all processes see the workdir {workdir}: give one on a disk that they share, or "
+            "in object storage"
         )

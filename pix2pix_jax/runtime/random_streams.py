@@ -13,6 +13,8 @@ DROPOUT = "dropout"
 JITTER = "jitter"  # random crops and mirroring
 HOLES = "holes"  # inpainting: masks drawn in training
 POOL = "pool"  # CycleGAN: which older translations discriminators see
+PATCHES = "patches"  # CUT: where features are compared
+MIRROR = "mirror"  # CUT: whether the images of a step are translated mirrored
 PENALTY = "penalty"  # where the gradient penalty is taken between real and fake
 
 

@@ -13,6 +13,8 @@ from pix2pix_jax.methods.state import TrainState
 from pix2pix_jax.metrics import lpips
 from pix2pix_jax.metrics.inception_features import MODES
 from pix2pix_jax.metrics.registry import FURTHER, HIGHER_IS_BETTER
+from pix2pix_jax.runtime.precision import PRECISIONS
+from pix2pix_jax.runtime.storage import is_remote
 
 CHOICES = {
     "method": tuple(METHODS),
@@ -30,6 +32,7 @@ CHOICES = {
     "loss.regression": tuple(losses.REGRESSION),
     "optim.policy": optim.POLICIES,
     "train.best_metric": tuple(HIGHER_IS_BETTER),
+    "train.precision": PRECISIONS,
     "eval.norm_mode": ("batch", "running"),
     "data.synthetic_kind": ("labels", "night"),
     "eval.direction": ("A2B", "B2A", "both"),
@@ -72,6 +75,8 @@ RANGES = {
         "model.ngf",
         "model.ndf",
         "model.n_layers",
+        "model.projection_width",
+        "loss.nce_patches",
         "model.dropout_blocks",
         "model.fcn_convs",
         "optim.decay_every",
@@ -111,6 +116,8 @@ RANGES = {
     Range(0, low_open=True): (
         "model.norm_eps",
         "model.init_gain",
+        "loss.lambda_nce",
+        "loss.nce_temperature",
         "optim.learning_rate",
         "optim.eps",
     ),
@@ -140,7 +147,7 @@ def check(config: Any) -> TrainState:
     fields = flatten_dict(config.to_dict(), sep=".")
     _check_choices(fields)
     _check_ranges(fields)
-    _check_sizes_and_epochs(config.data, config.optim, config.train)
+    _check_together(config.data, config.model, config.optim, config.train)
     METHODS[config.method].check(config)
     return abstract_state(config)  # raises for a network that cannot take the crop
 
@@ -178,7 +185,7 @@ def _check_ranges(fields):
             raise ValueError(f"config.{name} is {fields[name]}: it takes {length} numbers")
 
 
-def _check_sizes_and_epochs(data, optim, train):
+def _check_together(data, model, optim, train):
     """Fields that are right or wrong only beside each other."""
     if data.preprocess == "resize_and_crop" and any(
         load < crop for load, crop in zip(data.load_size, data.crop_size, strict=True)
@@ -186,6 +193,16 @@ def _check_sizes_and_epochs(data, optim, train):
         raise ValueError(
             f"config.data.load_size {data.load_size} is smaller than config.data.crop_size "
             f"{data.crop_size}: the crop must fit into the resized image"
+        )
+    if is_remote(data.tfds_dir):
+        raise ValueError(
+            f"config.data.tfds_dir is {data.tfds_dir}, and TFDS's files are read from a folder of "
+            "this machine; images in object storage are read from config.data.dir"
+        )
+    if train.precision == "highest" and model.dtype != "float32":
+        raise ValueError(
+            f"config.train.precision is highest and config.model.dtype {model.dtype}: highest is "
+            "about float32, so set one of them to its default"
         )
     if optim.policy == "cosine" and not optim.epochs:
         raise ValueError("config.optim.epochs is 0: the cosine policy takes at least 1")

@@ -15,10 +15,12 @@ Arrays are NHWC, kernels HWIO, both spatial axes alike in stride and padding.
 import functools
 
 import jax
+import jax.export
 from jax import lax
 
 from pix2pix_jax.models.convolution import accelerator, cpu
 from pix2pix_jax.models.convolution.geometry import Geometry
+from pix2pix_jax.models.convolution.stock import stock, stock_adjoint, stock_weight_gradient
 
 
 def convolve(x: jax.Array, w: jax.Array, stride: int, padding: int) -> jax.Array:
@@ -51,29 +53,31 @@ def convolve_transpose(
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _conv(x, w, geometry):
     """From x [N, H, W, I] and w [K, K, I, O] to y [N, h, w, O]."""
-    return _by_platform(
-        cpu.choose_conv(x, w, geometry), accelerator.choose_conv(geometry), x, w, geometry
-    )
+    choices = cpu.choose_conv, accelerator.choose_conv
+    return _by_platform(*choices, stock, x, w, geometry)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _conv_adjoint(y, w, geometry):
     """From y [N, h, w, O] and w [K, K, I, O] to x [N, H, W, I]."""
-    return _by_platform(
-        cpu.choose_adjoint(y, w, geometry), accelerator.choose_adjoint(geometry), y, w, geometry
-    )
+    choices = cpu.choose_adjoint, accelerator.choose_adjoint
+    return _by_platform(*choices, stock_adjoint, y, w, geometry)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _conv_weight_gradient(x, y, geometry):
     """From x [N, H, W, I] and y [N, h, w, O] to w [K, K, I, O]."""
-    on_cpu = cpu.choose_weight_gradient(x, y, geometry)
-    elsewhere = accelerator.choose_weight_gradient(geometry)
-    return _by_platform(on_cpu, elsewhere, x, y, geometry)
+    choices = cpu.choose_weight_gradient, accelerator.choose_weight_gradient
+    return _by_platform(*choices, stock_weight_gradient, x, y, geometry)
 
 
-def _by_platform(on_cpu, elsewhere, first, second, geometry):
+def _by_platform(choose_on_cpu, choose_elsewhere, plain, first, second, geometry):
     """The one form or the other, whichever belongs to the platform that is compiled for."""
+    sizes = (*first.shape, *second.shape, *geometry)
+    if any(map(jax.export.is_symbolic_dim, sizes)):  # of an export: no form suits every size
+        return plain(first, second, geometry)
+    elsewhere = choose_elsewhere(geometry)
+    on_cpu = choose_on_cpu(first, second, geometry)
     if on_cpu is elsewhere:
         return elsewhere(first, second, geometry)
     forms = {"cpu": on_cpu, "default": elsewhere}

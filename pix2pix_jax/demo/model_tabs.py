@@ -3,11 +3,11 @@
 import gradio as gr
 import numpy as np
 
+from pix2pix_jax.demo.drawing import BUTTONS, CANVAS, brush, canvas, ground, legend, palette_colors
+from pix2pix_jax.demo.errors import shown
+from pix2pix_jax.demo.pictures import as_rgb, example, flatten, scaled, with_channels
 from pix2pix_jax.trained_models import Model, TrainedModels
 from pix2pix_jax.translator import with_hole
-from web.drawing import BUTTONS, CANVAS, brush, canvas, ground, legend, palette_colors
-from web.errors import shown
-from web.pictures import as_rgb, example, flatten, scaled, with_channels
 
 MAX_SAMPLES = 6
 WHITE = (255, 255, 255)

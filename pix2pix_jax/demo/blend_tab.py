@@ -5,9 +5,9 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from pix2pix_jax.blending import poisson, polygons
-from web.drawing import BUTTONS, SOURCES
-from web.errors import shown
-from web.pictures import MAX_SIDE, example, read_upload
+from pix2pix_jax.demo.drawing import BUTTONS, SOURCES
+from pix2pix_jax.demo.errors import shown
+from pix2pix_jax.demo.pictures import MAX_SIDE, example, read_upload
 
 OUTLINE, CORNER = (230, 40, 40), (40, 90, 230)
 # A column of windows of one example facade, and how far it moves on the wall of another.

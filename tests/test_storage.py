@@ -1,0 +1,308 @@
+"""Runs, data and results in object storage: fsspec's own store in memory, and S3 by an emulator."""
+
+import json
+import pathlib
+
+import fsspec
+import jax
+import numpy as np
+import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+from PIL import Image
+
+from pix2pix_jax import train
+from pix2pix_jax.data import loading
+from pix2pix_jax.evaluate import evaluate
+from pix2pix_jax.exchange import export_pth
+from pix2pix_jax.images.files import is_image
+from pix2pix_jax.methods.state import NetworkState, TrainState
+from pix2pix_jax.report.comparison import table
+from pix2pix_jax.run import store_lock
+from pix2pix_jax.run.checkpoints import Checkpoints
+from pix2pix_jax.run.history import History
+from pix2pix_jax.run.run_folder import open_run
+from pix2pix_jax.run.saved_state import DamagedCheckpoint
+from pix2pix_jax.runtime import storage
+from pix2pix_jax.runtime.store import Store
+from pix2pix_jax.translate import translate
+from tests.conftest import small_config
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    """The copies of this test alone."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    loading._local.cache_clear()
+    return storage.cache_folder()
+
+
+@pytest.fixture
+def memory(monkeypatch):
+    """What memory:// holds, by path."""
+    objects = {}
+    monkeypatch.setattr(MemoryFileSystem, "store", objects)
+    return objects
+
+
+def tiny_state(step):
+    params = {"kernel": np.full((30, 10), step, np.float32)}
+    return TrainState(np.int32(step), {"G": NetworkState(params, {}, {})}, (), {})
+
+
+def tiny_training(address, steps, metrics=None):
+    """Saves as a training does, with a line of its history before each."""
+    with open_run(address) as run, run.lock() as lock:
+        lock.take()
+        run.pull()
+        with run.publishing(), Checkpoints(run, keep_last=2) as saver:
+            state = saver.restore_newest(tiny_state(0))
+            start = 0 if state is None else int(state.step)
+            with History(run.folder / "metrics.jsonl", resume_step=start) as history:
+                for step in range(start + 1, steps + 1):
+                    history.append(step, {"g": float(step)})
+                    saver.save(tiny_state(step), metrics)
+                    saver.wait()
+    return start
+
+
+def found(address):
+    """Step and rows that a process which starts now goes on from; and its steps' names."""
+    with open_run(address) as run:
+        run.pull()
+        saver = Checkpoints(run, create=False)
+        state = saver.restore_newest(tiny_state(0))
+        step = 0 if state is None else int(state.step)
+        assert state is None or (state.networks["G"].params["kernel"] == step).all()
+        with History(run.folder / "metrics.jsonl", resume_step=step):
+            rows = (run.folder / "metrics.jsonl").read_text().splitlines()
+        return step, [json.loads(row)["step"] for row in rows]
+
+
+def steps_of(objects, address):
+    root = address.removeprefix("memory:/") + "/checkpoints/"
+    return sorted({path.removeprefix(root).split("/")[0] for path in objects if root in path})
+
+
+class Recorder(dict):
+    """A store that keeps what it was after every change."""
+
+    def __init__(self):
+        super().__init__()
+        self.states = []
+
+    def __setitem__(self, key, value):
+        super().__setitem__(key, value)
+        self.states.append(dict(self))
+
+    def __delitem__(self, key):
+        super().__delitem__(key)
+        self.states.append(dict(self))
+
+    def pop(self, key, *default):
+        value = super().pop(key, *default)
+        self.states.append(dict(self))
+        return value
+
+
+def test_a_kill_at_any_moment_loses_no_save(monkeypatch):
+    """After each single change of an object during four saves, of which two are kept."""
+    address = "memory://bucket/run"
+    objects, saved = Recorder(), []
+    monkeypatch.setattr(MemoryFileSystem, "store", objects)
+    wait = Checkpoints.wait
+    done = lambda saver: (wait(saver), saved.append(len(objects.states)))
+    monkeypatch.setattr(Checkpoints, "wait", done)
+    tiny_training(address, 4)
+    assert steps_of(objects, address) == ["3", "4"] and found(address) == (4, [1, 2, 3, 4])
+    monkeypatch.setattr(Checkpoints, "wait", wait)
+
+    incomplete = set()
+    for number, state in enumerate(objects.states[: saved[-1]], 1):
+        monkeypatch.setattr(MemoryFileSystem, "store", dict(state))
+        step, rows = found(address)
+        finished = sum(number >= count for count in saved)
+        assert finished <= step <= finished + 1 and rows == list(range(1, step + 1))
+        marks = tuple(name for name in steps_of(state, address) if "incomplete" in name)
+        if marks and marks not in incomplete:  # and the next start cleans up
+            incomplete.add(marks)
+            MemoryFileSystem.store.pop("/bucket/run/.lock")
+            tiny_training(address, 5)
+            assert steps_of(MemoryFileSystem.store, address) == ["4", "5"]
+            assert found(address) == (5, [1, 2, 3, 4, 5])
+    assert incomplete == {(f"{step}.incomplete",) for step in (1, 2, 3, 4)}
+
+
+def test_damage_in_the_store_is_seen_and_set_aside(memory, capsys):
+    address = "memory://bucket/run"
+    tiny_training(address, 2)
+    path = max(
+        (p for p in memory if p.startswith("/bucket/run/checkpoints/2/default")),
+        key=lambda p: memory[p].size,
+    )
+    content = bytearray(memory[path].getvalue())
+    content[len(content) // 2] ^= 1
+    fsspec.filesystem("memory").pipe_file(path, bytes(content))
+    assert tiny_training(address, 3) == 1
+    assert f"{address}/checkpoints/2 is damaged" in capsys.readouterr().out
+    assert steps_of(memory, address) == ["2", "2.damaged", "3"]
+    assert found(address) == (3, [1, 2, 3])
+    for path in [p for p in memory if "checkpoints/3/default" in p or "checkpoints/2/" in p]:
+        del memory[path]
+    with pytest.raises(DamagedCheckpoint, match="3 is damaged.*none before it"):
+        found(address)
+
+
+def test_a_workdir_that_was_copied_there_is_a_run(memory, tmp_path):
+    with Checkpoints(tmp_path / "run") as saver:
+        saver.save(tiny_state(7), {"l1": 0.5, "psnr": 1.0, "ssim": 0.0})
+        saver.wait()
+    fsspec.filesystem("memory").put(str(tmp_path / "run"), "/bucket/", recursive=True)
+    assert tiny_training("memory://bucket/run", 9) == 7
+    # The best one by its metrics stays beside the last two.
+    assert steps_of(memory, "memory://bucket/run") == ["7", "8", "9"]
+
+
+def test_a_second_training_is_refused_and_a_killed_one_replaced(memory, monkeypatch):
+    monkeypatch.setattr(store_lock, "RENEW", 0.05)
+    monkeypatch.setattr(store_lock, "WATCH", 0.5)
+    address = "memory://bucket/run"
+    with open_run(address) as run, run.lock() as lock:
+        lock.take()
+        with pytest.raises(OSError, match=f"process .* is training in {address}: wait until it"):
+            tiny_training(address, 1)
+        lock._ended.set()  # as if it were killed, or cut off from the store
+        lock._thread.join()
+        tiny_training(address, 2)
+        assert "/bucket/run/.lock" not in memory
+        with pytest.raises(OSError, match=f"another training has begun in {address}"):
+            run.push_files()
+    tiny_training(address, 3)
+    assert found(address) == (3, [1, 2, 3])
+
+
+def test_a_run_goes_on_there_and_is_used_from_there(memory, finished_run, capsys):
+    config, workdir = finished_run
+    address = "memory://bucket/runs/small"
+    objects = lambda: {path.removeprefix("/bucket/runs/small/") for path in memory}
+    fsspec.filesystem("memory").put(f"{workdir}/", "/bucket/runs/small", recursive=True)
+    before = objects()
+    config = config.copy_and_resolve_references()
+    config.train.num_steps = 10
+    train.train(config, address)
+    assert f"resumed from step 8 of {address}/checkpoints" in capsys.readouterr().out
+    new = {name for name in objects() - before if not name.startswith("checkpoints/")}
+    assert "samples/step_0000010.png" in new and len(new) == 2  # and a new event file
+    assert {"8", "10"} <= set(steps_of(memory, address))
+    content = lambda name: memory[f"/bucket/runs/small/{name}"].getvalue()
+    assert json.loads(content("config.json"))["train"]["num_steps"] == 10
+    assert content("losses.png") != (workdir / "losses.png").read_bytes()
+    rows, old = content("metrics.jsonl"), (workdir / "metrics.jsonl").read_bytes()
+    steps = [json.loads(row)["step"] for row in rows.removeprefix(old).splitlines()]
+    assert rows.startswith(old) and steps == [10, 10]
+
+    metrics = evaluate(config, address)
+    assert json.loads(content("eval/metrics.json"))["mean"] == metrics
+    assert "eval/index.html" in objects()
+    assert table([address]).splitlines()[2].startswith("| small | 10 | L1 | ")
+    export_pth(config, address, "memory://bucket/weights")
+    images = f"{address}/eval/images"
+    (config.init_from,) = (f"memory:/{path}" for path in memory if path.endswith("_net_G.pth"))
+    with pytest.raises(ValueError, match=f"{images}/.* is one of the images to translate"):
+        translate(config, address, images, images)
+    assert not translate(config, address, images, "memory://bucket/results")
+    results = [path for path in memory if path.startswith("/bucket/results/")]
+    assert len(results) == 9
+    assert all(Image.open(memory[path]).size == (32, 32) for path in results)
+    assert not list((storage.cache_folder() / storage.SCRATCH).iterdir())
+
+
+def test_data_are_copied_once_and_kept_up_to_date(memory, pairs_folder, capsys):
+    files = fsspec.filesystem("memory")
+    files.put(str(pairs_folder / "train"), "/bucket/pairs/train", recursive=True)
+    files.put(str(pairs_folder / "val"), "/bucket/pairs/val", recursive=True)
+    files.pipe_file("/bucket/pairs/archive.zip", b"no image")
+    local, remote = (
+        small_config(**{"data.name": "folder", "data.dir": folder}).data
+        for folder in (str(pairs_folder), "memory://bucket/pairs")
+    )
+    for split in ("train", "val"):
+        ours, theirs = (loading.load_examples(data, 0, split, True) for data in (remote, local))
+        jax.tree.map(np.testing.assert_array_equal, ours.cache, theirs.cache)
+    assert capsys.readouterr().out.count("copying 6 files") == 1
+    copy = storage.local_copy("memory://bucket/pairs", is_image)
+    assert capsys.readouterr().out == "" and not (copy / "archive.zip").exists()
+    files.cp_file("/bucket/pairs/train/1.png", "/bucket/pairs/train/2.png")
+    files.rm("/bucket/pairs/val/1.png")
+    copy = storage.local_copy("memory://bucket//pairs/", is_image)
+    assert "copying 1 files" in capsys.readouterr().out
+    assert (copy / "train/2.png").read_bytes() == (pairs_folder / "train/1.png").read_bytes()
+    assert [path.name for path in (copy / "val").iterdir()] == ["2.png"]
+    assert storage.shown(f"{copy}/val is bad") == "memory://bucket/pairs/val is bad"
+
+
+def test_names_that_lead_out_of_the_copy_are_refused(memory):
+    fsspec.filesystem("memory").pipe_file("/bucket/pairs/../../out.png", b"")
+    with pytest.raises(OSError, match="no name of a file"):
+        storage.local_copy("memory://bucket/pairs", is_image)
+
+
+@pytest.mark.parametrize(
+    "address, error, words",
+    [
+        ("ftq://bucket/run", ValueError, "there is no storage called ftq://"),
+        ("dropbox://bucket/run", ValueError, "takes a package .*requirements-cloud.txt"),
+        ("memory://bucket/none", FileNotFoundError, "nothing of the kind .* memory://bucket/none"),
+    ],
+)
+def test_addresses_that_lead_nowhere(memory, address, error, words):
+    with pytest.raises(error, match=words):
+        storage.local_copy(address, is_image)
+
+
+def test_what_a_killed_process_left_is_removed(cache):
+    scratch = cache / storage.SCRATCH
+    with storage.scratch_folder("s3://bucket/one") as folder:
+        assert folder == next(p for p in scratch.iterdir() if p.is_dir()) / "s3/bucket/one"
+        with storage.scratch_folder("s3://bucket/two"):  # the first one is in use
+            assert folder.is_dir()
+        name = next(p.name for p in scratch.iterdir() if p.is_dir())
+    (scratch / name / "s3").mkdir(parents=True)
+    (scratch / f"{name}.lock").touch()
+    with storage.scratch_folder("s3://bucket/three"):
+        assert not (scratch / name).exists()
+    assert not list(scratch.iterdir())
+
+
+@pytest.fixture
+def s3(monkeypatch):
+    """The address of a bucket of an S3 server in this process."""
+    pytest.importorskip("s3fs")
+    server = pytest.importorskip("moto.server").ThreadedMotoServer("127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "none")
+    files = fsspec.filesystem("s3", skip_instance_cache=True)
+    files.mkdir("bucket")
+    yield "s3://bucket"
+    server.stop()
+
+
+def test_s3(s3, pairs_folder):
+    address = f"{s3}/runs/tiny"
+    tiny_training(address, 3)
+    assert tiny_training(address, 4) == 3
+    assert found(address) == (4, [1, 2, 3, 4])
+    store = Store(address)
+    names = {pathlib.PurePath(name).parts[:2] for name in store.entries()}
+    assert names == {("metrics.jsonl",), ("checkpoints", "3"), ("checkpoints", "4")}
+    assert store.create("new", b"1") and not store.create("new", b"2")
+    assert store.read("new") == b"1" and store.read("none") is None
+    with storage.output_folder(f"{s3}/pairs") as folder:
+        image = (pairs_folder / "train" / "1.png").read_bytes()
+        (folder / "odd [name].png").write_bytes(image)
+    copy = storage.local_copy(f"{s3}/pairs", is_image)
+    assert (copy / "odd [name].png").read_bytes() == image
+    with pytest.raises(OSError, match="s3://other/run cannot be written"):
+        Store("s3://other/run").write("name", b"")
