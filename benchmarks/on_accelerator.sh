@@ -31,7 +31,7 @@ SIZE=${SIZE:-256}                         # height and width of the images of th
 ROUNDS=${ROUNDS:-20}
 STEPS=${STEPS:-0}                         # of the trainings; 0: all of the recipe
 FLAGS=${FLAGS:-}                          # of the trainings, such as --config.model.dtype=bfloat16
-TESTS=${TESTS:-convolution networks optim train_step cyclegan regression inpainting}
+TESTS=${TESTS:-convolution normalization networks optim train_step cyclegan cut regression inpainting}
 
 mkdir -p "$OUT" "$RUNS"
 if [ -n "$WHEELS" ] && [ ! -e "$RUNS/packages" ]; then
@@ -104,9 +104,10 @@ evaluate() {
 parity() {
   local platform
   platform=$(python3 -c 'import jax; print(jax.default_backend().replace("gpu", "cuda,cpu"))')
+  # XLA_FLAGS is set, so that the tests do not set it as for a CPU.
   # shellcheck disable=SC2046
-  TEST_PLATFORM=$platform JAX_DEFAULT_MATMUL_PRECISION=highest XLA_PYTHON_CLIENT_PREALLOCATE=false \
-    run parity 60 python3 -m pytest -n 4 $(printf 'tests/test_%s.py ' $TESTS)
+  TEST_PLATFORM=$platform XLA_FLAGS=${XLA_FLAGS:-} JAX_DEFAULT_MATMUL_PRECISION=highest \
+    XLA_PYTHON_CLIENT_PREALLOCATE=false run parity 60 python3 -m pytest -n 4 $(printf 'tests/test_%s.py ' $TESTS)
 }
 
 machine | tee "$OUT/machine.log"
