@@ -67,18 +67,12 @@ def test_the_rule_over_steps():
     np.testing.assert_allclose(average.evaluated(state, False)["G"]["params"]["w"], value)
 
 
-@pytest.mark.parametrize("name", ["pix2pix", "cyclegan"])
-def test_every_generator_has_one(name):
-    fields = {"model.norm": "instance", "loss.pool_size": 2} if name == "cyclegan" else {}
-    config = small_config(method=name, **EMA, **fields)
+def test_every_generator_has_one():
+    config = small_config(method="cyclegan", **EMA, **{"model.norm": "instance"})
     state = abstract_state(config)
-    generators = {"pix2pix": {"G"}, "cyclegan": {"G_A", "G_B"}}[name]
-    assert state.extra[average.NAME].keys() == generators
-    image = jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32)
-    kinds = ("A", "B") if METHODS[name].data == "sets" else ("input", "target")
-    after, _ = jax.eval_shape(
-        make_train_step(config, 10, Layout()), state, dict.fromkeys(kinds, image)
-    )
+    assert state.extra[average.NAME].keys() == {"G_A", "G_B"}
+    batch = dict.fromkeys("AB", jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32))
+    after, _ = jax.eval_shape(make_train_step(config, 10, Layout()), state, batch)
     assert jax.tree.map(lambda x: x.shape, after) == jax.tree.map(lambda x: x.shape, state)
 
 

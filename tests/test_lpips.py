@@ -87,21 +87,27 @@ def test_command_compares_images_of_one_name(folder, any_hash, tmp_path, capsys)
             Image.fromarray(image).save(tmp_path / f"{i}_{kind}.png")
     patterns = [str(tmp_path / f"*_{kind}.png") for kind in ("real", "fake")]
     main(["lpips", *patterns, f"--weights={folder}", "--batch-size=2"])
-    evaluation = SimpleNamespace(weights_dir=str(folder), lpips_net="alex", batch_size=3)
-    expected = lpips.load(evaluation)(images["real"], images["fake"]).mean()
-    line = capsys.readouterr().out
-    assert line.endswith("(alex, 3 pairs)\n")
-    assert float(line.split()[1]) == pytest.approx(expected, abs=1e-5)
+    with torch.no_grad():
+        tensors = (parity.nchw(x.astype(np.float32) / 127.5 - 1) for x in images.values())
+        expected = torch_measuring.lpips(*random_net("alex"), *tensors).mean()
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert line.endswith("(alex, 3 pairs)")
+    assert float(line.split()[1]) == pytest.approx(float(expected), abs=1e-5)
     (tmp_path / "2_fake.png").unlink()
     with pytest.raises(SystemExit, match="1 images have no counterpart of their name, such as 2"):
         main(["lpips", *patterns, f"--weights={folder}"])
 
 
-def test_evaluation_measures_every_image(folder, any_hash, monkeypatch):
-    """Outputs against targets, whatever the size of batches."""
-    config = small_config(
-        **{"eval.set_metrics": ("lpips",), "eval.weights_dir": str(folder), "eval.batch_size": 2}
-    )
+def test_evaluation_measures_every_image(monkeypatch):
+    """Outputs against targets, in batches of one shape; by a distance that can be seen."""
+    config = small_config(**{"eval.set_metrics": ("lpips",), "eval.batch_size": 2})
+    shapes = []
+
+    def distance(x, y):
+        shapes.append(x.shape)
+        return x.astype(float).mean((1, 2, 3)) - 2 * y.astype(float).mean((1, 2, 3))
+
+    monkeypatch.setattr(lpips, "load", lambda evaluation: distance)
     images = np.random.default_rng(0).integers(0, 256, (2, 3, 32, 32, 3), np.uint8)
     examples = SimpleNamespace(
         paired=True, one_size=True, images=lambda kind, indices: list(images[0])
@@ -109,8 +115,8 @@ def test_evaluation_measures_every_image(folder, any_hash, monkeypatch):
     evaluator = Evaluator(config, examples)
     monkeypatch.setattr(evaluator, "_run", lambda *args: list(images[1]))
     _, scores = evaluator.translate({}, evaluator.directions[0], np.arange(3))
-    expected = lpips.load(config.eval)(images[1], images[0])
-    np.testing.assert_allclose(scores["lpips"], expected, rtol=1e-5)
+    np.testing.assert_allclose(scores["lpips"], distance(images[1], images[0]))
+    assert shapes[:2] == [(2, 32, 32, 3)] * 2
     examples.paired = False
     with pytest.raises(ValueError, match="lpips, which compares outputs with their true"):
         Evaluator(config, examples)
