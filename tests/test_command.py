@@ -214,6 +214,7 @@ def test_every_number_has_a_range():
         "data.output_channels",
         "data.synthetic_size",
         "eval.set_metrics",
+        "loss.nce_layers",
     }
     fields = flatten_dict(small_config().to_dict(), sep=".")
     numbers = {n for n, v in fields.items() if type(v) in (int, float, tuple)}

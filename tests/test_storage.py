@@ -211,7 +211,8 @@ def test_a_run_goes_on_there_and_is_used_from_there(memory, finished_run, capsys
         translate(config, address, images, images)
     assert not translate(config, address, images, "memory://bucket/results")
     results = [path for path in memory if path.startswith("/bucket/results/")]
-    assert len(results) == 9
+    # Other tests may have evaluated this run before, and left more images than the 9 of now.
+    assert len(results) == sum(name.startswith("eval/images/") for name in objects()) >= 9
     assert all(Image.open(memory[path]).size == (32, 32) for path in results)
     assert not list((storage.cache_folder() / storage.SCRATCH).iterdir())
 
