@@ -41,7 +41,7 @@ from benchmarks import torch_baseline as baseline
 from configs import cut, cyclegan, default
 from pix2pix_jax.data import loading
 from pix2pix_jax.dispatch import fused_steps, make_run_steps, shardings
-from pix2pix_jax.methods.registry import METHODS, fresh_state
+from pix2pix_jax.methods.registry import METHODS, fresh_state, make_generate
 from pix2pix_jax.runtime import host_memory, processes
 
 CONFIGS = {
@@ -102,7 +102,7 @@ def our_translation(options: argparse.Namespace, images: list[np.ndarray]) -> tu
     direction = method.directions(config)[0]
     variables = jax.device_put(fresh_state(config).networks[direction.generator].variables)
     keys = jax.random.split(jax.random.key(1), options.batch)
-    generate, batch = jax.jit(method.make_generate(config, direction)), jax.device_put(images[0])
+    generate, batch = jax.jit(make_generate(config, direction)), jax.device_put(images[0])
 
     def run():
         jax.block_until_ready(generate(variables, batch, keys))

@@ -11,7 +11,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from pix2pix_jax.methods.contract import Layout
 from pix2pix_jax.methods.packing import packing
 from pix2pix_jax.methods.registry import make_train_step
-from pix2pix_jax.runtime import precision, random_streams
+from pix2pix_jax.runtime import random_streams
 
 # On few cores: the order of kernels that needs least memory takes no longer.
 COMPILER_OPTIONS = {"cpu": {"xla_cpu_enable_concurrency_optimized_scheduler": False}}
@@ -36,8 +36,7 @@ def make_run_steps(config: Any, examples: Any, mesh: Mesh) -> Callable:
         def one_step(state, item):
             chunk, flags = item
             key = random_streams.at_step(config.seed, random_streams.JITTER, state.step)
-            with precision.computing(config.train.precision):
-                state, losses = train_step(state, examples.batch(key, cache, chunk))
+            state, losses = train_step(state, examples.batch(key, cache, chunk))
             return state, losses if flags is None else losses | {"stop": flags.max()}
 
         items = (chunk, flags)

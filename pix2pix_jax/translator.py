@@ -9,20 +9,18 @@ import numpy as np
 from pix2pix_jax.images.levels import to_float, to_uint8
 from pix2pix_jax.images.resizing import resize
 from pix2pix_jax.methods.contract import Direction
-from pix2pix_jax.methods.registry import METHODS
+from pix2pix_jax.methods.registry import make_generate
 from pix2pix_jax.models import build
-from pix2pix_jax.runtime import few_shapes, precision, random_streams
+from pix2pix_jax.runtime import few_shapes, random_streams
 
 
 def make_translate(config: Any, direction: Direction) -> Callable[..., jax.Array]:
     """The pure function (variables, uint8 [N, H, W, C], indices [N], sample) -> [N, H, W, O]."""
-    generate = METHODS[config.method].make_generate(config, direction)
+    generate = make_generate(config, direction)
 
     def translate(variables, images, indices, sample):
         of_index = lambda index: random_streams.of_sample(config.seed, sample, index)
-        with precision.computing(config.train.precision):
-            outputs = generate(variables, to_float(images), jax.vmap(of_index)(indices))
-        return to_uint8(outputs)
+        return to_uint8(generate(variables, to_float(images), jax.vmap(of_index)(indices)))
 
     return translate
 

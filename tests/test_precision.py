@@ -9,6 +9,7 @@ import pytest
 
 from pix2pix_jax import dispatch
 from pix2pix_jax.data import loading
+from pix2pix_jax.export import stablehlo
 from pix2pix_jax.methods.registry import METHODS, abstract_state
 from pix2pix_jax.metrics.batches import in_batches
 from pix2pix_jax.run import config_file
@@ -38,7 +39,16 @@ def translation_program(platform, **fields):
     return traced.lower(lowering_platforms=(platform,)).as_text()
 
 
-@pytest.mark.parametrize("program", [training_program, translation_program])
+def exported_program(platform, **fields):
+    del platform  # it is for all
+    config = small_config(**fields)
+    (direction,) = METHODS[config.method].directions(config)
+    zeros = lambda leaf: np.zeros(leaf.shape, leaf.dtype)
+    variables = jax.tree.map(zeros, abstract_state(config).networks["G"].variables)
+    return stablehlo.make_program(config, direction, variables).mlir_module()
+
+
+@pytest.mark.parametrize("program", [training_program, translation_program, exported_program])
 def test_highest_is_in_every_product(program):
     """In the convolutions of both derivatives too, which have a rule of their own."""
     text = program("cuda", **{"train.precision": "highest"})

@@ -14,6 +14,7 @@ from pix2pix_jax import train
 from pix2pix_jax.data import loading
 from pix2pix_jax.evaluate import evaluate
 from pix2pix_jax.exchange import export_pth
+from pix2pix_jax.export.stablehlo import export_stablehlo
 from pix2pix_jax.images.files import is_image
 from pix2pix_jax.methods.state import NetworkState, TrainState
 from pix2pix_jax.report.comparison import table
@@ -205,6 +206,9 @@ def test_a_run_goes_on_there_and_is_used_from_there(memory, finished_run, capsys
     assert "eval/index.html" in objects()
     assert table([address]).splitlines()[2].startswith("| small | 10 | L1 | ")
     export_pth(config, address, "memory://bucket/weights")
+    export_stablehlo(config, address, "memory://bucket/programs")
+    programs = {path for path in memory if path.startswith("/bucket/programs/")}
+    assert programs == {f"/bucket/programs/small.{ending}" for ending in ("stablehlo", "json")}
     images = f"{address}/eval/images"
     (config.init_from,) = (f"memory:/{path}" for path in memory if path.endswith("_net_G.pth"))
     with pytest.raises(ValueError, match=f"{images}/.* is one of the images to translate"):

@@ -7,17 +7,16 @@ from typing import Any
 import jax
 import numpy as np
 
-from pix2pix_jax import weights
 from pix2pix_jax.export import onnx_methods
-from pix2pix_jax.export.description import describe, file_stem, is_random
+from pix2pix_jax.export.description import describe, is_random
+from pix2pix_jax.export.files import export_each
 from pix2pix_jax.export.onnx_graph import IMAGE, TRANSLATION, Graph
 from pix2pix_jax.export.onnx_layers import Layers
 from pix2pix_jax.export.onnx_networks import NETWORKS
 from pix2pix_jax.export.onnx_packages import onnx, onnxruntime
 from pix2pix_jax.methods.contract import Direction
-from pix2pix_jax.methods.registry import METHODS
+from pix2pix_jax.methods.registry import make_generate
 from pix2pix_jax.models import build
-from pix2pix_jax.runtime.whole_file import whole_file
 from pix2pix_jax.settings import config_checks
 
 TRIED_AT = 64  # pixels a side, at least, of the image that a new file is tried on
@@ -40,31 +39,24 @@ def export_onnx(config: Any, workdir: str, output: str) -> list[pathlib.Path]:
     """
     config_checks.check(config)
     config = without_dropout(config)
-    variables, origin = weights.load_generators(config, workdir)
-    folder = pathlib.Path(output)
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for direction in METHODS[config.method].directions(config):
-        path = folder / f"{file_stem(config, direction)}.onnx"
-        content = make_model(config, direction, variables[direction.generator]).SerializeToString()
-        error = try_model(content, config, direction, variables[direction.generator])
-        with whole_file(path) as temporary:
-            temporary.write_bytes(content)
-        print(
-            f"wrote {path} ({len(content) / 1e6:.1f} MB) with {origin}; onnxruntime differs from "
-            f"JAX by at most {error:.0e} on [-1, 1]",
-            flush=True,
-        )
-        paths.append(path)
-    return paths
+
+    def make(direction, variables):
+        content = make_model(config, direction, variables).SerializeToString()
+        error = try_model(content, config, direction, variables)
+        return {
+            ".onnx": content
+        }, f"; onnxruntime differs from JAX by at most {error:.0e} on [-1, 1]"
+
+    return export_each(config, workdir, output, make)
 
 
 def without_dropout(config: Any) -> Any:
-    """A copy of `config` whose generators have no noise and compute in float32; says so."""
+    """A copy of `config` whose generators have no noise and compute in all of float32; says so."""
     if is_random(config):
         print("dropout is left out: an image has one translation", flush=True)
     config = config.copy_and_resolve_references()
     config.eval.dropout, config.model.dtype = False, "float32"
+    config.train.precision = "highest"  # as onnxruntime, on a GPU too
     return config
 
 
@@ -97,7 +89,7 @@ def try_model(content: bytes, config: Any, direction: Direction, variables: Any)
     height = -(-TRIED_AT // facts["divisor"]) * facts["divisor"]
     shape = (1, height, height + facts["divisor"], facts["in_channels"])
     images = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
-    generate = METHODS[config.method].make_generate(config, direction)
+    generate = make_generate(config, direction)
     ours = jax.jit(generate)(variables, images, jax.random.split(jax.random.key(0), 1))
     error = float(np.abs(run(content, images) - np.asarray(ours)).max())
     if not error <= TOLERANCE:

@@ -14,11 +14,10 @@ import jax
 import jax.export
 import jax.numpy as jnp
 
-from pix2pix_jax import weights
-from pix2pix_jax.export.description import describe, file_stem, is_random
+from pix2pix_jax.export.description import describe, is_random
+from pix2pix_jax.export.files import export_each
 from pix2pix_jax.methods.contract import Direction
-from pix2pix_jax.methods.registry import METHODS
-from pix2pix_jax.runtime.whole_file import whole_file
+from pix2pix_jax.methods.registry import make_generate
 from pix2pix_jax.settings import config_checks
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -38,27 +37,20 @@ def export_stablehlo(config: Any, workdir: str, output: str) -> list[pathlib.Pat
         ValueError, OSError: as `weights.load_generators`.
     """
     config_checks.check(config)
-    variables, origin = weights.load_generators(config, workdir)
-    folder = pathlib.Path(output)
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for direction in METHODS[config.method].directions(config):
-        path = folder / f"{file_stem(config, direction)}.stablehlo"
-        content = make_program(config, direction, variables[direction.generator]).serialize()
-        with whole_file(path) as temporary:
-            temporary.write_bytes(content)
-        with whole_file(path.with_suffix(".json")) as temporary:
-            facts = describe(config, direction) | {"takes_keys": is_random(config)}
-            temporary.write_text(json.dumps(facts, indent=2) + "\n")
-        print(f"wrote {path} ({len(content) / 1e6:.1f} MB) with {origin}", flush=True)
-        paths.append(path)
-    return paths
+
+    def make(direction, variables):
+        facts = describe(config, direction) | {"takes_keys": is_random(config)}
+        program = make_program(config, direction, variables).serialize()
+        text = json.dumps(facts, indent=2) + "\n"
+        return {".stablehlo": program, ".json": text.encode()}, ""
+
+    return export_each(config, workdir, output, make)
 
 
 def make_program(config: Any, direction: Direction, variables: Any) -> jax.export.Exported:
     """One direction with its weights, for all PLATFORMS and sizes, as `make_generate` gives it."""
     facts = describe(config, direction)
-    generate = METHODS[config.method].make_generate(config, direction)
+    generate = make_generate(config, direction)
     variables = jax.device_get(variables)
 
     def translate(images, keys=None):

@@ -1,4 +1,4 @@
-"""The methods by the name that `config.method` gives, and the state that one begins with."""
+"""The methods by the name that `config.method` gives, and what is made of one: state, functions."""
 
 from typing import Any
 
@@ -14,10 +14,10 @@ from pix2pix_jax.methods import (
     pix2pix,
     regression,
 )
-from pix2pix_jax.methods.contract import GENERATOR, Layout, Method, Step
+from pix2pix_jax.methods.contract import GENERATOR, Direction, Generate, Layout, Method, Step
 from pix2pix_jax.methods.optim import Plateau
 from pix2pix_jax.methods.state import TrainState, create_network
-from pix2pix_jax.runtime import random_streams
+from pix2pix_jax.runtime import precision, random_streams
 
 METHODS: dict[str, Method] = {
     "pix2pix": pix2pix.METHOD,
@@ -60,9 +60,24 @@ def create_state(config: Any, key: jax.Array) -> TrainState:
 
 
 def make_train_step(config: Any, num_examples: int, layout: Layout) -> Step:
-    """The training step of the config's method, with the average of its generators if asked for."""
+    """The training step of the config's method, in its precision and with its average."""
     step = METHODS[config.method].make_train_step(config, num_examples, layout)
-    return average.with_average(config, step)
+    return _computing(config, average.with_average(config, step))
+
+
+def make_generate(config: Any, direction: Direction) -> Generate:
+    """The translation of the config's method, in its precision."""
+    return _computing(config, METHODS[config.method].make_generate(config, direction))
+
+
+def _computing(config, function):
+    """The function, traced with the precision that train.precision asks for."""
+
+    def computed(*args):
+        with precision.computing(config.train.precision):
+            return function(*args)
+
+    return computed
 
 
 def generator_names(config: Any) -> list[str]:
