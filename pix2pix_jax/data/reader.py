@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from pix2pix_jax.images import device_resizing, resizing
+from pix2pix_jax.images import device_resizing, pil_filters, resizing
 
 
 class Images(NamedTuple):
@@ -62,7 +62,7 @@ class ImageReader:
         """
         data, size = self._data, record[self._key].shape[:2]
         resized = self._train and data.preprocess == "resize_and_crop"
-        if resized and data.resize_method in device_resizing.KERNELS:
+        if resized and data.resize_method in pil_filters.KERNELS:
             height, width = data.load_size
             fits = size[0] <= height and size[1] <= width
             self._left = size if fits and size != (height, width) else None

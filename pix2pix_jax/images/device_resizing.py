@@ -5,26 +5,14 @@ weights of 22 binary places, in integers; here the neighbours of one pass are ga
 """
 
 import functools
-import math
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pix2pix_jax.images import pil_filters
+
 PLACES = 22  # binary places of the weights
-Taps = tuple[np.ndarray, np.ndarray]
-
-
-def _bicubic(x):
-    """Keys's kernel with a = -0.5."""
-    near, far = (1.5 * x - 2.5) * x * x + 1, -0.5 * (((x - 5) * x + 8) * x - 4)
-    return np.where(x < 1, near, np.where(x < 2, far, 0))
-
-
-KERNELS = {  # function of the distance, and where it ends
-    "bicubic": (_bicubic, 2),
-    "bilinear": (lambda x: np.maximum(1 - x, 0), 1),
-}
 
 
 def resize(images: jax.Array, size: tuple[int, int], method: str = "bicubic") -> jax.Array:
@@ -53,22 +41,9 @@ def _one_pass(images, axis, taps):
 
 
 @functools.cache
-def taps(length: int, new_length: int, method: str) -> Taps:
-    """Which pixels of a row make each of the new ones: positions and weights, int32 [new, taps].
-
-    The kernel is stretched where the row shrinks, and its weights sum to 1 inside the image.
-    """
-    kernel, reach = KERNELS[method]
-    scale = length / new_length
-    stretch = max(scale, 1.0)
-    centers = (np.arange(new_length) + 0.5) * scale
-    first = np.maximum((centers - reach * stretch + 0.5).astype(np.int32), 0)
-    end = np.minimum((centers + reach * stretch + 0.5).astype(np.int32), length)
-    positions = first[:, None] + np.arange(math.ceil(reach * stretch) * 2 + 1)
-    inside = positions < end[:, None]
-    distances = np.abs((positions - centers[:, None] + 0.5) * (1 / stretch))
-    weights = np.where(inside, kernel(distances), 0)
-    weights /= np.cumsum(weights, axis=1)[:, -1:]  # in order, as PIL's sum
+def taps(length: int, new_length: int, method: str) -> tuple[np.ndarray, np.ndarray]:
+    """`pil_filters.taps` with the weights as PIL rounds them: positions and weights, int32."""
+    positions, weights = pil_filters.taps(length, new_length, method)
     weights = np.trunc(weights * 2**PLACES + np.copysign(0.5, weights)).astype(np.int32)
     used = weights.any(axis=0)
-    return np.minimum(positions, length - 1)[:, used], weights[:, used]
+    return positions[:, used], weights[:, used]

@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pix2pix_jax.images import pil_filters
+
 
 def torch_bilinear(size: int, new_size: int) -> np.ndarray:
     """[new_size, size] of torch's interpolate with mode="bilinear" and align_corners=False."""
@@ -22,33 +24,20 @@ def torch_bilinear(size: int, new_size: int) -> np.ndarray:
 
 
 def pil_bilinear(size: int, new_size: int) -> np.ndarray:
-    """[new_size, size] of PIL's bilinear resize, which averages where it shrinks."""
-    return _pil_matrix(size, new_size, lambda x: 1 - x, support=1)
+    """[new_size, size] of PIL's bilinear resize."""
+    return _pil_matrix(size, new_size, "bilinear")
 
 
 def pil_bicubic(size: int, new_size: int) -> np.ndarray:
-    """[new_size, size] of PIL's bicubic resize (a = -1/2), which averages where it shrinks."""
-
-    def weight(x):
-        inner = (1.5 * x - 2.5) * x * x + 1
-        outer = ((-0.5 * x + 2.5) * x - 4) * x + 2
-        return np.where(x < 1, inner, outer)
-
-    return _pil_matrix(size, new_size, weight, support=2)
+    """[new_size, size] of PIL's bicubic resize."""
+    return _pil_matrix(size, new_size, "bicubic")
 
 
-def _pil_matrix(size, new_size, weight, support):
-    """Weights of a filter, given for distances from 0 to `support` pixels of the larger image."""
-    step = size / new_size
-    stretch = max(step, 1.0)
-    center = (np.arange(new_size) + 0.5)[:, None] * step
-    first = np.maximum((center - support * stretch + 0.5).astype(int), 0)
-    end = np.minimum((center + support * stretch + 0.5).astype(int), size)
-    columns = np.arange(size)
-    distance = np.abs((columns + 0.5 - center) / stretch)
-    inside = (columns >= first) & (columns < end) & (distance < support)
-    weights = np.where(inside, weight(distance), 0.0)
-    return weights / weights.sum(1, keepdims=True)
+def _pil_matrix(size, new_size, method):
+    positions, weights = pil_filters.taps(size, new_size, method)
+    matrix = np.zeros((new_size, size))
+    np.add.at(matrix, (np.arange(new_size)[:, None], positions), weights)
+    return matrix
 
 
 def resize(
