@@ -169,10 +169,9 @@ def make_train_step(config: Any, num_examples: int, layout: Layout) -> Step:
         d_terms = {}
         if d is not None:
             fake, penalty_key = jax.lax.stop_gradient(outputs[0]), key(random_streams.PENALTY)
-            gradients, (d_terms, d_stats) = jax.grad(pix2pix.discriminator_loss, has_aux=True)(
-                d.params, d.batch_stats, loss, judge, penalty_key, fake, batch["B"]
+            d, d_terms = pix2pix.update_discriminator(
+                d, config, rate, judge, penalty_key, fake, batch["B"]
             )
-            d = d.update(optim, rate, gradients).replace(batch_stats=d_stats)
 
         def objective(outputs, params, projection):
             """What G and F minimise, of G's images and of what its encoder sees in them."""

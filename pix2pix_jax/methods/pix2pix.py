@@ -112,6 +112,22 @@ def discriminator_loss(
     return total, (terms, batch_stats)
 
 
+def update_discriminator(
+    d: NetworkState,
+    config: Any,
+    rate: jax.Array,
+    judge: Judge,
+    key: jax.Array,
+    fake: jax.Array,
+    real: jax.Array,
+) -> tuple[NetworkState, Losses]:
+    """D after its step, and the terms of `discriminator_loss`."""
+    gradients, (terms, batch_stats) = jax.grad(discriminator_loss, has_aux=True)(
+        d.params, d.batch_stats, config.loss, judge, key, fake, real
+    )
+    return d.update(config.optim, rate, gradients).replace(batch_stats=batch_stats), terms
+
+
 def judge_pair(
     discriminator: nn.Module,
     conditional: bool,
@@ -145,12 +161,6 @@ def make_train_step(
     if objective is None:
         objective = functools.partial(l1_objective, loss)
 
-    def update_discriminator(d: NetworkState, rate, key, judge, fake, real):
-        gradients, (terms, batch_stats) = jax.grad(discriminator_loss, has_aux=True)(
-            d.params, d.batch_stats, loss, judge, key, fake, real
-        )
-        return d.update(optim, rate, gradients).replace(batch_stats=batch_stats), terms
-
     def train_step(state, batch):
         rate = learning_rate_at(config, state, num_examples)
         key = lambda name: random_streams.at_step(config.seed, name, state.step)
@@ -168,7 +178,7 @@ def make_train_step(
             _, fake = objective(batch, jax.lax.stop_gradient(output))
             penalty_key = key(random_streams.PENALTY)
             updated, d_terms = update_discriminator(
-                d, rate, penalty_key, judge, fake, batch["target"]
+                d, config, rate, judge, penalty_key, fake, batch["target"]
             )
             # torch: G is judged by the updated D; simultaneous: by D as it was.
             critic = updated if loss.update_order == "torch" else d
