@@ -12,6 +12,7 @@ from pix2pix_jax.methods.contract import Direction
 from pix2pix_jax.methods.registry import make_generate
 from pix2pix_jax.models import build
 from pix2pix_jax.runtime import few_shapes, random_streams
+from pix2pix_jax.runtime.batches import in_batches
 
 
 def make_translate(config: Any, direction: Direction) -> Callable[..., jax.Array]:
@@ -52,14 +53,9 @@ class Translator:
         Returns:
             uint8 [N, H, W, O].
         """
-        outputs = []
+        run = lambda images, indices: self._run(variables, images, indices, sample)
         size = min(self._batch_size, len(images))
-        for first in range(0, len(images), size):
-            # The last batch is filled up with repeats: one shape, one compilation.
-            rows = np.minimum(np.arange(first, first + size), len(images) - 1)
-            batch = self._run(variables, images[rows], np.asarray(indices)[rows], sample)
-            outputs.append(np.asarray(batch)[: len(images) - first])
-        return np.concatenate(outputs)
+        return in_batches(run, size, images, np.asarray(indices))
 
     def padded(
         self, variables: Any, images: list[np.ndarray], indices: np.ndarray, sample: int = 0

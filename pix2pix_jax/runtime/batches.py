@@ -6,14 +6,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from pix2pix_jax.runtime import precision
-
 
 def in_batches(function: Callable[..., Any], size: int, *arrays: np.ndarray) -> Any:
     """Applies `function` to up to `size` rows of each array at a time.
 
-    The last batch is filled up with repeats, so that only one shape is compiled. What measures is
-    computed in float32 on every device, whatever train.precision is.
+    The last batch is filled up with repeats, so that only one shape is compiled.
 
     Args:
         function: from arrays [size, ...] to a tree of arrays [size, ...].
@@ -26,6 +23,5 @@ def in_batches(function: Callable[..., Any], size: int, *arrays: np.ndarray) -> 
     count, found = len(arrays[0]), []
     for first in range(0, count, size):
         rows = np.minimum(np.arange(first, first + size), count - 1)
-        with precision.computing("highest"):
-            found.append(jax.device_get(function(*(array[rows] for array in arrays))))
+        found.append(jax.device_get(function(*(array[rows] for array in arrays))))
     return jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *found)
