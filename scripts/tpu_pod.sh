@@ -23,5 +23,5 @@ gcloud compute tpus tpu-vm ssh "$TPU" --zone="$ZONE" --worker=all --command="
   mkdir -p pix2pix_jax && cd pix2pix_jax && tar -xzf ../pix2pix_jax.tar.gz
   test -d .venv || python3 -m venv .venv
   . .venv/bin/activate
-  pip install --quiet 'jax[tpu]==0.10.2' -r requirements.txt -r requirements-cloud.txt
+  pip install --quiet 'jax[tpu]' -r requirements.txt -r requirements-cloud.txt
   python launch.py --distributed $arguments"
