@@ -10,7 +10,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from pix2pix_jax.methods.contract import Layout
 from pix2pix_jax.methods.packing import packing
-from pix2pix_jax.methods.registry import make_train_step
+from pix2pix_jax.methods.registry import METHODS, make_train_step
 from pix2pix_jax.runtime import random_streams
 
 # On few cores: the order of kernels that needs least memory takes no longer.
@@ -44,7 +44,7 @@ def make_run_steps(config: Any, examples: Any, mesh: Mesh) -> Callable:
             state, losses = one_step(state, jax.tree.map(lambda x: x[0], items))
             return state, jax.tree.map(lambda x: x[None], losses)
         pack, unpack = packing(state)
-        names = list(jax.eval_shape(one_step, state, jax.tree.map(lambda x: x[0], items))[1])
+        names = METHODS[config.method].loss_names(config) + (() if flags is None else ("stop",))
 
         def one_packed(packed, item):
             state, losses = one_step(unpack(packed), item)

@@ -5,7 +5,6 @@ biases, scales and statistics of a network take as long as its large kernels. Ca
 they are cut apart, and put together again, inside the kernels that use them.
 """
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -54,9 +53,8 @@ def _unpack(packed, example):
     examples, structure = jax.tree.flatten(example)
     for leaf in examples:
         if _is_small(leaf):
-            size = math.prod(leaf.shape)
-            leaves.append(jax.lax.slice_in_dim(vector, first, first + size))
-            first += size
+            leaves.append(jax.lax.slice_in_dim(vector, first, first + leaf.size))
+            first += leaf.size
         else:
             leaves.append(next(others))
     return structure.unflatten(leaves)

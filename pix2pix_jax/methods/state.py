@@ -70,8 +70,8 @@ class TrainState:
 def create_network(module: nn.Module, optim: Any, key: jax.Array, shape: Any) -> NetworkState:
     """Initialises `module` for an input of `shape` [N, H, W, C], or a list of several."""
     keys = dict(zip(("params", "dropout"), jax.random.split(key), strict=True))
-    several = isinstance(shape, list)
-    variables = module.init(keys, [*map(jnp.zeros, shape)] if several else jnp.zeros(shape))
+    inputs = jax.tree.map(jnp.zeros, shape, is_leaf=lambda node: isinstance(node, tuple))
+    variables = module.init(keys, inputs)
     params = variables["params"]
     opt_state = optimizers.adam(optim).init(params)
     return NetworkState(params, variables.get("batch_stats", {}), opt_state)

@@ -1,7 +1,7 @@
 """Layers of networks that only measure: published weights, no training, float32 on every device.
 
 Batch norm with its stored statistics is folded into the convolutions when the weights are read
-(`pytorch/measuring.py`), so that a layer is a convolution with a bias.
+(`pytorch/frozen.py`), so that a layer is a convolution with a bias.
 """
 
 import flax.linen as nn

@@ -58,16 +58,18 @@ class UNet(nn.Module):
         check_multiple(x, self.divisor, f"the U-Net with {n} downsamplings")
         width = [self.ngf * min(2 ** (k - 1), 8) for k in range(1, n + 1)]
 
-        # Features are from before the norm: who asks for them sees the bias.
-        cancels = cancels_bias(self.norm) and not features
+        def bias(name, normalised=True):
+            # Features are from before the norm: who asks for them sees the bias.
+            trained = name in features or not (normalised and cancels_bias(self.norm))
+            return {"use_bias": self.bias, "train_bias": trained}
+
         skips, layers = [], {}
         for k in range(1, n + 1):
             if k > 1:
                 x = nn.leaky_relu(x, self.leaky_slope)
             normalised = 1 < k < n or (k == n and self.norm_innermost)
-            settings = {"use_bias": self.bias, "train_bias": not (normalised and cancels)}
-            x = self.conv(width[k - 1], name=f"down_{k}", **settings)(x)
-            layers[f"down_{k}"] = x
+            name = f"down_{k}"
+            x = layers[name] = self.conv(width[k - 1], name=name, **bias(name, normalised))(x)
             if normalised:
                 x = self.norm(name=f"down_norm_{k}")(x, running)
             skips.append(x)
@@ -84,8 +86,7 @@ class UNet(nn.Module):
                 x = self._up(x, self.out_channels, "up_1", use_bias=self.last_bias)
                 layers["up_1"] = x
                 break
-            settings = {"use_bias": self.bias, "train_bias": not cancels}
-            x = layers[f"up_{k}"] = self._up(x, width[k - 2], f"up_{k}", **settings)
+            x = layers[f"up_{k}"] = self._up(x, width[k - 2], f"up_{k}", **bias(f"up_{k}"))
             x = self.norm(name=f"up_norm_{k}")(x, running)
             block = n - k + 1
             if block in self.dropout_blocks and block <= n - 4 and self.dropout > 0:
