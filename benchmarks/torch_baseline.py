@@ -172,12 +172,14 @@ class PixelDiscriminator(nn.Module):
         return self.net(x)
 
 
-def init_weights(net: nn.Module, seed: int) -> nn.Module:
-    """Kernels N(0, 0.02), biases 0, batch-norm scales N(1, 0.02)."""
+def init_weights(
+    net: nn.Module, seed: int, draw: Callable = functools.partial(nn.init.normal_, std=0.02)
+) -> nn.Module:
+    """Kernels as `draw` fills them, N(0, 0.02); biases 0, batch-norm scales N(1, 0.02)."""
     torch.manual_seed(seed)
     for module in net.modules():
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-            nn.init.normal_(module.weight, 0.0, 0.02)
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            draw(module.weight)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
         elif isinstance(module, nn.BatchNorm2d):

@@ -4,12 +4,14 @@ Written from the specification of the public contrastive-unpaired-translation co
 layers, state_dict keys, losses and order of updates. Images are NCHW in [-1, 1].
 """
 
+import functools
 from collections.abc import Callable
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from benchmarks import torch_baseline as baseline
 from benchmarks.torch_baseline import ResnetBlock, adam, gan_loss, norm_layer, set_requires_grad
 
 NCE_LAYERS = (0, 4, 8, 12, 16)
@@ -135,18 +137,10 @@ class PatchProjection(nn.Module):
         return projected
 
 
-def init_weights(net: nn.Module, seed: int) -> nn.Module:
-    """xavier_normal with a gain of 0.02, biases 0, batch-norm scales N(1, 0.02)."""
-    torch.manual_seed(seed)
-    for module in net.modules():
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
-            nn.init.xavier_normal_(module.weight, 0.02)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.BatchNorm2d):
-            nn.init.normal_(module.weight, 1.0, 0.02)
-            nn.init.zeros_(module.bias)
-    return net
+# xavier_normal with a gain of 0.02
+init_weights = functools.partial(
+    baseline.init_weights, draw=functools.partial(nn.init.xavier_normal_, gain=0.02)
+)
 
 
 def patch_nce(queries, keys, temperature=0.07):
