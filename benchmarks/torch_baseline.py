@@ -172,9 +172,10 @@ class PixelDiscriminator(nn.Module):
         return self.net(x)
 
 
-def init_weights(
-    net: nn.Module, seed: int, draw: Callable = functools.partial(nn.init.normal_, std=0.02)
-) -> nn.Module:
+NORMAL = functools.partial(nn.init.normal_, std=0.02)
+
+
+def init_weights(net: nn.Module, seed: int, draw: Callable = NORMAL) -> nn.Module:
     """Kernels as `draw` fills them, N(0, 0.02); biases 0, batch-norm scales N(1, 0.02)."""
     torch.manual_seed(seed)
     for module in net.modules():
