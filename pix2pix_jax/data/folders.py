@@ -137,23 +137,27 @@ def _recognise_unpaired(root, splits):
             )
 
 
-def _two_folders(root, split):
-    """The folders of A and of B, in one of the two forms; None if there are none."""
+def pair_folders(root: pathlib.Path, split: str) -> tuple[pathlib.Path, ...]:
+    """The folders of A and of B that a split has, in one of the two forms; else the one of A|B.
+
+    Neither need exist. The split "" is the whole of `root`.
+    """
     forms = [
         (root / split / "A", root / split / "B"),
         (root / "A" / split, root / "B" / split),
     ]
-    return next((form for form in forms if all(folder.is_dir() for folder in form)), None)
+    found = (form for form in forms if all(folder.is_dir() for folder in form))
+    return next(found, (root / split,))
 
 
 def _has_pairs(root, split):
-    return (root / split).is_dir() or _two_folders(root, split) is not None
+    return all(folder.is_dir() for folder in pair_folders(root, split))
 
 
 def _all_pairs(root, split, channels, equal_halves):
-    if pair := _two_folders(root, split):
-        return TwoFolders(*pair, channels)
-    folder = root / split
+    folder, *other = pair_folders(root, split)
+    if other:
+        return TwoFolders(folder, *other, channels)
     if not folder.is_dir():
         raise FileNotFoundError(
             f"there is no folder {folder}{existing_folders(folder)}. Name another with "

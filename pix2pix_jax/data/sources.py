@@ -189,7 +189,7 @@ class TwoFolders:
             ValueError: a damaged file, or one without exactly one partner of its size.
         """
         self._channels = channels
-        a, b = (_by_name(pathlib.Path(folder)) for folder in (folder_a, folder_b))
+        a, b = (by_name(pathlib.Path(folder)) for folder in (folder_a, folder_b))
         if unmatched := sorted(a.keys() ^ b.keys()):
             raise ValueError(
                 f"{(a | b)[unmatched[0]]} has no partner of that name in "
@@ -221,7 +221,13 @@ class TwoFolders:
         return self._headers[index]
 
 
-def _by_name(folder):
+def by_name(folder: pathlib.Path) -> dict[str, pathlib.Path]:
+    """The images below a folder by their paths in it without the endings.
+
+    Raises:
+        FileNotFoundError: there are none.
+        ValueError: two have the same name.
+    """
     found: dict[str, pathlib.Path] = {}
     for path in find_images(folder):
         name = path.relative_to(folder).with_suffix("").as_posix()
