@@ -94,7 +94,10 @@ def _pairs(data, seed, split, train, channels) -> sources.Source:
 def _two_sets(data, seed, split, train, channels) -> tuple[dict[str, sources.Source], bool]:
     """The sources of both domains, and whether their images correspond one to one."""
     if data.dir:
-        if found := folders.two_sets(_local(data.dir), split, _splits(data), channels):
+        found = folders.two_sets(_local(data.dir), split, _splits(data), channels)
+        if train and (found is None or found[1]):
+            _say_that_these_are_pairs(data)
+        if found:
             return found
     elif data.name != "synthetic":
         from pix2pix_jax.data.tfds_sources import TfdsImages
@@ -106,6 +109,14 @@ def _two_sets(data, seed, split, train, channels) -> tuple[dict[str, sources.Sou
         return streets, False
     pairs = _pairs(data, seed, split, train, channels)
     return {"A": pairs, "B": pairs}, True
+
+
+def _say_that_these_are_pairs(data):
+    print(
+        f"{data.dir} has pairs, and this method draws their two sides apart. To learn from the "
+        f"pairs, train with --config=configs/own.py:paired --config.data.dir={data.dir}",
+        flush=True,
+    )
 
 
 def _images(data, seed, split, train, domain) -> tuple[sources.Source, str]:

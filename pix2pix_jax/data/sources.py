@@ -190,6 +190,12 @@ class TwoFolders:
         """
         self._channels = channels
         a, b = (by_name(pathlib.Path(folder)) for folder in (folder_a, folder_b))
+        if not a.keys() & b.keys():
+            raise ValueError(
+                f"{folder_a} and {folder_b} have no two files of one name, as the images of a pair "
+                "have: rename them; or if these are unpaired images, train with "
+                "--config=configs/own.py:unpaired"
+            )
         if unmatched := sorted(a.keys() ^ b.keys()):
             raise ValueError(
                 f"{(a | b)[unmatched[0]]} has no partner of that name in "
