@@ -56,6 +56,28 @@ def load_examples(
     return UnpairedExamples({"A": a, "B": b}, seed, correspond)
 
 
+def training_sizes(data: Any, seed: int, kind: str) -> list[tuple[int, int]]:
+    """(height, width) of the training images in data.dir before any resize; of pairs once each.
+
+    Args:
+        data: the `data` section of a config; its sizes may be 0 still.
+        seed: as for `load_examples`.
+        kind: what the method takes, see there.
+
+    Raises:
+        FileNotFoundError, ValueError: as `load_examples`, for folders and headers.
+    """
+    split, channels = data.train_split, {"A": 3, "B": 3}
+    if kind == "pairs":
+        found = [_pairs(data, seed, split, False, channels)]
+    elif kind == "sets":
+        by_domain, _ = _two_sets(data, seed, split, False, channels)
+        found = list(by_domain.values())
+    else:
+        found = [_images(data, seed, split, False, "B")[0]]
+    return [sources.header_of(source, i)[1] for source in found for i in range(len(source))]
+
+
 def _limited(source, count):
     return sources.Subset(source, range(min(count, len(source)))) if count else source
 
@@ -73,12 +95,13 @@ def _splits(data):
 def _pairs(data, seed, split, train, channels) -> sources.Source:
     if data.dir:
         resized = data.preprocess == "resize_and_crop"
+        size = tuple(data.load_size if resized else data.crop_size)
         return folders.paired_folder(
             _local(data.dir),
             split,
             _splits(data),
             (channels["A"], channels["B"]),
-            size=tuple(data.load_size if resized else data.crop_size),
+            size=size if all(size) else None,
             equal_halves=not resized,
         )
     if data.name == "synthetic":
