@@ -156,7 +156,7 @@ def test_prepared_sets_stay_apart_and_few_images_move(tmp_path):
             save(tmp_path / f"raw/{domain}/{i}.png", photo(i, 16, 16))
     written = prepare.prepare(tmp_path / "raw", tmp_path / "out", shares={"test": 0.34})
     assert written == {"trainA": 4, "testA": 2, "trainB": 6, "testB": 3}
-    found, _ = folders.two_sets(tmp_path / "out", "train", ("train", "test"), {"A": 3, "B": 3})
+    found, _ = folders.two_sets(tmp_path / "out", "train", ("train", "test"))
     assert [len(found[d]) for d in "AB"] == [4, 6]
 
     items = [(f"{i}", SINGLE) for i in range(101)]

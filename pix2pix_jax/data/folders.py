@@ -8,20 +8,23 @@ import pathlib
 
 from pix2pix_jax.data.held_out import Splits, must_divide, share
 from pix2pix_jax.data.sources import (
+    PHOTOS,
+    Formats,
     SideBySide,
     SingleFolder,
     Source,
     TwoFolders,
     same_names,
 )
-from pix2pix_jax.images.files import Path, existing_folders, is_image
+from pix2pix_jax.images.files import Path, existing_folders
+from pix2pix_jax.images.pixel_format import PixelFormat
 
 
 def paired_folder(
     root: Path,
     split: str,
     splits: Splits,
-    channels: tuple[int, int] = (3, 3),
+    formats: Formats = PHOTOS,
     size: tuple[int, int] | None = None,
     equal_halves: bool = False,
 ) -> Source:
@@ -33,7 +36,7 @@ def paired_folder(
         root: folder.
         split: the wanted one of `splits`.
         splits: names of the training split and of the validation split.
-        channels: of A and of B.
+        formats: of A and of B.
         size: (height, width) that images are resized to; prints a line if A|B images have halves
             of an aspect ratio far from it.
         equal_halves: refuse A|B images of odd width, see `SideBySide`.
@@ -43,14 +46,14 @@ def paired_folder(
         ValueError: files that cannot be pairs.
     """
     root = _checked(root)
-    flat = _is_flat(root, splits)
+    flat = _is_flat(root, splits, formats[0])
     exists = lambda name: name == splits[0] if flat else _has_pairs(root, name)
     divide = must_divide(split, splits, exists)
     found = splits[0] if divide else split
     if not flat and not _has_pairs(root, found):
         _recognise_unpaired(root, splits)
     folder = "" if flat else found
-    source = _all_pairs(root, folder, channels, equal_halves)
+    source = _all_pairs(root, folder, formats, equal_halves)
     seen_in_training = divide and split != splits[0]
     if size and isinstance(source, SideBySide) and not seen_in_training:
         source.check_aspect(size)
@@ -91,26 +94,27 @@ def _has_pairs(root, split):
     return all(folder.is_dir() for folder in pair_folders(root, split))
 
 
-def _is_flat(root, splits):
+def _is_flat(root, splits, pixel_format):
     """Whether images lie in `root` itself, or in its folders A and B, and no split has a folder."""
     if any((root / f"{split}{end}").is_dir() for split in splits for end in ("", "A", "B")):
         return False
-    holds = lambda folder: folder.is_dir() and any(map(is_image, folder.iterdir()))
-    return holds(root) or _has_flat_sets(root, splits)
+    holds = lambda folder: folder.is_dir() and any(map(pixel_format.wanted, folder.iterdir()))
+    return holds(root) or _has_flat_sets(root, splits, pixel_format)
 
 
-def _has_flat_sets(root, splits):
+def _has_flat_sets(root, splits, pixel_format):
     """Whether images lie in root/A and root/B, outside of folders for splits."""
     folders = root / "A", root / "B"
     if any((folder / split).is_dir() for folder in folders for split in splits):
         return False
-    return all(folder.is_dir() and any(map(is_image, folder.iterdir())) for folder in folders)
+    holds = lambda folder: folder.is_dir() and any(map(pixel_format.wanted, folder.iterdir()))
+    return all(map(holds, folders))
 
 
-def _all_pairs(root, split, channels, equal_halves):
+def _all_pairs(root, split, formats, equal_halves):
     folder, *other = pair_folders(root, split)
     if other:
-        return TwoFolders(folder, *other, channels)
+        return TwoFolders(folder, *other, formats)
     if not folder.is_dir():
         raise FileNotFoundError(
             f"there is no folder {folder}{existing_folders(folder)}. Name another with "
@@ -121,11 +125,11 @@ def _all_pairs(root, split, channels, equal_halves):
             raise FileNotFoundError(
                 f"there is {folder / here} but no {folder / there} with the partners of its images"
             )
-    return SideBySide(folder, channels, equal_halves)
+    return SideBySide(folder, formats, equal_halves)
 
 
 def two_sets(
-    root: Path, split: str, splits: Splits, channels: dict[str, int]
+    root: Path, split: str, splits: Splits, formats: Formats = PHOTOS
 ) -> tuple[dict[str, Source], bool] | None:
     """The images of both domains of a split, root/{split}A and root/{split}B; flat root/A, root/B.
 
@@ -133,7 +137,7 @@ def two_sets(
         root: folder.
         split: the wanted one of `splits`.
         splits: names of the training split and of the validation split.
-        channels: of "A" and of "B".
+        formats: of A and of B.
 
     Returns:
         {"A": source, "B": source}, and whether they correspond one to one, by their names; None
@@ -144,7 +148,7 @@ def two_sets(
         ValueError: a damaged image.
     """
     root = _checked(root)
-    flat = _is_flat(root, splits) and _has_flat_sets(root, splits)
+    flat = _is_flat(root, splits, formats[0]) and _has_flat_sets(root, splits, formats[0])
     unpaired = lambda name: any((root / f"{name}{d}").is_dir() for d in "AB")
     exists = lambda name: unpaired(name) or _has_pairs(root, name)
     divide = must_divide(split, splits, (lambda name: name == splits[0]) if flat else exists)
@@ -152,7 +156,7 @@ def two_sets(
     if not flat and not unpaired(found):
         return None
     where = {d: root / (d if flat else f"{found}{d}") for d in "AB"}
-    a, b = (SingleFolder(where[d], channels[d], d) for d in "AB")
+    a, b = (SingleFolder(where[d], form, d) for d, form in zip("AB", formats, strict=True))
     correspond = same_names(a, b)
     if divide:
         a, b = share({where["A"]: a, where["B"]: b}, root, split, splits, flat)
@@ -180,7 +184,7 @@ def image_folder(root: Path, split: str, splits: Splits, channels: int) -> tuple
     exists = lambda name: name == splits[0] if flat else (root / name).is_dir()
     divide = must_divide(split, splits, exists)
     folder = root if flat else root / (splits[0] if divide else split)
-    source = SingleFolder(folder, channels, domain)
+    source = SingleFolder(folder, PixelFormat(channels), domain)
     if divide:
         (source,) = share({folder: source}, root, split, splits, flat)
     return source, domain

@@ -83,7 +83,7 @@ def pair_folders(folder_a: Path, folder_b: Path, output: Path) -> int:
         FileNotFoundError: a folder has no images.
         ValueError: a file without a partner of its name and size, or a damaged one.
     """
-    pairs = TwoFolders(folder_a, folder_b, (3, 3))
+    pairs = TwoFolders(folder_a, folder_b)
 
     def make(number):
         pair = pairs[number]
