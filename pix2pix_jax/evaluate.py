@@ -62,7 +62,7 @@ def evaluate(config: Any, workdir: str) -> dict[str, float]:
     return means
 
 
-def _write_images(folder, row: Row, shown) -> dict[str, Any]:
+def _write_images(folder, row: Row, shown=()) -> dict[str, Any]:
     """Writes the images of a row as pictures; what the page takes of it."""
     paths = [(title, f"images/{row.name}_{title}.png") for title in row.columns]
     (folder / paths[0][1]).parent.mkdir(parents=True, exist_ok=True)

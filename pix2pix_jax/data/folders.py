@@ -7,10 +7,10 @@ training images is held out then, see `held_out`. A folder without splits is cal
 import pathlib
 
 from pix2pix_jax.data.held_out import Splits, must_divide, share
+from pix2pix_jax.data.side_by_side import SideBySide
 from pix2pix_jax.data.sources import (
     PHOTOS,
     Formats,
-    SideBySide,
     SingleFolder,
     Source,
     TwoFolders,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from pix2pix_jax.data.sources import split_pair
+from pix2pix_jax.data.side_by_side import split_pair
 from pix2pix_jax.dataset import alignment
 from pix2pix_jax.dataset.parts import SIDE_BY_SIDE, SINGLE, Item, Part, find_parts
 from pix2pix_jax.images.files import FORMATS, Path, read_image

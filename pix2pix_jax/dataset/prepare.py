@@ -6,7 +6,7 @@ import pathlib
 
 import numpy as np
 
-from pix2pix_jax.data.sources import split_pair
+from pix2pix_jax.data.side_by_side import split_pair
 from pix2pix_jax.dataset.parts import SIDE_BY_SIDE, SINGLE, Item, find_parts
 from pix2pix_jax.dataset.writing import side_by_side, write_all
 from pix2pix_jax.images.files import Path, read_image
