@@ -149,6 +149,10 @@ def test_what_does_not_fit_is_named(tmp_path):
         PixelFormat(4, DEEP).read(path)
     with pytest.raises(ValueError, match=r"a\.tif has values .*value_range is 0 to 9: widen"):
         PixelFormat(5, (0, 9)).read(path)
+    planes = tmp_path / "planes.tif"
+    tifffile.imwrite(planes, numbers(np.uint16, 5, 8, 8), planarconfig="separate")
+    with pytest.raises(ValueError, match=r"planes\.tif cannot.*set config\.data\.value_range"):
+        PixelFormat(3).size(planes)
     holes = write(tmp_path / "b.npy", np.full((4, 4, 1), np.nan, np.float32))
     with pytest.raises(ValueError, match=r"b\.npy has values from nan to nan"):
         PixelFormat(1, (0, 1)).read(holes)

@@ -5,6 +5,7 @@ float32 [H, W, C] in [-1, 1], of any number of channels, exact to the numbers of
 to 2^-25 of the range for others.
 """
 
+import contextlib
 import pathlib
 from typing import Any, NamedTuple
 
@@ -31,8 +32,11 @@ class PixelFormat(NamedTuple):
         Raises:
             ValueError: the file is damaged or not an image; the message names it.
         """
-        with naming(path):
-            return rasters.size(path, self.channels) if self.value_range else image_size(path)
+        if self.value_range:
+            with naming(path):
+                return rasters.size(path, self.channels)
+        with _hint(path), naming(path):
+            return image_size(path)
 
     def read(self, path: Path) -> np.ndarray:
         """The image of a file: uint8, or a raster float32 in [-1, 1].
@@ -42,7 +46,8 @@ class PixelFormat(NamedTuple):
                 range; the message names it.
         """
         if not self.value_range:
-            return read_image(path, self.channels)
+            with _hint(path):
+                return read_image(path, self.channels)
         low, high = self.value_range
         with naming(path):
             values = rasters.read(path, self.channels).astype(np.float64)
@@ -62,6 +67,20 @@ class PixelFormat(NamedTuple):
             return values.astype(dtype)
         bounds = np.iinfo(dtype)
         return np.clip(np.round(values), bounds.min, bounds.max).astype(dtype)
+
+
+@contextlib.contextmanager
+def _hint(path):
+    """Adds to the error of a TIFF what it may be about, for PIL takes few kinds of them."""
+    try:
+        yield
+    except ValueError as error:
+        if pathlib.PurePath(path).suffix.lower() not in (".tif", ".tiff"):
+            raise
+        raise ValueError(
+            f"{error}; or if it is whole, and has other channels or numbers than photographs, set "
+            "config.data.value_range"
+        ) from error
 
 
 def formats(data: Any) -> tuple[PixelFormat, PixelFormat]:
