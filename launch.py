@@ -19,6 +19,7 @@ from ml_collections import config_flags
 
 from pix2pix_jax.runtime import storage
 from pix2pix_jax.settings import flag_errors
+from pix2pix_jax.settings.run_name import name_run
 
 CONFIGS = pathlib.Path(__file__).parent / "configs"
 CONFIG = config_flags.DEFINE_config_file(
@@ -61,9 +62,10 @@ def main(argv: list[str]) -> None:
     """Runs one mode; prints one line for an error that the user can fix."""
     _check_flags(argv)
     config = CONFIG.value
-    workdir = WORKDIR.value or f"runs/{config.name}"
+    workdir = name_run(config, WORKDIR.value)
     try:
         _start_jax(workdir)
+        _fill_in(config, workdir)
         succeeded = _run(MODE.value, config, workdir)
     except (ValueError, OSError, FloatingPointError) as error:
         logging.debug("", exc_info=True)
@@ -81,6 +83,14 @@ def _check_flags(argv):
         sys.exit("error: --mode=translate takes --input=FILE_OR_FOLDER and --output=FOLDER")
     if MODE.value == "export" and not OUTPUT.value:
         sys.exit("error: --mode=export takes --output=FOLDER")
+
+
+def _fill_in(config, workdir):
+    """Chooses what the config leaves to the images."""
+    if not all((*config.data.crop_size, *config.data.load_size, config.model.generator)):
+        from pix2pix_jax.own_data import fill_in
+
+        fill_in(config, workdir)
 
 
 def _run(mode, config, workdir):

@@ -28,6 +28,8 @@ def get_config() -> ml_collections.ConfigDict:
     data.direction = "AtoB"  # AtoB: A is the input and B the target; BtoA: the reverse
     data.input_channels = 3  # of the input: 1 (grayscale) or 3; inpainting: output_channels + 1
     data.output_channels = 3  # of the target: 1 (grayscale) or 3; colorization: 2 (a and b)
+    data.value_range = ()  # any channels, 8 or 16 bits, float: (low, high), or of input and target
+    data.shown_channels = ()  # with value_range, in pictures: one, or (red, green, blue), from 0
     data.preprocess = "resize_and_crop"  # or: crop, scale_width, scale_width_and_crop, none
     data.load_size = Size("data.load_size", (286, 286))  # (height, width) before the crop
     data.crop_size = Size("data.crop_size", (256, 256))  # (height, width) that the networks see

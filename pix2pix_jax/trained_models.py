@@ -115,6 +115,8 @@ class TrainedModels:
             config = run_config(path, self._defaults)
         if config is None:
             return []
+        if config.data.value_range:
+            raise ValueError("it has a data.value_range, and its images are no photographs")
         crop = config.data.crop_size
         if len(crop) != 2 or not all(1 <= side <= MAX_CROP for side in crop):
             raise ValueError(f"its data.crop_size is {tuple(crop)}: sides go from 1 to {MAX_CROP}")

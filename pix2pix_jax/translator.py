@@ -1,4 +1,4 @@
-"""Trained generators applied to uint8 images: what evaluation, translation and the demo share."""
+"""Trained generators applied to images: what evaluation, translation and the demo share."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from pix2pix_jax.images.levels import to_float, to_uint8
+from pix2pix_jax.images.levels import like, to_float
 from pix2pix_jax.images.resizing import resize
 from pix2pix_jax.methods.contract import Direction
 from pix2pix_jax.methods.registry import make_generate
@@ -16,12 +16,16 @@ from pix2pix_jax.runtime.batches import in_batches
 
 
 def make_translate(config: Any, direction: Direction) -> Callable[..., jax.Array]:
-    """The pure function (variables, uint8 [N, H, W, C], indices [N], sample) -> [N, H, W, O]."""
+    """The pure function (variables, [N, H, W, C], indices [N], sample) -> [N, H, W, O].
+
+    Images are uint8, or rasters in [-1, 1]; the translations are of the same kind.
+    """
     generate = make_generate(config, direction)
 
     def translate(variables, images, indices, sample):
         of_index = lambda index: random_streams.of_sample(config.seed, sample, index)
-        return to_uint8(generate(variables, to_float(images), jax.vmap(of_index)(indices)))
+        keys = jax.vmap(of_index)(indices)
+        return like(generate(variables, to_float(images), keys), images)
 
     return translate
 
@@ -46,12 +50,12 @@ class Translator:
 
         Args:
             variables: of the direction's generator.
-            images: uint8 [N, H, W, C].
+            images: uint8, or rasters in [-1, 1], [N, H, W, C].
             indices: int [N], one for each image.
             sample: which of several outputs to draw.
 
         Returns:
-            uint8 [N, H, W, O].
+            [N, H, W, O] of the same kind.
         """
         run = lambda images, indices: self._run(variables, images, indices, sample)
         size = min(self._batch_size, len(images))
@@ -60,7 +64,7 @@ class Translator:
     def padded(
         self, variables: Any, images: list[np.ndarray], indices: np.ndarray, sample: int = 0
     ) -> list[np.ndarray]:
-        """Translates images uint8 [h, w, C] of several sizes, each at its own resolution."""
+        """Translates images [h, w, C] of several sizes, each at its own resolution."""
         outputs = []
         for image, index in zip(images, indices, strict=True):
             fitted, restore = pad_to_multiple(image, self._divisor)
@@ -78,12 +82,12 @@ class Translator:
 
         Args:
             variables: of the direction's generator.
-            image: uint8 [H, W, C]; for inpainting with the hole, see `with_hole`.
+            image: uint8, or a raster, [H, W, C]; for inpainting with the hole, see `with_hole`.
             index: chooses the noise, with the seed and `sample`.
             sample: which of several outputs to draw.
 
         Returns:
-            uint8 [H, W, O].
+            [H, W, O] of the same kind.
         """
         if self._fit == "pad":
             return self.padded(variables, [image], np.array([index]), sample)[0]

@@ -4,7 +4,7 @@ import os
 import pathlib
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -35,8 +35,14 @@ def is_image(path: pathlib.PurePath) -> bool:
     return path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
 
 
-def find_images(path: Path) -> list[pathlib.Path]:
+def find_images(
+    path: Path, wanted: Callable[[pathlib.PurePath], bool] = is_image
+) -> list[pathlib.Path]:
     """The image at `path`, or all images below it, sorted by name (2 before 10).
+
+    Args:
+        path: of a file or folder.
+        wanted: whether a file has the name of an image.
 
     Raises:
         FileNotFoundError: there is no such file or folder, or no image in it.
@@ -46,10 +52,11 @@ def find_images(path: Path) -> list[pathlib.Path]:
         return [path]
     if not path.is_dir():
         raise FileNotFoundError(f"there is no file or folder {path}{existing_folders(path)}")
-    found = [p for p in path.rglob("*") if is_image(p) and p.is_file()]
+    found = [p for p in path.rglob("*") if wanted(p) and p.is_file()]
     if not found:
         kinds = " ".join(sorted(EXTENSIONS))
-        raise FileNotFoundError(f"{path} holds no images ({kinds}): put some there")
+        hint = "; .npy files take config.data.value_range" if any(path.rglob("*.npy")) else ""
+        raise FileNotFoundError(f"{path} holds no images ({kinds}{hint}): put some there")
     return sorted(found, key=lambda p: natural(p.relative_to(path).as_posix()))
 
 

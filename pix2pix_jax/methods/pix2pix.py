@@ -219,11 +219,12 @@ def generate_one_by_one(config: Any, out_channels: int) -> Generate:
 
 
 def check_channels(config: Any) -> None:
-    """Raises ValueError unless both images are grayscale or in colour."""
+    """Raises ValueError unless both images are grayscale or in colour, or have a value range."""
     for field in ("input_channels", "output_channels"):
-        if config.data[field] not in (1, 3):
+        if config.data[field] not in (1, 3) and not config.data.value_range:
             raise ValueError(
-                f"config.data.{field} is {config.data[field]}: images have 1 or 3 channels"
+                f"config.data.{field} is {config.data[field]}: photographs have 1 or 3 channels, "
+                "and other images a config.data.value_range"
             )
 
 

@@ -21,6 +21,7 @@ DATA_FIELDS = (  # what the examples are
     "data.direction",
     "data.train_split",
     "data.synthetic_kind",
+    "data.value_range",
 )
 FORMER_FIELDS = ("data.prefetch",)  # of former versions; nothing that was trained depends on them
 FREE_FIELDS = ("model.dtype", "model.sync_batch_norm", "model.remat")  # of `model`, but no shapes
