@@ -2,11 +2,13 @@
 
 import ast
 import importlib
+import importlib.metadata
 import json
 import os
 import pathlib
 import subprocess
 import sys
+import tomllib
 
 import jax
 import pytest
@@ -166,6 +168,15 @@ def test_a_workdir_without_a_config(content, words, tmp_path):
         parse(f"--workdir={tmp_path}", "--mode=eval")
     message = str(error.value)
     assert words in message and "give --config=FILE" in message and "\n" not in message
+
+
+def test_what_pip_installs():
+    """The console command is there, and setuptools finds every folder of the package."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    point = importlib.metadata.EntryPoint("", project["project"]["scripts"]["pix2pix-jax"], "")
+    assert point.load() is command.run
+    folders = {path.parent for path in (ROOT / "pix2pix_jax").rglob("*.py")}
+    assert all((folder / "__init__.py").is_file() for folder in folders)
 
 
 def test_verbosity_shows_where_a_config_file_failed(tmp_path, capsys):
