@@ -1,13 +1,13 @@
 """Trained generators applied to uint8 images: what evaluation, translation and the demo share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
+from pix2pix_jax.images.fitting import fit
 from pix2pix_jax.images.levels import to_float, to_uint8
-from pix2pix_jax.images.resizing import resize
 from pix2pix_jax.methods.contract import Direction
 from pix2pix_jax.methods.registry import make_generate
 from pix2pix_jax.models import build
@@ -60,49 +60,45 @@ class Translator:
     def padded(
         self, variables: Any, images: list[np.ndarray], indices: np.ndarray, sample: int = 0
     ) -> list[np.ndarray]:
-        """Translates images uint8 [h, w, C] of several sizes, each at its own resolution."""
-        outputs = []
-        for image, index in zip(images, indices, strict=True):
-            fitted, restore = pad_to_multiple(image, self._divisor)
-            (output,) = self.batch(variables, fitted[None], np.array([index]), sample)
-            outputs.append(restore(output))
-        return outputs
+        """Translates images uint8 [h, w, C] of several sizes, each at its own resolution.
 
-    def image(
-        self, variables: Any, image: np.ndarray, index: int = 0, sample: int = 0
-    ) -> np.ndarray:
-        """Translates one image of any size, as eval.fit says.
+        One by one, so that no shape is compiled for several numbers of images.
+        """
+        rows = zip(images, indices, strict=True)
+        return [self._fitted(variables, [x], [index], sample, "pad")[0] for x, index in rows]
+
+    def images(
+        self, variables: Any, images: Sequence[np.ndarray], indices: np.ndarray, sample: int = 0
+    ) -> list[np.ndarray]:
+        """Translates images of any sizes, each as eval.fit says; those of one shape together.
 
         "resize" brings every image to data.crop_size, which the network was trained on, and
-        resizes the result back (bicubic). "pad" keeps the resolution.
+        resizes the result back (bicubic); "scale" does so in the image's own proportions. "pad"
+        keeps the resolution.
 
         Args:
             variables: of the direction's generator.
-            image: uint8 [H, W, C]; for inpainting with the hole, see `with_hole`.
-            index: chooses the noise, with the seed and `sample`.
+            images: uint8 [h, w, C]; for inpainting with the hole, see `with_hole`.
+            indices: choose each image's noise, with the seed and `sample`.
             sample: which of several outputs to draw.
 
         Returns:
-            uint8 [H, W, O].
+            uint8 [h, w, O] of each.
         """
-        if self._fit == "pad":
-            return self.padded(variables, [image], np.array([index]), sample)[0]
-        fitted = resize(image, self._crop_size)
-        (output,) = self.batch(variables, fitted[None], np.array([index]), sample)
-        return resize(output, image.shape[:2])
+        return self._fitted(variables, images, indices, sample, self._fit)
 
-
-def pad_to_multiple(
-    image: np.ndarray, divisor: int
-) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
-    """Mirrors the right and lower border of [H, W, C] up to the next multiples of `divisor`.
-
-    Returns:
-        the larger image, and the function that cuts a result of its size to [H, W, ...].
-    """
-    height, width = image.shape[:2]
-    pads = [(0, -height % divisor), (0, -width % divisor), (0, 0)]
-    return np.pad(image, pads, mode="symmetric"), lambda result: result[:height, :width]
+    def _fitted(self, variables, images, indices, sample, how):
+        fitted, restore = zip(
+            *(fit(image, how, self._crop_size, self._divisor) for image in images), strict=True
+        )
+        outputs = [None] * len(fitted)
+        for shape in dict.fromkeys(image.shape for image in fitted):
+            rows = [i for i, image in enumerate(fitted) if image.shape == shape]
+            stack = np.stack([fitted[i] for i in rows])
+            found = self.batch(variables, stack, np.asarray(indices)[rows], sample)
+            for i, output in zip(rows, found, strict=True):
+                outputs[i] = restore[i](output)
+        return outputs
 
 
 def with_hole(image: np.ndarray, mask: np.ndarray, name: Any = "the mask") -> np.ndarray:

@@ -36,7 +36,7 @@ CHOICES = {
     "eval.norm_mode": ("batch", "running"),
     "data.synthetic_kind": ("labels", "night"),
     "eval.direction": ("A2B", "B2A", "both"),
-    "eval.fit": ("resize", "pad"),
+    "eval.fit": ("resize", "scale", "pad"),
     "eval.fid_mode": tuple(MODES),
     "eval.lpips_net": lpips.NETS,
 }

@@ -143,5 +143,7 @@ def get_config() -> ml_collections.ConfigDict:
     evaluation.average = True  # use the average of the generators' parameters (EMA) if there is one
     evaluation.direction = "both"  # CycleGAN: A2B, B2A or both
     evaluation.composite = True  # inpainting: pixels outside the hole stay as they were
-    evaluation.fit = "resize"  # translate, other sizes: resize to crop_size and back, or pad
+    # translate, other sizes: resize to crop_size and back; scale: the same in the image's own
+    # proportions; pad: at its own resolution
+    evaluation.fit = "resize"
     return config.lock()

@@ -63,7 +63,7 @@ def explain(argv: list[str], error: Exception, defaults: Any, folder: pathlib.Pa
     for argument in argv[1:]:
         match = re.match(r"--?(?:no)?config\.([\w.]+)", argument)
         if match and match[1] not in fields:
-            return _unknown_field(match[1], list(fields))
+            return unknown_field(match[1], list(fields))
     path = config_path(argv)
     # ml_collections gives the file's module a name of its own.
     return _in_config_file(path, folder, error) or _last_line(error).replace(
@@ -71,7 +71,8 @@ def explain(argv: list[str], error: Exception, defaults: Any, folder: pathlib.Pa
     )
 
 
-def _unknown_field(name, fields):
+def unknown_field(name: str, fields: list[str]) -> str:
+    """One sentence on a name that none of the config's fields has."""
     last = name.rsplit(".", 1)[-1]
     close = difflib.get_close_matches(name, fields, 1) or [
         field for field in fields if field.rsplit(".", 1)[-1] == last
