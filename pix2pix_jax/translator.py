@@ -1,18 +1,43 @@
 """Trained generators applied to uint8 images: what evaluation, translation and the demo share."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from pix2pix_jax.images.fitting import fit
 from pix2pix_jax.images.levels import to_float, to_uint8
+from pix2pix_jax.images.tiles import Tiling
 from pix2pix_jax.methods.contract import Direction
-from pix2pix_jax.methods.registry import make_generate
+from pix2pix_jax.methods.registry import make_generate, make_statistics
 from pix2pix_jax.models import build
 from pix2pix_jax.runtime import few_shapes, random_streams
 from pix2pix_jax.runtime.batches import in_batches
+
+
+class Tiles(NamedTuple):
+    """How large images are translated part by part."""
+
+    overlap: float  # part of its side that a tile shares with the next
+    run: Callable[..., jax.Array]  # as `make_translate`, with statistics that the tiles share
+    measure: Callable[..., Any] | None  # gives variables with these; None if there are none
+
+
+def make_tiles(config: Any, direction: Direction) -> Tiles:
+    """What `Translator` takes for eval.fit "tile"."""
+    overlap, measure = config.eval.tile_overlap, make_statistics(config, direction)
+    if measure is None:
+        return Tiles(overlap, few_shapes.jit(make_translate(config, direction)), None)
+
+    def measured(variables, tiles, index, sample):
+        key = random_streams.of_sample(config.seed, sample, index)
+        return measure(variables, to_float(tiles), key)
+
+    shared = config.copy_and_resolve_references()
+    shared.eval.norm_mode = "shared"
+    run = few_shapes.jit(make_translate(shared, direction))
+    return Tiles(overlap, run, few_shapes.jit(measured))
 
 
 def make_translate(config: Any, direction: Direction) -> Callable[..., jax.Array]:
@@ -35,6 +60,7 @@ class Translator:
         self._crop_size = tuple(config.data.crop_size)
         self._divisor = build.generator(config.model, direction.out_channels).divisor
         self._run = few_shapes.jit(make_translate(config, direction))
+        self._tiles = make_tiles(config, direction) if self._fit == "tile" else None
 
     def batch(
         self, variables: Any, images: np.ndarray, indices: np.ndarray, sample: int = 0
@@ -53,7 +79,10 @@ class Translator:
         Returns:
             uint8 [N, H, W, O].
         """
-        run = lambda images, indices: self._run(variables, images, indices, sample)
+        return self._batches(self._run, variables, images, indices, sample)
+
+    def _batches(self, function, variables, images, indices, sample):
+        run = lambda images, indices: function(variables, images, indices, sample)
         size = min(self._batch_size, len(images))
         return in_batches(run, size, images, np.asarray(indices))
 
@@ -74,7 +103,7 @@ class Translator:
 
         "resize" brings every image to data.crop_size, which the network was trained on, and
         resizes the result back (bicubic); "scale" does so in the image's own proportions. "pad"
-        keeps the resolution.
+        keeps the resolution, and so does "tile", which translates in overlapping tiles.
 
         Args:
             variables: of the direction's generator.
@@ -85,7 +114,34 @@ class Translator:
         Returns:
             uint8 [h, w, O] of each.
         """
+        if self._tiles:
+            rows = zip(images, indices, strict=True)
+            return [self._tiled(variables, image, index, sample) for image, index in rows]
         return self._fitted(variables, images, indices, sample, self._fit)
+
+    def _tiled(self, variables, image, index, sample):
+        """One image in tiles of the size of training, which all have its noise."""
+        height, width = image.shape[:2]
+        small = [(0, max(0, n - s)) for n, s in zip(self._crop_size, (height, width), strict=True)]
+        if any(map(any, small)):
+            image = np.pad(image, [*small, (0, 0)], mode="symmetric")
+        tiling = Tiling.of(image.shape[:2], self._crop_size, self._tiles.overlap)
+        if self._tiles.measure:
+            # At random, for a fixed step from tile to tile could always meet the same column.
+            drawn = np.random.default_rng(0).permutation(len(tiling))[: self._batch_size]
+            chosen = tiling.cut(image, np.sort(drawn))
+            variables = self._tiles.measure(variables, chosen, index, sample)
+
+        size, last = min(self._batch_size, len(tiling)), len(tiling) - 1
+
+        def batches():
+            for first in range(0, len(tiling), size):
+                numbers = np.minimum(np.arange(first, first + size), last)  # one shape
+                tiles, indices = tiling.cut(image, numbers), np.full(size, index)
+                found = self._batches(self._tiles.run, variables, tiles, indices, sample)
+                yield found[: len(tiling) - first]
+
+        return tiling.blend(batches())[:height, :width]
 
     def _fitted(self, variables, images, indices, sample, how):
         fitted, restore = zip(

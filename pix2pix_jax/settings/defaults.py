@@ -144,6 +144,9 @@ def get_config() -> ml_collections.ConfigDict:
     evaluation.direction = "both"  # CycleGAN: A2B, B2A or both
     evaluation.composite = True  # inpainting: pixels outside the hole stay as they were
     # translate, other sizes: resize to crop_size and back; scale: the same in the image's own
-    # proportions; pad: at its own resolution
+    # proportions; pad: at its own resolution, at once; tile: at its own resolution, in tiles of
+    # crop_size, with constant memory. With an image's own statistics (norm_mode=batch, or instance
+    # norm) its tiles share those of eval.batch_size of them, drawn at random, in place of all.
     evaluation.fit = "resize"
+    evaluation.tile_overlap = 0.25  # tile: part of its side that a tile shares with the next
     return config.lock()
