@@ -2,6 +2,7 @@
 
 import pathlib
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,8 +25,14 @@ class TrainedTranslator(NamedTuple):
     variables: Any  # of the direction's generator
 
     def __call__(self, image: np.ndarray, index: int = 0, sample: int = 0) -> np.ndarray:
-        """Image [H, W, C] -> [H, W, O], see `Translator.image`."""
-        return self.translator.image(self.variables, image, index, sample)
+        """Image [H, W, C] -> [H, W, O], see `Translator.images`."""
+        return self.images([image], [index], sample)[0]
+
+    def images(
+        self, images: Sequence[np.ndarray], indices: Sequence[int], sample: int = 0
+    ) -> list[np.ndarray]:
+        """As `Translator.images`."""
+        return self.translator.images(self.variables, images, indices, sample)
 
 
 def load(config: Any, workdir: str) -> tuple[list[TrainedTranslator], str]:
@@ -49,7 +56,7 @@ def translate(
     An image keeps its size and its path below `source`, as a .png; where two names differ in
     their endings only, these are kept. With several directions or noise samples their names and
     numbers are added. Transparent images are shown on white. With data.value_range a translation
-    is stored like its image, see `pixel_format.output_kind`. See `Translator.image` for how images
+    is stored like its image, see `pixel_format.output_kind`. See `Translator.images` for how images
     of other sizes than data.crop_size pass the network.
 
     Args:

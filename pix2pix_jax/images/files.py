@@ -105,15 +105,30 @@ def open_image(file: Any, channels: int) -> np.ndarray:
         image.load()
         if turn is not None:
             image = image.transpose(turn)
-        if image.mode.startswith("I") or image.mode == "F":
-            image = Image.fromarray(_eight_bits(np.asarray(image, np.float64), image.mode))
-        if "A" in image.getbands() or "transparency" in image.info:
-            image = image.convert("RGBA")
-            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-        array = np.asarray(image.convert("L" if channels == 1 else "RGB"))
+        array = to_array(image, channels)
     if array.shape[:2] != size:
         raise ValueError(f"its header says {size[1]}x{size[0]}, but it decodes to another size")
-    return array.reshape(*size, channels)
+    return array
+
+
+def to_array(image: Image.Image, channels: int) -> np.ndarray:
+    """PIL's image as uint8 [H, W, channels], with the conversions of `open_image`.
+
+    Raises:
+        ValueError: values beyond the range of its kind.
+    """
+    if image.mode.startswith("I") or image.mode == "F":
+        image = Image.fromarray(_eight_bits(np.asarray(image, np.float64), image.mode))
+    if "A" in image.getbands() or "transparency" in image.info:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    array = np.asarray(image.convert("L" if channels == 1 else "RGB"))
+    return array.reshape(*array.shape[:2], channels)
+
+
+def to_pil(image: np.ndarray) -> Image.Image:
+    """uint8 [H, W, 1 or 3] as PIL's image, L or RGB."""
+    return Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
 
 
 def image_size(file: Any) -> tuple[int, int]:
@@ -177,6 +192,5 @@ def read_image(path: Path, channels: int) -> np.ndarray:
 
 def save_png(path: Path, image: np.ndarray) -> None:
     """Writes uint8 [H, W, 1 or 3]; the file appears under its name only once it is complete."""
-    squeezed = image[..., 0] if image.shape[-1] == 1 else image
     with whole_file(path) as temporary:
-        Image.fromarray(squeezed).save(temporary, "PNG")
+        to_pil(image).save(temporary, "PNG")

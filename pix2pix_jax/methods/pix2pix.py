@@ -27,6 +27,7 @@ from pix2pix_jax.methods.contract import (
 )
 from pix2pix_jax.methods.state import NetworkState, apply, apply_together, learning_rate_at
 from pix2pix_jax.models import build
+from pix2pix_jax.models.normalization import sharing
 from pix2pix_jax.models.patchgan import Scale
 from pix2pix_jax.runtime import random_streams
 
@@ -202,15 +203,17 @@ def make_generate(config: Any, direction: Direction) -> Generate:
     Returns:
         (variables of the generator, images [N, H, W, I], keys [N]) -> [N, H, W, O], all in
         [-1, 1]. Every image has its own dropout key and, with eval.norm_mode "batch", its own
-        statistics.
+        statistics; with "shared" those of `registry.make_statistics`.
     """
     return generate_one_by_one(config, direction.out_channels)
 
 
 def generate_one_by_one(config: Any, out_channels: int) -> Generate:
     """`make_generate` for a generator that makes images of `out_channels`."""
-    generator = build.generator(config.model, out_channels)
-    settings = {"running": config.eval.norm_mode == "running", "dropout": config.eval.dropout}
+    generator, mode = build.generator(config.model, out_channels), config.eval.norm_mode
+    if mode == "shared":
+        generator = sharing(generator)
+    settings = {"running": mode != "batch", "dropout": config.eval.dropout}
 
     def generate_one(variables, image, key):
         return apply(generator, variables, image[None], rngs={"dropout": key}, **settings)[0][0]

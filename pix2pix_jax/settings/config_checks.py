@@ -36,7 +36,7 @@ CHOICES = {
     "eval.norm_mode": ("batch", "running"),
     "data.synthetic_kind": ("labels", "night"),
     "eval.direction": ("A2B", "B2A", "both"),
-    "eval.fit": ("resize", "pad"),
+    "eval.fit": ("resize", "scale", "pad", "tile"),
     "eval.fid_mode": tuple(MODES),
     "eval.lpips_net": lpips.NETS,
 }
@@ -125,6 +125,7 @@ RANGES = {
         "optim.eps",
     ),
     Range(0, 1): ("model.norm_momentum", "model.leaky_slope"),
+    Range(0, 0.5): ("eval.tile_overlap",),
     Range(0, 1, low_open=True): ("optim.decay_factor",),
     Range(0, 1, low_open=True, high_open=True): ("optim.plateau_factor", "data.mask_share"),
     Range(0, 1, high_open=True): (
