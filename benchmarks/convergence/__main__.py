@@ -2,7 +2,7 @@
 
     python -m benchmarks.convergence --config=configs/quickstart.py --seeds=5
     python -m benchmarks.convergence --config=configs/quickstart_cyclegan.py --seeds=3
-    python -m benchmarks.convergence --config=configs/facades.py --config.data.dir=FOLDER --side=ours
+    python -m benchmarks.convergence --config=configs/facades.py --side=ours
     python -m benchmarks.convergence --config=configs/quickstart.py --seeds=5 --side=neither
 
 Ours is `launch.py`, PyTorch's is benchmarks/torch_baseline.py. For each seed ours draws the initial
@@ -48,7 +48,7 @@ def main() -> None:
                 if subprocess.run([sys.executable, *module, *flags, *its_own], cwd=ROOT).returncode:
                     sys.exit(f"error: {side} stopped with seed {seed}; what it said is above")
     try:
-        sides = results.read(workdir)
+        sides = results.read(workdir, options.seeds)
     except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")
     picture.draw(workdir / "convergence.png", sides)
@@ -63,7 +63,9 @@ def _default_workdir(flags):
         name, _, value = flag.lstrip("-").partition("=")
         if name == "config" and value:
             path, _, variant = value.partition(":")
-            return pathlib.Path("runs", "convergence", "_".join(filter(None, (pathlib.Path(path).stem, variant))))
+            return pathlib.Path(
+                "runs", "convergence", "_".join(filter(None, (pathlib.Path(path).stem, variant)))
+            )
     sys.exit("error: give an experiment, for example --config=configs/quickstart.py")
 
 
