@@ -31,22 +31,21 @@ ROOT = pathlib.Path(__file__).parents[2]
 def main() -> None:
     """Trains what is asked for, then writes the picture and the table."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,  # other flags are launch.py's
     )
     add = parser.add_argument
-    add("--workdir", type=pathlib.Path, help="runs/convergence/<name of the config's file>")
+    add("--workdir", type=pathlib.Path, help="default: runs/convergence/NAME_OF_THE_CONFIG")
     add("--seeds", type=int, default=1, help="how many: 0, 1, ...")
     add("--side", choices=("both", *MODULES, "neither"), default="both", help="what to train")
     options, flags = parser.parse_known_args()
     workdir = (options.workdir or _default_workdir(flags)).absolute()
     for seed in range(options.seeds):
-        for side, module in MODULES.items():
+        for side in MODULES:
             if options.side in ("both", side):
-                run = workdir / side / f"seed_{seed}"
-                its_own = [f"--workdir={run}", f"--config.seed={seed}"]
                 print(f"{side}, seed {seed}", flush=True)
-                if subprocess.run([sys.executable, *module, *flags, *its_own], cwd=ROOT).returncode:
-                    sys.exit(f"error: {side} stopped with seed {seed}; what it said is above")
+                _train(side, [*flags, f"--config.seed={seed}"], workdir / side / f"seed_{seed}")
     try:
         sides = results.read(workdir, options.seeds)
     except (ValueError, OSError) as error:
@@ -57,6 +56,18 @@ def main() -> None:
     print(text)
 
 
+def _train(side, flags, run):
+    """Trains one side in a process of its own; ends the program when that fails or is stopped."""
+    command = [sys.executable, *MODULES[side], *flags, f"--workdir={run}"]
+    with subprocess.Popen(command, cwd=ROOT) as process:
+        try:
+            if process.wait():
+                sys.exit(f"error: {side} stopped in {run}; what it said is above")
+        except KeyboardInterrupt:
+            process.wait()  # it was asked to stop, too, and saves
+            sys.exit("stopped; run the same command to go on")
+
+
 def _default_workdir(flags):
     """A folder by the name of the config's file."""
     for flag in flags:
@@ -64,7 +75,7 @@ def _default_workdir(flags):
         if name == "config" and value:
             path, _, variant = value.partition(":")
             return pathlib.Path(
-                "runs", "convergence", "_".join(filter(None, (pathlib.Path(path).stem, variant)))
+                "runs/convergence", f"{pathlib.Path(path).stem}_{variant}".rstrip("_")
             )
     sys.exit("error: give an experiment, for example --config=configs/quickstart.py")
 

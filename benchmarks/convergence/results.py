@@ -19,18 +19,6 @@ class Curve(NamedTuple):
     steps: np.ndarray  # [steps], those that every run has reached
     values: np.ndarray  # [seeds, steps]
 
-    @property
-    def mean(self) -> np.ndarray:
-        """Over the seeds, [steps]."""
-        return self.values.mean(0)
-
-    @property
-    def spread(self) -> np.ndarray:
-        """Standard deviation over the seeds, [steps]; NaN of a single one."""
-        if len(self.values) < 2:
-            return np.full(len(self.steps), np.nan)
-        return self.values.std(0, ddof=1)
-
 
 class Side(NamedTuple):
     """The runs of one side."""

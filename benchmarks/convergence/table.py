@@ -6,20 +6,27 @@ from benchmarks.convergence.results import Curve, Side, at_common_steps
 from pix2pix_jax.run.progress import duration
 
 METRICS = ("l1", "ssim", "psnr", "cycle_l1", "pixel_accuracy", "class_iou")  # of validation
-TITLES = {"l1": "L1", "ssim": "SSIM", "psnr": "PSNR", "cycle_l1": "cycle L1"}
+TITLES = {
+    "l1": "L1",
+    "ssim": "SSIM",
+    "psnr": "PSNR, dB",
+    "cycle_l1": "cycle L1",
+    "pixel_accuracy": "pixel accuracy",
+    "class_iou": "class IoU",
+}
 
 
 def markdown(sides: dict[str, Side]) -> str:
-    """A row for each validation metric and training loss.
+    """A row for each validation metric, each training loss, and the time.
 
-    Values are means over the seeds with their standard deviation, at the last step that both sides
-    have. The difference is ours minus PyTorch's, seed by seed: its mean, with the standard error of
-    that. It lies within the seeds' spread if it is smaller than the standard deviation over the
-    seeds, pooled over both sides.
+    Values are means over the seeds with their standard deviation: of metrics at the last validation
+    that both sides have, of losses over the last tenth of the run. The difference is ours minus
+    PyTorch's, seed by seed: its mean, with the standard error of that. It lies within the seeds'
+    spread if it is not larger than the standard deviation over the seeds, pooled over both sides.
     """
-    rows = [["", "step", *(side.title for side in sides.values())], None]
+    rows = [["", "step", *(side.title for side in sides.values())]]
     rows[0] += ["difference", "within the seeds' spread"] if len(sides) == 2 else []
-    rows[1] = ["---"] * len(rows[0])
+    rows.append(["---"] * len(rows[0]))
     first = next(iter(sides.values()))
     names = [f"val/{n}" for n in METRICS if f"val/{n}" in first.curves]
     names += [n for n in first.curves if n.startswith("train/")]
@@ -35,14 +42,22 @@ def markdown(sides: dict[str, Side]) -> str:
 
 def _row(name, curves: list[Curve]):
     kind, _, short = name.partition("/")
-    title = f"validation {TITLES.get(short, short.replace('_', ' '))}"
-    row = [title if kind == "val" else f"training {short}", f"{curves[0].steps[-1]:,}"]
-    row += [_with_spread(curve.mean[-1], curve.spread[-1]) for curve in curves]
+    title = f"validation {TITLES.get(short, short)}" if kind == "val" else f"training {short}"
+    count = 1 if kind == "val" else max(1, len(curves[0].steps) // 10)
+    values = [curve.values[:, -count:].mean(1) for curve in curves]
+    digits = 4 if abs(values[0].mean()) < 2 else 2
+    row = [title, f"{curves[0].steps[-1]:,}"]
+    row += [_with_spread(v.mean(), _spread(v), f".{digits}f") for v in values]
     if len(curves) < 2:
         return row
-    mean, error, within = compare(*(curve.values[:, -1] for curve in curves))
+    mean, error, within = compare(*values)
     verdict = "one seed" if within is None else "yes" if within else "no"
-    return [*row, _with_spread(mean, error, "+"), verdict]
+    return [*row, _with_spread(mean, error, f"+.{digits}f"), verdict]
+
+
+def _spread(values):
+    """Standard deviation over the seeds; NaN of a single one."""
+    return values.std(ddof=1) if len(values) > 1 else np.nan
 
 
 def compare(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, float, bool | None]:
@@ -57,13 +72,11 @@ def compare(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, float, bool | 
     difference = ours - theirs
     if len(difference) < 2:
         return float(difference.mean()), float("nan"), None
-    error = difference.std(ddof=1) / np.sqrt(len(difference))
+    error = _spread(difference) / np.sqrt(len(difference))
     pooled = np.sqrt((ours.var(ddof=1) + theirs.var(ddof=1)) / 2)
     return float(difference.mean()), float(error), bool(abs(difference.mean()) <= pooled)
 
 
-def _with_spread(value, spread, sign=""):
-    digits = max(0, 3 - int(np.floor(np.log10(max(abs(value), 1e-9)))) - 1)
-    digits = min(max(digits, 2), 4)
-    text = f"{value:{sign}.{digits}f}"
-    return text if np.isnan(spread) else f"{text} ± {spread:.{digits}f}"
+def _with_spread(value, spread, form):
+    text = f"{value:{form}}"
+    return text if np.isnan(spread) else f"{text} ± {spread:{form.lstrip('+')}}"
