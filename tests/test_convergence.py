@@ -130,7 +130,7 @@ def test_table_and_picture(both, tmp_path):
     sides = results.read(both[1], seeds=5)
     lines = table.markdown(sides).splitlines()
     assert lines[0] == "Seeds 0."
-    l1 = [cell.strip() for cell in next(x for x in lines if "validation L1" in x).split("|")]
+    l1 = [cell.strip() for cell in next(x for x in lines if "validation, L1" in x).split("|")]
     assert l1[2] == "3" and l1[3] == l1[4] and l1[6] == "one seed"
     picture.draw(tmp_path / "picture.png", sides)
     assert is_image(tmp_path / "picture.png")

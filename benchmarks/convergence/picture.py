@@ -7,11 +7,10 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from benchmarks.convergence.results import Curve, Side
+from benchmarks.convergence.results import METRICS, Curve, Side
 from pix2pix_jax.report.curves import COLORS, smooth
 
-VALIDATION = ("l1", "ssim", "class_iou")
-TITLES = {"l1": "L1", "ssim": "SSIM", "class_iou": "class IoU"}
+VALIDATION = ("l1", "ssim", "cycle_l1", "class_iou")
 
 
 def draw(path: pathlib.Path, sides: dict[str, Side]) -> None:
@@ -63,7 +62,7 @@ def validation_panels(sides: dict[str, Side]) -> dict[str, dict[str, Curve]]:
     """{title: {side: curve}} of the metrics that were measured."""
     first = next(iter(sides.values())).curves
     return {
-        f"validation, {TITLES[name]}": {
+        f"validation, {METRICS[name]}": {
             side: runs.curves[f"val/{name}"] for side, runs in sides.items()
         }
         for name in VALIDATION

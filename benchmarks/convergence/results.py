@@ -11,6 +11,14 @@ from pix2pix_jax.run.history import curves, read_rows
 from pix2pix_jax.run.progress import read_seconds
 
 SIDES = {"ours": "pix2pix_jax", "pytorch": "PyTorch"}  # folder: title
+METRICS = {  # of validation: title
+    "l1": "L1",
+    "ssim": "SSIM",
+    "psnr": "PSNR, dB",
+    "cycle_l1": "cycle L1",
+    "pixel_accuracy": "pixel accuracy",
+    "class_iou": "class IoU",
+}
 
 
 class Curve(NamedTuple):

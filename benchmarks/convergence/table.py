@@ -2,18 +2,8 @@
 
 import numpy as np
 
-from benchmarks.convergence.results import Curve, Side, at_common_steps
+from benchmarks.convergence.results import METRICS, Curve, Side, at_common_steps
 from pix2pix_jax.run.progress import duration
-
-METRICS = ("l1", "ssim", "psnr", "cycle_l1", "pixel_accuracy", "class_iou")  # of validation
-TITLES = {
-    "l1": "L1",
-    "ssim": "SSIM",
-    "psnr": "PSNR, dB",
-    "cycle_l1": "cycle L1",
-    "pixel_accuracy": "pixel accuracy",
-    "class_iou": "class IoU",
-}
 
 
 def markdown(sides: dict[str, Side]) -> str:
@@ -42,7 +32,7 @@ def markdown(sides: dict[str, Side]) -> str:
 
 def _row(name, curves: list[Curve]):
     kind, _, short = name.partition("/")
-    title = f"validation {TITLES.get(short, short)}" if kind == "val" else f"training {short}"
+    title = f"validation, {METRICS[short]}" if kind == "val" else f"training, {short}"
     count = 1 if kind == "val" else max(1, len(curves[0].steps) // 10)
     values = [curve.values[:, -count:].mean(1) for curve in curves]
     digits = 4 if abs(values[0].mean()) < 2 else 2
