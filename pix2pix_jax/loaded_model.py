@@ -105,7 +105,7 @@ def _config(path, direction, fields):
     config_checks.check(config)
     if config.data.value_range:
         raise ValueError(
-            f"{path} takes images with data.value_range: translate their files with --mode=translate"
+            f"{path} has a data.value_range: translate files of such images with --mode=translate"
         )
     if len(METHODS[config.method].directions(config)) > 1:
         raise ValueError(
