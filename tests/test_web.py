@@ -80,48 +80,58 @@ def pixels(page, name):
     return np.array(levels, np.uint8).reshape(height, width, 4)[..., :3]
 
 
-@pytest.mark.skipif(
+needs_browser = pytest.mark.skipif(
     not HAS_BROWSER, reason="needs chromium, and python -m pix2pix_jax.web --offline --export_only"
 )
-def test_the_page_translates_what_is_dropped_and_what_is_drawn(own_site, generator):
+
+
+@needs_browser
+@pytest.mark.parametrize("provider", ["WebAssembly", "WebGPU"])
+def test_the_page_translates_what_is_dropped(provider, own_site, generator):
     image = np.random.default_rng(0).integers(0, 256, (32, 48, 3), np.uint8)
     png = io.BytesIO()
     Image.fromarray(image).save(png, "PNG")
-    with browser.started(900, 700) as page:
-        with served(own_site) as address:
-            page.open(address)
-            before = page.run(WAIT, 0)
-            page.run(DROP, base64.b64encode(png.getvalue()).decode())
-            page.run(WAIT, before)
-            np.testing.assert_array_equal(pixels(page, "drawing"), image)
-            padded = np.pad(image, [(0, 0), (0, 16), (0, 0)], "symmetric")[None] / 127.5 - 1
-            with torch.no_grad():
-                expected = parity.nhwc(generator(parity.nchw(padded.astype(np.float32))))
-            expected = np.round((expected[0, :, :48] + 1) * 127.5)
-            assert expected.std() > 20
-            assert np.abs(pixels(page, "result") - expected).max() <= 2
+    flags = browser.SOFTWARE_WEBGPU if provider == "WebGPU" else ["--disable-gpu"]
+    with browser.started(900, 700, *flags) as page, served(own_site) as address:
+        page.open(address)
+        if provider == "WebGPU" and not page.run("return await navigator.gpu?.requestAdapter()"):
+            pytest.skip("this chromium has no WebGPU without a GPU")
+        before = page.run(WAIT, 0)
+        page.run(DROP, base64.b64encode(png.getvalue()).decode())
+        page.run(WAIT, before)
+        assert provider in page.run("return document.getElementById('status').textContent")
+        np.testing.assert_array_equal(pixels(page, "drawing"), image)
+        padded = np.pad(image, [(0, 0), (0, 16), (0, 0)], "symmetric")[None] / 127.5 - 1
+        with torch.no_grad():
+            expected = parity.nhwc(generator(parity.nchw(padded.astype(np.float32))))
+        expected = np.round((expected[0, :, :48] + 1) * 127.5)
+        assert expected.std() > 20
+        assert np.abs(pixels(page, "result") - expected).max() <= 2
 
-        with served(PAGE) as address:  # as it comes
-            page.open(address)
-            before = page.run(WAIT, 0)
-            drawing, result = pixels(page, "drawing"), pixels(page, "result")
-            assert drawing.shape == result.shape == (128, 128, 3)
-            box = page.run("return document.getElementById('drawing').getBoundingClientRect()")
-            place = lambda x, y: {
-                "type": "pointerMove",
-                "duration": 0,
-                "x": round(box["x"] + box["width"] * (x + 0.5) / 128),
-                "y": round(box["y"] + box["height"] * (y + 0.5) / 128),
-            }
-            down, up = {"type": "pointerDown", "button": 0}, {"type": "pointerUp", "button": 0}
-            page.act(place(10, 20), down, place(29, 49), up)
-            page.run(WAIT, before)
-            drawn = drawing.copy()
-            drawn[20:50, 10:30] = 0, 128, 255  # a window
-            np.testing.assert_array_equal(pixels(page, "drawing"), drawn)
-            assert (pixels(page, "result") != result).any()
-            page.run("document.getElementById('undo').click()")
-            np.testing.assert_array_equal(pixels(page, "drawing"), drawing)
+
+@needs_browser
+def test_the_page_as_it_comes_translates_what_is_drawn():
+    with browser.started(900, 700, "--disable-gpu") as page, served(PAGE) as address:
+        page.open(address)
+        before = page.run(WAIT, 0)
+        drawing, result = pixels(page, "drawing"), pixels(page, "result")
+        assert drawing.shape == result.shape == (128, 128, 3)
+        box = page.run("return document.getElementById('drawing').getBoundingClientRect()")
+        place = lambda x, y: {
+            "type": "pointerMove",
+            "duration": 0,
+            "x": round(box["x"] + box["width"] * (x + 0.5) / 128),
+            "y": round(box["y"] + box["height"] * (y + 0.5) / 128),
+        }
+        down, up = {"type": "pointerDown", "button": 0}, {"type": "pointerUp", "button": 0}
+        page.act(place(10, 20), down, place(29, 49), up)
+        page.run(WAIT, before)
+        drawn = drawing.copy()
+        drawn[20:50, 10:30] = 0, 128, 255  # a window
+        np.testing.assert_array_equal(pixels(page, "drawing"), drawn)
+        assert (pixels(page, "result") != result).any()
+        page.run("document.getElementById('undo').click()")
+        np.testing.assert_array_equal(pixels(page, "drawing"), drawing)
 
 
 def test_a_site_holds_all_that_a_static_host_needs(own_site):
