@@ -1,0 +1,95 @@
+"""The page with models of one's own: a folder for any static host."""
+
+import json
+import pathlib
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from pix2pix_jax.data.synthetic import SyntheticFacades
+from pix2pix_jax.export.description import describe
+from pix2pix_jax.export.onnx_file import export_onnx
+from pix2pix_jax.images.files import save_png
+from pix2pix_jax.methods.contract import Direction
+from pix2pix_jax.methods.registry import METHODS
+from pix2pix_jax.run.config_file import CONFIG_FILE
+from pix2pix_jax.trained_models import pth_config, run_config
+
+MODELS, LIST = "models", "models.json"  # a folder of the page, and its table of contents
+EXAMPLES = 6
+
+
+def make(
+    page: pathlib.Path,
+    folder: pathlib.Path,
+    paths: Sequence[str],
+    defaults: Callable[[], Any],
+) -> None:
+    """Copies the page into a folder, with models in the place of its own.
+
+    Args:
+        page: the folder with the page as it comes.
+        folder: to make, or to bring up to date.
+        paths: runs, or .pth files of generators.
+        defaults: makes a config with all fields.
+
+    Raises:
+        ValueError, OSError: a path is no trained model, or one that cannot be exported, or two
+            have the same name.
+    """
+    names = Counter(_name(pathlib.Path(path)) for path in paths)
+    if twice := [name for name, count in names.items() if count > 1]:
+        raise ValueError(f"{names[twice[0]]} models are called {twice[0]}: rename all but one")
+    configs = [_config(pathlib.Path(path), defaults) for path in paths]
+    if folder.resolve() != page.resolve():
+        its_models = shutil.ignore_patterns(MODELS)
+        shutil.copytree(page, folder, ignore=its_models, dirs_exist_ok=True)
+    models, entries = folder / MODELS, []
+    for path, config in zip(paths, configs, strict=True):
+        entries += _export(config, path, models)
+    (models / LIST).write_text(json.dumps(entries, indent=1) + "\n")
+
+
+def _name(path):
+    return path.stem if path.suffix == ".pth" else path.name
+
+
+def _config(path, defaults):
+    """The config of a run or .pth, named as it is."""
+    if path.suffix == ".pth":
+        config = pth_config(path, defaults)
+    elif (path / CONFIG_FILE).is_file():
+        config = run_config(path, defaults)
+    else:
+        raise FileNotFoundError(f"{path} is neither a run, with its {CONFIG_FILE}, nor a .pth file")
+    if config is None:
+        raise ValueError(f"{path} holds a discriminator: the page takes generators")
+    config.name = _name(path)
+    return config
+
+
+def _export(config, workdir, folder) -> Iterator[dict[str, Any]]:
+    """Writes the models of a run or .pth and yields their entries in the list."""
+    files = export_onnx(config, workdir, str(folder))
+    for direction, file in zip(METHODS[config.method].directions(config), files, strict=True):
+        examples = []
+        for number, image in enumerate(_examples(config, direction)):
+            examples.append(f"{file.stem}_{number}.png")
+            save_png(folder / examples[-1], image)
+        yield describe(config, direction) | {"file": file.name, "examples": examples}
+
+
+def _examples(config: Any, direction: Direction) -> list[np.ndarray]:
+    """Pictures that the model takes, uint8; none unless it knows facades."""
+    data = config.data
+    takes_labels = bool(describe(config, direction)["palette"])
+    if data.name not in ("synthetic", "facades"):
+        return []
+    is_night = data.synthetic_kind == "night" and direction.source == "B"
+    size = min(data.crop_size)
+    facades = SyntheticFacades("page", EXAMPLES, size, 0, "night" if is_night else "labels")
+    side = "B" if takes_labels or is_night else "A"
+    return [facades[i][side] for i in range(EXAMPLES)]

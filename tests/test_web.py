@@ -1,0 +1,191 @@
+"""The page in web/, in headless Chromium where it and onnxruntime-web are there."""
+
+import base64
+import io
+import json
+import pathlib
+import shutil
+import subprocess
+import sys
+import threading
+import urllib.request
+from contextlib import contextmanager
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from PIL import Image
+
+from benchmarks import torch_baseline
+from configs.default import get_config
+from pix2pix_jax.web import runtime, server, site
+from tests import browser, parity
+
+PAGE = pathlib.Path(__file__).parent.parent / "web"
+HAS_BROWSER = browser.CHROMIUM and browser.DRIVER and (PAGE / runtime.FOLDER).is_dir()
+WAIT = """
+const page = document.body.dataset, before = arguments[0];
+for (let i = 0; (page.translations ?? 0) <= before; i++) {
+  const error = document.getElementById("error");
+  if (!error.hidden || i > 1000) throw new Error(error.textContent);
+  await new Promise(resolve => setTimeout(resolve, 50));
+}
+return Number(page.translations);
+"""
+DROP = """
+const bytes = Uint8Array.from(atob(arguments[0]), letter => letter.charCodeAt(0));
+const dataTransfer = new DataTransfer();
+dataTransfer.items.add(new File([bytes], "image.png", {type: "image/png"}));
+dispatchEvent(new DragEvent("drop", {dataTransfer}));
+"""
+PIXELS = """
+const canvas = document.getElementById(arguments[0]);
+const {data} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+return [canvas.height, canvas.width, ...data];
+"""
+
+
+@contextmanager
+def served(folder):
+    with server.start(folder, "127.0.0.1", 0) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{running.server_port}"
+        running.shutdown()
+
+
+@pytest.fixture(scope="module")
+def generator():
+    """A U-Net of PyTorch's code whose pictures have contrast."""
+    torch.manual_seed(0)
+    net = torch_baseline.UnetGenerator(3, 3, 5, 4, dropout=False)
+    for layer in net.modules():
+        if isinstance(layer, torch.nn.ConvTranspose2d):
+            layer.weight.data *= 3
+    return net
+
+
+@pytest.fixture(scope="module")
+def own_site(generator, tmp_path_factory):
+    """The page with that generator."""
+    folder = tmp_path_factory.mktemp("web")
+    torch.save(generator.state_dict(), folder / "latest_net_G.pth")
+    site.make(PAGE, folder / "site", [str(folder / "latest_net_G.pth")], get_config)
+    return folder / "site"
+
+
+def pixels(page, name):
+    """RGB of a canvas, uint8 [H, W, 3]."""
+    height, width, *levels = page.run(PIXELS, name)
+    return np.array(levels, np.uint8).reshape(height, width, 4)[..., :3]
+
+
+needs_browser = pytest.mark.skipif(
+    not HAS_BROWSER, reason="needs chromium, and python -m pix2pix_jax.web --offline --export_only"
+)
+
+
+@needs_browser
+@pytest.mark.parametrize("provider", ["WebAssembly", "WebGPU"])
+def test_the_page_translates_what_is_dropped(provider, own_site, generator):
+    image = np.random.default_rng(0).integers(0, 256, (32, 48, 3), np.uint8)
+    png = io.BytesIO()
+    Image.fromarray(image).save(png, "PNG")
+    flags = browser.SOFTWARE_WEBGPU if provider == "WebGPU" else ["--disable-gpu"]
+    with browser.started(900, 700, *flags) as page, served(own_site) as address:
+        page.open(address)
+        if provider == "WebGPU" and not page.run("return await navigator.gpu?.requestAdapter()"):
+            pytest.skip("this chromium has no WebGPU without a GPU")
+        before = page.run(WAIT, 0)
+        page.run(DROP, base64.b64encode(png.getvalue()).decode())
+        page.run(WAIT, before)
+        assert provider in page.run("return document.getElementById('status').textContent")
+        np.testing.assert_array_equal(pixels(page, "drawing"), image)
+        padded = np.pad(image, [(0, 0), (0, 16), (0, 0)], "symmetric")[None] / 127.5 - 1
+        with torch.no_grad():
+            expected = parity.nhwc(generator(parity.nchw(padded.astype(np.float32))))
+        expected = np.round((expected[0, :, :48] + 1) * 127.5)
+        assert expected.std() > 20
+        assert np.abs(pixels(page, "result") - expected).max() <= 2
+
+
+@needs_browser
+def test_the_page_as_it_comes_translates_what_is_drawn():
+    with browser.started(900, 700, "--disable-gpu") as page, served(PAGE) as address:
+        page.open(address)
+        before = page.run(WAIT, 0)
+        drawing, result = pixels(page, "drawing"), pixels(page, "result")
+        assert drawing.shape == result.shape == (128, 128, 3)
+        box = page.run("return document.getElementById('drawing').getBoundingClientRect()")
+        place = lambda x, y: {
+            "type": "pointerMove",
+            "duration": 0,
+            "x": round(box["x"] + box["width"] * (x + 0.5) / 128),
+            "y": round(box["y"] + box["height"] * (y + 0.5) / 128),
+        }
+        down, up = {"type": "pointerDown", "button": 0}, {"type": "pointerUp", "button": 0}
+        page.act(place(10, 20), down, place(29, 49), up)
+        page.run(WAIT, before)
+        drawn = drawing.copy()
+        drawn[20:50, 10:30] = 0, 128, 255  # a window
+        np.testing.assert_array_equal(pixels(page, "drawing"), drawn)
+        assert (pixels(page, "result") != result).any()
+        page.run("document.getElementById('undo').click()")
+        np.testing.assert_array_equal(pixels(page, "drawing"), drawing)
+
+
+def test_a_site_holds_all_that_a_static_host_needs(own_site):
+    names = {path.name for path in own_site.iterdir()}
+    assert {"index.html", "main.js", "style.css", "runtime.json", "models"} <= names
+    (entry,) = json.loads((own_site / "models" / "models.json").read_text())
+    assert entry["file"] == "latest_net_G.onnx" and entry["divisor"] == 32
+    assert (own_site / "models" / entry["file"]).is_file()
+    assert not list((own_site / "models").glob("browser*"))
+
+
+def test_what_is_served(own_site):
+    with served(own_site) as address:
+        with urllib.request.urlopen(f"{address}/models/latest_net_G.onnx") as answer:
+            assert answer.headers["Cross-Origin-Embedder-Policy"] == "require-corp"
+            assert onnx.load_from_string(answer.read()).graph.input[0].name == "image"
+        with urllib.request.urlopen(f"{address}/runtime.js") as answer:
+            assert answer.headers["Content-Type"] == "text/javascript"
+        port = int(address.rpartition(":")[2])
+        with pytest.raises(OSError, match="give another --port"):
+            server.start(own_site, "127.0.0.1", port)
+
+
+def test_the_page_as_it_comes_has_a_small_model_and_needs_no_package():
+    entries = json.loads((PAGE / "models" / "models.json").read_text())
+    for entry in entries:
+        assert (PAGE / "models" / entry["file"]).stat().st_size <= 3e6
+        for name in entry["examples"]:
+            assert Image.open(PAGE / "models" / name).size == tuple(entry["trained_at"])
+    program = "import sys, pix2pix_jax.web.__main__; print({'jax', 'numpy'} & set(sys.modules))"
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=PAGE.parent, capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
+def test_what_is_no_generator_is_said(tmp_path):
+    torch.save(torch_baseline.NLayerDiscriminator(6).state_dict(), tmp_path / "D.pth")
+    for path, message in (("D.pth", "takes generators"), ("none", "neither a run")):
+        with pytest.raises((ValueError, OSError), match=message):
+            site.make(PAGE, tmp_path / "site", [str(tmp_path / path)], get_config)
+    with pytest.raises(ValueError, match="2 models are called G: rename"):
+        site.make(PAGE, tmp_path / "site", ["a/G.pth", "b/G.pth"], get_config)
+
+
+def test_the_runtime_is_what_it_should_be(tmp_path, monkeypatch):
+    """What is there already, with the right digest, is not fetched again."""
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    digest = "sha384-ywB1P0WjXou1oD1pmsZQBycsMqsO3tFjGotgWkP/W+2AhgcroefMI1i67KE0yCWn"  # of abc
+    facts = {"package": "p", "version": "1", "webgpu": {}, "wasm": {"a.mjs": digest}}
+    (tmp_path / runtime.FACTS).write_text(json.dumps(facts))
+    (tmp_path / runtime.FOLDER).mkdir()
+    for content in (b"", b"ab"):
+        (tmp_path / runtime.FOLDER / "a.mjs").write_bytes(content)
+        with pytest.raises(OSError, match=r"p@1 comes by npm.*install Node"):
+            runtime.fetch(tmp_path)
+    (tmp_path / runtime.FOLDER / "a.mjs").write_bytes(b"abc")
+    runtime.fetch(tmp_path)
