@@ -99,8 +99,14 @@ def from_root(monkeypatch):
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        ("--config=configs/none.py", "there is no file configs/none.py; configs/ has cityscapes"),
-        ("--config configs/none.py", "there is no file configs/none.py; configs/ has cityscapes"),
+        (
+            "--config=configs/none.py",
+            "there is no file configs/none.py; configs/ has browser",
+        ),
+        (
+            "--config configs/none.py",
+            "there is no file configs/none.py; configs/ has browser",
+        ),
         ("--config=configs", "there is no file configs;"),
         ("--config", "Missing value for flag --config"),
         ("--config=configs/quickstart.py --config.loss.lamda_l1=1", "config.loss.lambda_l1?"),

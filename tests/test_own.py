@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import launch
 from configs import own
-from pix2pix_jax import own_data
+from pix2pix_jax import command, own_data
 from pix2pix_jax.run import config_file
 from pix2pix_jax.settings import config_checks
 from pix2pix_jax.settings.run_name import name_run
@@ -96,10 +95,10 @@ def test_the_command_line_fills_in(tmp_path, monkeypatch):
     config, seen = own.get_config(), []
     config.data.dir = str(folder_of(tmp_path / "photos", [(64, 64)] * 3))
     for name, value in {"CONFIG": config, "WORKDIR": None, "MODE": "train"}.items():
-        monkeypatch.setattr(launch, name, SimpleNamespace(value=value))
-    monkeypatch.setattr(launch, "_run", lambda *given: seen.append(given) or True)
-    monkeypatch.setattr(launch, "_start_jax", lambda workdir: None)
+        monkeypatch.setattr(command, name, SimpleNamespace(value=value))
+    monkeypatch.setattr(command, "_run", lambda *given: seen.append(given) or True)
+    monkeypatch.setattr(command, "_start_jax", lambda workdir: None)
     with pytest.raises(SystemExit) as end:
-        launch.main(["launch.py"])
+        command.main(["launch.py"])
     assert not end.value.code and seen == [("train", config, "runs/photos")]
     assert config.data.crop_size == (64, 64)

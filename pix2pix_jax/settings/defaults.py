@@ -149,6 +149,6 @@ def get_config() -> ml_collections.ConfigDict:
     # proportions; pad: at its own resolution, at once; tile: at its own resolution, in tiles of
     # crop_size, with constant memory. With an image's own statistics (norm_mode=batch, or instance
     # norm) its tiles share those of eval.batch_size of them, drawn at random, in place of all.
-    evaluation.fit = "resize"
+    evaluation.fit = "resize"  # or scale, pad, tile
     evaluation.tile_overlap = 0.25  # tile: part of its side that a tile shares with the next
     return config.lock()
