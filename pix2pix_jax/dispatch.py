@@ -1,5 +1,6 @@
 """The one jitted function of training: several steps in a dispatch, over a mesh of devices."""
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -25,10 +26,13 @@ def make_run_steps(config: Any, examples: Any, mesh: Mesh) -> Callable:
         leading axes [steps, batch] and every loss comes back as [steps]. So does "stop", the
         largest of the flags [steps, devices], unless these are None.
     """
-    over_devices = NamedSharding(mesh, PartitionSpec("data"))
+    constrained = lambda *axes: functools.partial(
+        jax.lax.with_sharding_constraint, shardings=NamedSharding(mesh, PartitionSpec(*axes))
+    )
     layout = Layout(
         groups=1 if config.model.sync_batch_norm else mesh.size,
-        spread=lambda images: jax.lax.with_sharding_constraint(images, over_devices),
+        spread=constrained("data"),
+        gather=constrained(),
     )
     train_step = make_train_step(config, len(examples), layout)
 

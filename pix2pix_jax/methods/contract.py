@@ -35,6 +35,8 @@ class Layout(NamedTuple):
     groups: int = 1  # runs of images that batch norm normalises apart, one for each device
     # Constrains a batch [N, ...] to lie over all devices, each with its own images.
     spread: Callable[[jax.Array], jax.Array] = lambda images: images
+    # Constrains a batch [N, ...] to lie whole on every device.
+    gather: Callable[[jax.Array], jax.Array] = lambda images: images
 
 
 class Direction(NamedTuple):

@@ -224,8 +224,10 @@ def make_train_step(config: Any, num_examples: int, layout: Layout) -> Step:
                 name, fake = side.discriminator, fakes[side.target]
                 if filled:
                     pool_key = random_streams.named(key(random_streams.POOL), name)
-                    filled[side.target], fake = filled[side.target].query(pool_key, fake)
-                    fake = layout.spread(fake)  # a pool takes them one by one, on every device
+                    # A pool takes images one by one, on every device; without `gather` each of
+                    # these turns would fetch the whole batch.
+                    pool, fake = filled[side.target].query(pool_key, layout.gather(fake))
+                    filled[side.target], fake = pool, layout.spread(layout.gather(fake))
                 penalty_key = random_streams.named(key(random_streams.PENALTY), name)
                 nets[name], terms[f"d_{side.suffix}"] = update_discriminator(
                     nets[name], modules[name], batch[side.target], fake, rate, penalty_key
