@@ -9,6 +9,7 @@ from pix2pix_jax import weights
 from pix2pix_jax.data import loading
 from pix2pix_jax.evaluator import Evaluator, Row, Summary
 from pix2pix_jax.images.files import read_image, save_png
+from pix2pix_jax.images.levels import to_picture
 from pix2pix_jax.methods.registry import METHODS
 from pix2pix_jax.report import grids
 from pix2pix_jax.report.html_page import html_page
@@ -40,7 +41,7 @@ def evaluate(config: Any, workdir: str) -> dict[str, float]:
         (folder / "images").mkdir(exist_ok=True)
         for row in evaluator.rows(variables):
             summary.add(row)
-            rows.append(_write_images(folder, row))
+            rows.append(_write_images(folder, row, data.shown_channels))
             if len(rows) == config.train.num_samples:
                 print(f"the first images are in {folder / 'images'}", flush=True)
         means = summary.means()
@@ -61,12 +62,12 @@ def evaluate(config: Any, workdir: str) -> dict[str, float]:
     return means
 
 
-def _write_images(folder, row: Row) -> dict[str, Any]:
-    """Writes the images of a row; what the page takes of it."""
+def _write_images(folder, row: Row, shown=()) -> dict[str, Any]:
+    """Writes the images of a row as pictures; what the page takes of it."""
     paths = [(title, f"images/{row.name}_{title}.png") for title in row.columns]
     (folder / paths[0][1]).parent.mkdir(parents=True, exist_ok=True)
     for (_, path), image in zip(paths, row.columns.values(), strict=True):
-        save_png(folder / path, image)
+        save_png(folder / path, to_picture(image, shown))
     return {"name": row.name, "images": paths, "metrics": row.metrics}
 
 

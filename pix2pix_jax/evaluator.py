@@ -9,7 +9,7 @@ import numpy as np
 
 from pix2pix_jax import segmenters
 from pix2pix_jax.images.files import save_png
-from pix2pix_jax.images.levels import to_float
+from pix2pix_jax.images.levels import to_float, to_picture
 from pix2pix_jax.methods import average
 from pix2pix_jax.methods.contract import Direction
 from pix2pix_jax.methods.registry import METHODS
@@ -22,7 +22,7 @@ from pix2pix_jax.report import grids
 from pix2pix_jax.runtime import few_shapes, processes
 from pix2pix_jax.translator import Translator
 
-Columns = dict[str, list[np.ndarray]]  # by title: input, output, ..., each uint8 [h, w, C]
+Columns = dict[str, list[np.ndarray]]  # by title: input, output, ..., each [h, w, C]
 
 
 class Row(NamedTuple):
@@ -38,7 +38,7 @@ class Row(NamedTuple):
 def measure(
     output: jax.Array, target: jax.Array, hole: jax.Array | None = None
 ) -> dict[str, jax.Array]:
-    """Every metric of uint8 images [N, H, W, C] against their targets: {name: [N]}.
+    """Every metric of images [N, H, W, C], uint8 or rasters, against their targets: {name: [N]}.
 
     With `hole`, [N, H, W, 1] and 255 in the hole, also those of the hole.
     """
@@ -228,7 +228,7 @@ class Validator:
 
     def __init__(self, config: Any, examples: Any, folder: pathlib.Path):
         self._num_samples, self._folder = config.train.num_samples, folder
-        self._average = config.eval.average
+        self._average, self._shown = config.eval.average, config.data.shown_channels
         self._evaluator = Evaluator(config, examples)
         self._summary = Summary(config, self._evaluator, examples)
 
@@ -246,7 +246,11 @@ class Validator:
         samples = self._evaluator.samples(self._variables(state), self._num_samples)
         for direction, columns in samples:
             suffix = f"_{direction.name}" if direction.name else ""
-            grid = found[f"samples{suffix}"] = grids.grid(list(columns.items()))
+            pictures = [
+                (title, [to_picture(image, self._shown) for image in images])
+                for title, images in columns.items()
+            ]
+            grid = found[f"samples{suffix}"] = grids.grid(pictures)
             save_png(self._folder / f"step_{step:07}{suffix}.png", grid)
         return found
 

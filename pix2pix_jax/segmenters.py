@@ -6,13 +6,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pix2pix_jax import trained_models, translate
+from pix2pix_jax import translate
 from pix2pix_jax.data.catalogue import palette_name
 from pix2pix_jax.data.palettes import PALETTES
 from pix2pix_jax.images.resizing import resize
 from pix2pix_jax.methods.contract import Direction
 from pix2pix_jax.metrics import drn, weights_files
 from pix2pix_jax.metrics.segmentation import Palette, Segment, predicted_classes
+from pix2pix_jax.run import config_file
 
 
 class Segmenter(NamedTuple):
@@ -68,7 +69,7 @@ def _by_drn(evaluation):
 
 def _by_run(workdir, name, config):
     """A run of ours whose outputs are label maps in the palette `name`."""
-    trained = trained_models.run_config(workdir, lambda: copy.deepcopy(config))
+    trained = config_file.run_config(workdir, lambda: copy.deepcopy(config))
     translators, origin = translate.load(trained, str(workdir))
     makes = [t for t in translators if palette_name(trained.data, t.direction.target) == name]
     if not makes:

@@ -15,7 +15,6 @@ from pix2pix_jax.pytorch import architectures, pth_file
 from pix2pix_jax.run import checkpoints, config_file
 
 LOADED = 4  # runs kept in memory
-MAX_CONFIG_BYTES = 2**20  # of a config.json
 MAX_CROP = 4096  # pixels a side
 
 
@@ -112,9 +111,11 @@ class TrainedModels:
         if path.suffix == ".pth":
             config = pth_config(path, self._defaults)
         else:
-            config = run_config(path, self._defaults)
+            config = config_file.run_config(path, self._defaults)
         if config is None:
             return []
+        if config.data.value_range:
+            raise ValueError("it has a data.value_range, and its images are no photographs")
         crop = config.data.crop_size
         if len(crop) != 2 or not all(1 <= side <= MAX_CROP for side in crop):
             raise ValueError(f"its data.crop_size is {tuple(crop)}: sides go from 1 to {MAX_CROP}")
@@ -122,25 +123,6 @@ class TrainedModels:
             Model(f"{path} {direction.name}".rstrip(), config, direction, number, path)
             for number, direction in enumerate(METHODS[config.method].directions(config))
         ]
-
-
-def run_config(workdir: pathlib.Path, defaults: Callable[[], Any]) -> Any:
-    """The config that a run was trained with; fields that it does not have are those of `defaults`.
-
-    Raises:
-        ValueError, OSError, TypeError and others: there is none, or one of another program.
-    """
-    size = (workdir / config_file.CONFIG_FILE).stat().st_size
-    if size > MAX_CONFIG_BYTES:
-        raise ValueError(f"its {config_file.CONFIG_FILE} has {size} bytes, too many for a config")
-    stored = config_file.read_config(workdir)
-    if not isinstance(stored, dict) or "method" not in stored:
-        raise ValueError(f"its {config_file.CONFIG_FILE} is not the config of a run")
-    config = defaults()
-    with config.unlocked():
-        config.update(stored)
-    config.init_from = ""
-    return config
 
 
 def pth_config(path: pathlib.Path, defaults: Callable[[], Any]) -> Any | None:

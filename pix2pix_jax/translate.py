@@ -2,11 +2,13 @@
 
 import pathlib
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from pix2pix_jax import weights
+from pix2pix_jax.images import pixel_format, rasters
 from pix2pix_jax.images.files import find_images, is_image, read_image, save_png, unique_names
 from pix2pix_jax.methods.contract import Direction
 from pix2pix_jax.methods.registry import METHODS
@@ -23,8 +25,14 @@ class TrainedTranslator(NamedTuple):
     variables: Any  # of the direction's generator
 
     def __call__(self, image: np.ndarray, index: int = 0, sample: int = 0) -> np.ndarray:
-        """Image uint8 [H, W, C] -> uint8 [H, W, O], see `Translator.image`."""
-        return self.translator.image(self.variables, image, index, sample)
+        """Image [H, W, C] -> [H, W, O], see `Translator.images`."""
+        return self.images([image], [index], sample)[0]
+
+    def images(
+        self, images: Sequence[np.ndarray], indices: Sequence[int], sample: int = 0
+    ) -> list[np.ndarray]:
+        """As `Translator.images`."""
+        return self.translator.images(self.variables, images, indices, sample)
 
 
 def load(config: Any, workdir: str) -> tuple[list[TrainedTranslator], str]:
@@ -47,7 +55,8 @@ def translate(
 
     An image keeps its size and its path below `source`, as a .png; where two names differ in
     their endings only, these are kept. With several directions or noise samples their names and
-    numbers are added. Transparent images are shown on white. See `Translator.image` for how images
+    numbers are added. Transparent images are shown on white. With data.value_range a translation
+    is stored like its image, see `pixel_format.output_kind`. See `Translator.images` for how images
     of other sizes than data.crop_size pass the network.
 
     Args:
@@ -66,8 +75,9 @@ def translate(
         ValueError, OSError: bad config, checkpoint or folders; one sentence saying what to do.
     """
     config_checks.check(config)
-    root = pathlib.Path(storage.local_copy(source, is_image))
-    paths = find_images(root)
+    wanted = pixel_format.formats(config.data)[0].wanted
+    root = pathlib.Path(storage.local_copy(source, wanted))
+    paths = find_images(root, wanted)
     root = root if root.is_dir() else root.parent
     masks = _masks(config, paths, root, mask)
     targets = _targets(config, paths, root)
@@ -78,7 +88,7 @@ def translate(
     with storage.output_folder(output) as folder:
         for index, path in enumerate(paths):
             try:
-                images = _read(path, translators, masks.get(path))
+                images = _read(config, path, translators, masks.get(path))
             except (ValueError, OSError) as error:
                 print(storage.shown(f"skipped {path}: {error}"), flush=True)
                 failed.append(str(path))
@@ -87,31 +97,56 @@ def translate(
                 for sample in range(config.eval.noise_samples):
                     target = folder / targets[path, translator.direction.name, sample]
                     target.parent.mkdir(parents=True, exist_ok=True)
-                    save_png(target, translator(image, index, sample))
+                    _save(config, target, translator(image, index, sample), path, translator)
     done = len(paths) - len(failed)
     print(f"{done} of {len(paths)} images translated with {origin} into {output}", flush=True)
     return failed
 
 
-def _read(path, translators, mask):
+def _formats(config, direction):
+    """How the images that a direction takes, and those that it makes, are stored."""
+    first, second = pixel_format.formats(config.data)
+    return (second, first) if direction.source == "B" else (first, second)
+
+
+def _read(config, path, translators, mask):
     """The image as each direction takes it."""
+    if config.data.value_range:
+        return [_formats(config, t.direction)[0].read(path) for t in translators]
     images = [read_image(path, t.direction.in_channels) for t in translators]
     if mask is None:
         return images
     return [with_hole(image, read_image(mask, 1), mask) for image in images]
 
 
+def _kind(config, path, direction):
+    """How the translation of a raster is stored."""
+    try:
+        return pixel_format.output_kind(path, *_formats(config, direction))
+    except Exception:  # of a damaged file, which is skipped later
+        return rasters.FileKind(".tif", np.dtype(np.float32))
+
+
+def _save(config, target, image, path, translator):
+    """Writes a translation of the file at `path`."""
+    if not config.data.value_range:
+        return save_png(target, image)
+    _, of_output = _formats(config, translator.direction)
+    rasters.save(target, of_output.values(image, _kind(config, path, translator.direction).dtype))
+
+
 def _targets(config, paths, root) -> dict[tuple[pathlib.Path, str, int], str]:
     """The name in the output of each image, direction and sample."""
-    names = [d.name for d in METHODS[config.method].directions(config)]
+    directions = METHODS[config.method].directions(config)
     samples = config.eval.noise_samples
     targets = {}
     for path, stem in zip(paths, unique_names(paths, root), strict=True):
-        for name in names:
+        for direction in directions:
+            ending = _kind(config, path, direction).suffix if config.data.value_range else ".png"
             for sample in range(samples):
-                suffix = f"_{name}" if len(names) > 1 else ""
+                suffix = f"_{direction.name}" if len(directions) > 1 else ""
                 suffix += f"_{sample + 1}" if samples > 1 else ""
-                targets[path, name, sample] = f"{stem}{suffix}.png"
+                targets[path, direction.name, sample] = f"{stem}{suffix}{ending}"
     return targets
 
 

@@ -1,27 +1,56 @@
-"""Trained generators applied to uint8 images: what evaluation, translation and the demo share."""
+"""Trained generators applied to images: what evaluation, translation and the demo share."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from pix2pix_jax.images.levels import to_float, to_uint8
-from pix2pix_jax.images.resizing import resize
+from pix2pix_jax.images.fitting import fit
+from pix2pix_jax.images.levels import like, to_float
+from pix2pix_jax.images.tiles import Tiling
 from pix2pix_jax.methods.contract import Direction
-from pix2pix_jax.methods.registry import make_generate
+from pix2pix_jax.methods.registry import make_generate, make_statistics
 from pix2pix_jax.models import build
 from pix2pix_jax.runtime import few_shapes, random_streams
 from pix2pix_jax.runtime.batches import in_batches
 
 
+class Tiles(NamedTuple):
+    """How large images are translated part by part."""
+
+    overlap: float  # part of its side that a tile shares with the next
+    run: Callable[..., jax.Array]  # as `make_translate`, with statistics that the tiles share
+    measure: Callable[..., Any] | None  # gives variables with these; None if there are none
+
+
+def make_tiles(config: Any, direction: Direction) -> Tiles:
+    """What `Translator` takes for eval.fit "tile"."""
+    overlap, measure = config.eval.tile_overlap, make_statistics(config, direction)
+    if measure is None:
+        return Tiles(overlap, few_shapes.jit(make_translate(config, direction)), None)
+
+    def measured(variables, tiles, index, sample):
+        key = random_streams.of_sample(config.seed, sample, index)
+        return measure(variables, to_float(tiles), key)
+
+    shared = config.copy_and_resolve_references()
+    shared.eval.norm_mode = "shared"
+    run = few_shapes.jit(make_translate(shared, direction))
+    return Tiles(overlap, run, few_shapes.jit(measured))
+
+
 def make_translate(config: Any, direction: Direction) -> Callable[..., jax.Array]:
-    """The pure function (variables, uint8 [N, H, W, C], indices [N], sample) -> [N, H, W, O]."""
+    """The pure function (variables, [N, H, W, C], indices [N], sample) -> [N, H, W, O].
+
+    Images are uint8, or rasters in [-1, 1]; the translations are of the same kind.
+    """
     generate = make_generate(config, direction)
 
     def translate(variables, images, indices, sample):
         of_index = lambda index: random_streams.of_sample(config.seed, sample, index)
-        return to_uint8(generate(variables, to_float(images), jax.vmap(of_index)(indices)))
+        keys = jax.vmap(of_index)(indices)
+        return like(generate(variables, to_float(images), keys), images)
 
     return translate
 
@@ -35,6 +64,7 @@ class Translator:
         self._crop_size = tuple(config.data.crop_size)
         self._divisor = build.generator(config.model, direction.out_channels).divisor
         self._run = few_shapes.jit(make_translate(config, direction))
+        self._tiles = make_tiles(config, direction) if self._fit == "tile" else None
 
     def batch(
         self, variables: Any, images: np.ndarray, indices: np.ndarray, sample: int = 0
@@ -46,63 +76,89 @@ class Translator:
 
         Args:
             variables: of the direction's generator.
-            images: uint8 [N, H, W, C].
+            images: uint8, or rasters in [-1, 1], [N, H, W, C].
             indices: int [N], one for each image.
             sample: which of several outputs to draw.
 
         Returns:
-            uint8 [N, H, W, O].
+            [N, H, W, O] of the same kind.
         """
-        run = lambda images, indices: self._run(variables, images, indices, sample)
+        return self._batches(self._run, variables, images, indices, sample)
+
+    def _batches(self, function, variables, images, indices, sample):
+        run = lambda images, indices: function(variables, images, indices, sample)
         size = min(self._batch_size, len(images))
         return in_batches(run, size, images, np.asarray(indices))
 
     def padded(
         self, variables: Any, images: list[np.ndarray], indices: np.ndarray, sample: int = 0
     ) -> list[np.ndarray]:
-        """Translates images uint8 [h, w, C] of several sizes, each at its own resolution."""
-        outputs = []
-        for image, index in zip(images, indices, strict=True):
-            fitted, restore = pad_to_multiple(image, self._divisor)
-            (output,) = self.batch(variables, fitted[None], np.array([index]), sample)
-            outputs.append(restore(output))
-        return outputs
+        """Translates images [h, w, C] of several sizes, each at its own resolution.
 
-    def image(
-        self, variables: Any, image: np.ndarray, index: int = 0, sample: int = 0
-    ) -> np.ndarray:
-        """Translates one image of any size, as eval.fit says.
+        One by one, so that no shape is compiled for several numbers of images.
+        """
+        rows = zip(images, indices, strict=True)
+        return [self._fitted(variables, [x], [index], sample, "pad")[0] for x, index in rows]
+
+    def images(
+        self, variables: Any, images: Sequence[np.ndarray], indices: np.ndarray, sample: int = 0
+    ) -> list[np.ndarray]:
+        """Translates images of any sizes, each as eval.fit says; those of one shape together.
 
         "resize" brings every image to data.crop_size, which the network was trained on, and
-        resizes the result back (bicubic). "pad" keeps the resolution.
+        resizes the result back (bicubic); "scale" does so in the image's own proportions. "pad"
+        keeps the resolution, and so does "tile", which translates in overlapping tiles.
 
         Args:
             variables: of the direction's generator.
-            image: uint8 [H, W, C]; for inpainting with the hole, see `with_hole`.
-            index: chooses the noise, with the seed and `sample`.
+            images: uint8, or rasters, [h, w, C]; for inpainting with the hole, see `with_hole`.
+            indices: choose each image's noise, with the seed and `sample`.
             sample: which of several outputs to draw.
 
         Returns:
-            uint8 [H, W, O].
+            [h, w, O] of each, of the same kind.
         """
-        if self._fit == "pad":
-            return self.padded(variables, [image], np.array([index]), sample)[0]
-        fitted = resize(image, self._crop_size)
-        (output,) = self.batch(variables, fitted[None], np.array([index]), sample)
-        return resize(output, image.shape[:2])
+        if self._tiles:
+            rows = zip(images, indices, strict=True)
+            return [self._tiled(variables, image, index, sample) for image, index in rows]
+        return self._fitted(variables, images, indices, sample, self._fit)
 
+    def _tiled(self, variables, image, index, sample):
+        """One image in tiles of the size of training, which all have its noise."""
+        height, width = image.shape[:2]
+        small = [(0, max(0, n - s)) for n, s in zip(self._crop_size, (height, width), strict=True)]
+        if any(map(any, small)):
+            image = np.pad(image, [*small, (0, 0)], mode="symmetric")
+        tiling = Tiling.of(image.shape[:2], self._crop_size, self._tiles.overlap)
+        if self._tiles.measure:
+            # At random, for a fixed step from tile to tile could always meet the same column.
+            drawn = np.random.default_rng(0).permutation(len(tiling))[: self._batch_size]
+            chosen = tiling.cut(image, np.sort(drawn))
+            variables = self._tiles.measure(variables, chosen, index, sample)
 
-def pad_to_multiple(
-    image: np.ndarray, divisor: int
-) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
-    """Mirrors the right and lower border of [H, W, C] up to the next multiples of `divisor`.
+        size, last = min(self._batch_size, len(tiling)), len(tiling) - 1
 
-    Returns:
-        the larger image, and the function that cuts a result of its size to [H, W, ...].
-    """
-    height, width = image.shape[:2]
-    pads = [(0, -height % divisor), (0, -width % divisor), (0, 0)]
-    return np.pad(image, pads, mode="symmetric"), lambda result: result[:height, :width]
+        def batches():
+            for first in range(0, len(tiling), size):
+                numbers = np.minimum(np.arange(first, first + size), last)  # one shape
+                tiles, indices = tiling.cut(image, numbers), np.full(size, index)
+                found = self._batches(self._tiles.run, variables, tiles, indices, sample)
+                yield found[: len(tiling) - first]
+
+        return tiling.blend(batches())[:height, :width]
+
+    def _fitted(self, variables, images, indices, sample, how):
+        fitted, restore = zip(
+            *(fit(image, how, self._crop_size, self._divisor) for image in images), strict=True
+        )
+        outputs = [None] * len(fitted)
+        for shape in dict.fromkeys(image.shape for image in fitted):
+            rows = [i for i, image in enumerate(fitted) if image.shape == shape]
+            stack = np.stack([fitted[i] for i in rows])
+            found = self.batch(variables, stack, np.asarray(indices)[rows], sample)
+            for i, output in zip(rows, found, strict=True):
+                outputs[i] = restore[i](output)
+        return outputs
 
 
 def with_hole(image: np.ndarray, mask: np.ndarray, name: Any = "the mask") -> np.ndarray:

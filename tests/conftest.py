@@ -11,7 +11,8 @@ os.environ["JAX_PLATFORMS"] = os.environ.get("TEST_PLATFORM", "cpu")
 # Most of the tests' time is compilation, and most of that would go into making short runs fast.
 os.environ.setdefault(
     "XLA_FLAGS",
-    "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0",
+    "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0 "
+    "--xla_cpu_use_fusion_emitters=false",
 )
 # What one test, worker or process has compiled, the next one loads.
 if "PYTEST_XDIST_WORKER" not in os.environ:

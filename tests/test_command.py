@@ -2,10 +2,13 @@
 
 import ast
 import importlib
+import importlib.metadata
+import json
 import os
 import pathlib
 import subprocess
 import sys
+import tomllib
 
 import jax
 import pytest
@@ -13,13 +16,14 @@ from absl import flags
 from flax.traverse_util import flatten_dict
 from ml_collections import config_flags
 
-from launch import parse_flags
+from pix2pix_jax import command
 from pix2pix_jax.runtime import compilation_cache
 from pix2pix_jax.settings import config_checks
 from tests.conftest import small_config
 
 ROOT = pathlib.Path(__file__).parent.parent
 VARIANTS = {
+    "own": [],  # the images say the rest: test_own.py
     "facades": [
         "l1",
         "cgan",
@@ -81,7 +85,9 @@ def parse(*arguments):
     argv, values = ["launch.py", *arguments], flags.FlagValues()
     sys.modules.pop("config_config", None)  # else a file finds the names of the one before
     config_flags.DEFINE_config_file("config", None, flag_values=values, sys_argv=argv)
-    parse_flags(argv, values)
+    for name in ("workdir", "mode"):
+        flags.DEFINE_string(name, None, "", flag_values=values)
+    command.parse_flags(argv, values)
     return values["config"].value
 
 
@@ -93,8 +99,14 @@ def from_root(monkeypatch):
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        ("--config=configs/none.py", "there is no file configs/none.py; configs/ has cityscapes"),
-        ("--config configs/none.py", "there is no file configs/none.py; configs/ has cityscapes"),
+        (
+            "--config=configs/none.py",
+            "there is no file configs/none.py; configs/ has browser",
+        ),
+        (
+            "--config configs/none.py",
+            "there is no file configs/none.py; configs/ has browser",
+        ),
         ("--config=configs", "there is no file configs;"),
         ("--config", "Missing value for flag --config"),
         ("--config=configs/quickstart.py --config.loss.lamda_l1=1", "config.loss.lambda_l1?"),
@@ -138,6 +150,40 @@ def test_mistakes_in_a_config_file_name_its_line(text, words, tmp_path, capsys):
         parse(f"--config={tmp_path}/mine.py")
     assert f"error: {tmp_path}/mine.py{words}" in str(error.value)
     assert "\n" not in str(error.value) and not capsys.readouterr().err
+
+
+def test_a_run_knows_its_own_config(tmp_path):
+    """Flags change it; fields that the run did not know yet have their defaults."""
+    config = small_config()
+    stored = json.loads(config.to_json_best_effort())
+    del stored["eval"]["fit"]
+    (tmp_path / "config.json").write_text(json.dumps(stored))
+    found = parse("--mode", "eval", f"--workdir={tmp_path}", "--config.eval.dropout=False")
+    assert found.model == config.model and found.data.crop_size == (32, 32)
+    assert found.eval.fit == "resize"
+    assert not found.eval.dropout and config.eval.dropout
+    chosen = parse(f"--workdir={tmp_path}", "--mode=eval", f"--config={ROOT}/configs/quickstart.py")
+    assert chosen.name == "quickstart"
+    assert parse("--mode=train", f"--workdir={tmp_path}") is None
+
+
+@pytest.mark.parametrize("content, words", [(None, "no trained run"), ("{", "is damaged")])
+def test_a_workdir_without_a_config(content, words, tmp_path):
+    if content:
+        (tmp_path / "config.json").write_text(content)
+    with pytest.raises(SystemExit) as error:
+        parse(f"--workdir={tmp_path}", "--mode=eval")
+    message = str(error.value)
+    assert words in message and "give --config=FILE" in message and "\n" not in message
+
+
+def test_what_pip_installs():
+    """The console command is there, and setuptools finds every folder of the package."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    point = importlib.metadata.EntryPoint("", project["project"]["scripts"]["pix2pix-jax"], "")
+    assert point.load() is command.run
+    folders = {path.parent for path in (ROOT / "pix2pix_jax").rglob("*.py")}
+    assert all((folder / "__init__.py").is_file() for folder in folders)
 
 
 def test_verbosity_shows_where_a_config_file_failed(tmp_path, capsys):
@@ -210,9 +256,8 @@ def test_every_number_has_a_range():
     """A new field must be given one, or be listed here with the check that it has elsewhere."""
     ranges = {name for names in config_checks.RANGES.values() for name in names}
     elsewhere = {
-        "data.input_channels",
-        "data.output_channels",
         "data.synthetic_size",
+        "data.value_range",
         "eval.set_metrics",
         "loss.nce_layers",
     }
@@ -247,7 +292,7 @@ def test_every_config_describes_networks_that_can_be_built(name, variant):
 
 
 def test_every_field_has_a_comment():
-    source = (ROOT / "configs" / "default.py").read_text()
+    source = (ROOT / "pix2pix_jax" / "settings" / "defaults.py").read_text()
     lines = source.splitlines()
     fields = [
         node.lineno

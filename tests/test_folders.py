@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pix2pix_jax.data import folders, loading, sources
+from pix2pix_jax.data import folders, held_out, loading, sources
 from tests.conftest import small_config
 
 SPLITS = ("train", "val")
@@ -144,7 +144,7 @@ class Named:
 
 
 def held_of(names):
-    training, held = folders.hold_out(Named(names), "x")
+    training, held = held_out.hold_out(Named(names), "x")
     training, held = set(names_of(training)), set(names_of(held))
     assert not training & held and training | held == set(names) and training and held
     return held
@@ -163,7 +163,7 @@ def test_at_least_one_image_is_held_out_and_one_stays(count):
     for first in range(100):
         assert 1 <= len(held_of(NAMES[first : first + count])) < count
     with pytest.raises(ValueError, match="x has one image only"):
-        folders.hold_out(Named(["a"]), "x")
+        held_out.hold_out(Named(["a"]), "x")
 
 
 def examples_of(root, capsys, kind="pairs", **fields):
@@ -171,7 +171,8 @@ def examples_of(root, capsys, kind="pairs", **fields):
     fields = {"data.dir": str(root), "data.direction": "AtoB", **fields}
     config = small_config(**fields)
     training = loading.load_examples(config.data, config.seed, "train", True, kind)
-    assert capsys.readouterr().out == ""
+    said = capsys.readouterr().out
+    assert said == "" or (kind == "sets" and "own.py:paired" in said and said.count("\n") == 1)
     validation = loading.load_examples(
         config.data, config.seed, config.data.eval_split, False, kind
     )
@@ -243,8 +244,43 @@ def test_unpaired_folders_given_to_a_paired_method_are_recognised(tmp_path):
         write(tmp_path / f"train{domain}", NAMES[:2])
     config = small_config(**{"data.dir": str(tmp_path)})
     for split, train in (("train", True), ("val", False)):
-        with pytest.raises(FileNotFoundError, match=r"CycleGAN data.*configs/cyclegan\.py"):
+        with pytest.raises(FileNotFoundError, match=r"CycleGAN data.*configs/own\.py:unpaired"):
             loading.load_examples(config.data, config.seed, split, train)
+
+
+@pytest.mark.parametrize("form", ["", "{domain}"])
+def test_pairs_without_splits_are_divided_by_name(tmp_path, capsys, form):
+    for domain in "AB":
+        write(tmp_path / form.format(domain=domain), NAMES[:40], 8, 8 if form else 16)
+    *_, ((training, held),), line = examples_of(tmp_path, capsys)
+    assert held == held_of(NAMES[:40]) and training == set(NAMES[:40]) - held
+    assert line.startswith(f"{tmp_path} has no folders train and val: {len(held)} of 40 images of")
+    assert line.count("\n") == 1
+    *_, ((everything, same),), line = examples_of(tmp_path, capsys, **{"data.eval_split": "train"})
+    assert everything == same == set(NAMES[:40]) and line == ""
+    *_, sets, line = examples_of(tmp_path, capsys, "sets", **{"data.eval_split": "test"})
+    assert [each[1] for each in sets] == [held, held] and "no folders train and test" in line
+
+
+def test_two_folders_of_unpaired_images_are_divided_by_name(tmp_path, capsys):
+    write(tmp_path / "A", NAMES[:40])
+    write(tmp_path / "B", NAMES[40:70])
+    *_, sets, line = examples_of(tmp_path, capsys, "sets")
+    for (training, held), names in zip(sets, (NAMES[:40], NAMES[40:70]), strict=True):
+        assert held == held_of(names) and training == set(names) - held
+    assert line.count("\n") == 1 and "40 images of" in line and "30 images of" in line
+    config = small_config(**{"data.dir": str(tmp_path)})
+    with pytest.raises(ValueError, match=r"no two files of one name.*configs/own\.py:unpaired"):
+        loading.load_examples(config.data, config.seed, "train", True)
+
+
+def test_pairs_given_to_an_unpaired_method_are_recognised(pairs_folder, capsys):
+    config = small_config(**{"data.dir": str(pairs_folder)})
+    loading.load_examples(config.data, config.seed, "train", True, "sets")
+    line = capsys.readouterr().out
+    assert "draws their two sides apart" in line and "--config=configs/own.py:paired" in line
+    loading.load_examples(config.data, config.seed, "val", False, "sets")
+    assert capsys.readouterr().out == ""
 
 
 def test_a_domain_without_the_other_is_named(tmp_path):

@@ -109,7 +109,7 @@ def test_two_steps_and_evaluation(case):
     (direction,) = regression.METHOD.directions(config)
     variables = state.networks["G"].variables
     found = Translator(config, direction).batch(variables, images, np.arange(2))
-    assert np.abs(found - (expected + 1) * 127.5).max() < 0.52
+    assert np.abs(found - (expected + 1) * 127.5).max() < 0.53  # rounding, and 2e-4 of the range
 
 
 @pytest.mark.parametrize("stride", [32, 16, 8])

@@ -1,4 +1,4 @@
-"""Random crop and mirror on the device, of uint8 images."""
+"""Random crop and mirror on the device."""
 
 import jax
 import jax.numpy as jnp
@@ -28,7 +28,7 @@ def draw(
 def crop_and_flip(
     images: jax.Array, corners: jax.Array, mirrored: jax.Array, crop_size: tuple[int, int]
 ) -> jax.Array:
-    """Cuts uint8 [B, H, W, C] to [B, h, w, C] at `corners` and mirrors where told."""
+    """Cuts [B, H, W, C] to [B, h, w, C] at `corners` and mirrors where told."""
 
     def one(image, corner, mirror):
         size = (*crop_size, image.shape[-1])

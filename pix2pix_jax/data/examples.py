@@ -60,7 +60,8 @@ class Examples:
             for reader in self._readers.values():
                 reader.leave_to_device(first)
         self._shapes = self._largest()
-        size = sum(map(math.prod, self._shapes.values())) * self._count
+        self._dtype = np.dtype(np.float32 if data.value_range else np.uint8)
+        size = sum(map(math.prod, self._shapes.values())) * self._count * self._dtype.itemsize
         self.cache: dict[str, Images] | None = None
         self._names: list[str] | None = None
         if size <= data.cache_mb * 2**20:
@@ -106,7 +107,7 @@ class Examples:
 
     def _empty(self, n) -> dict[str, Images]:
         return {
-            name: Images(np.zeros((n, *shape), np.uint8), np.zeros((n, 2), np.int32))
+            name: Images(np.zeros((n, *shape), self._dtype), np.zeros((n, 2), np.int32))
             for name, shape in self._shapes.items()
         }
 
@@ -134,7 +135,7 @@ class Examples:
         return len(self)
 
     def images(self, kind: str, indices: np.ndarray) -> list[np.ndarray]:
-        """Some images of a kind, uint8 [h, w, C], for evaluation."""
+        """Some images of a kind, uint8 or rasters [h, w, C], for evaluation."""
         if self.cache is None:
             reader = self._readers[kind]
             return list(self._pool.map(lambda i: reader.read(self._source[int(i)]), indices))

@@ -12,6 +12,7 @@ from pix2pix_jax.data.stream import WHOLE, Shard
 from pix2pix_jax.data.unpaired import UnpairedExamples
 from pix2pix_jax.images import masks, resizing
 from pix2pix_jax.images.files import is_image
+from pix2pix_jax.images.pixel_format import PixelFormat
 from pix2pix_jax.runtime.storage import local_copy
 
 
@@ -35,7 +36,7 @@ class MaskedExamples:
         self._training: Examples | UnpairedExamples = images
         self.one_size = images.one_size
         if data.mask_dir:
-            source = SingleFolder(local_copy(data.mask_dir, is_image), 1, "mask")
+            source = SingleFolder(local_copy(data.mask_dir, is_image), PixelFormat(1), "mask")
             self._masks = Examples(
                 source, {"mask": "mask"}, data, seed, train, images.jittered_epochs
             )

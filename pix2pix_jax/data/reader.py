@@ -11,7 +11,7 @@ from pix2pix_jax.images import device_resizing, pil_filters, resizing
 class Images(NamedTuple):
     """Images of one kind. Where sizes differ they are padded at the right and bottom."""
 
-    pixels: Any  # uint8 [..., H, W, C]
+    pixels: Any  # uint8, or rasters, [..., H, W, C]
     sizes: Any  # int32 [..., 2], height and width of each
 
 
@@ -61,7 +61,7 @@ class ImageReader:
         resized on the host: a program has one size compiled in.
         """
         data, size = self._data, record[self._key].shape[:2]
-        resized = self._train and data.preprocess == "resize_and_crop"
+        resized = self._train and data.preprocess == "resize_and_crop" and not data.value_range
         if resized and data.resize_method in pil_filters.KERNELS:
             height, width = data.load_size
             fits = size[0] <= height and size[1] <= width

@@ -1,34 +1,29 @@
 """Images of folders as record sources: a length, and records by number.
 
-A record is {"A": uint8 [H, W, C], "B": ..., "name": str}: the two published domains of a pair.
-Which folders a split consists of, `folders` says.
+A record is {"A": [H, W, C], "B": ..., "name": str}: the two published domains of a pair, uint8 or
+rasters (see `images.pixel_format`). Which folders a split consists of, `folders` says.
 """
 
 import concurrent.futures
 import pathlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
-
-import numpy as np
-from PIL import Image
 
 from pix2pix_jax.images.files import (
     Path,
     find_images,
-    image_size,
-    naming,
+    is_image,
     natural,
-    read_image,
     unique_names,
 )
+from pix2pix_jax.images.pixel_format import PixelFormat
 
 Record = dict[str, Any]
 Header = tuple[str, tuple[int, int]]
+Formats = tuple[PixelFormat, PixelFormat]  # of A and of B
+PHOTOS: Formats = (PixelFormat(), PixelFormat())
 HEADER_THREADS = 8  # reading headers waits for the disk, not for the processor
-# Halves of a pair whose aspect ratio is this far from the wanted one are reported. Single images
-# of 4:3 or 1:1, taken for square pairs, are 1.5 and 2.
-ASPECT_TOLERANCE = 1.4
 
 
 class Source(Protocol):
@@ -54,31 +49,31 @@ def header_of(source: Source, index: int) -> Header:
     return record["name"], image.shape[:2]
 
 
-def _sizes(paths):
-    """(height, width) of every file, from the headers; raises for the first damaged file."""
+def sizes_of(paths: Sequence[pathlib.Path], pixel_format: PixelFormat) -> list[tuple[int, int]]:
+    """(height, width) of every file, from the headers.
 
-    def one(path):
-        with naming(path):
-            return image_size(path)
-
+    Raises:
+        ValueError: a file is damaged; the message names it.
+    """
     with concurrent.futures.ThreadPoolExecutor(HEADER_THREADS) as pool:
-        return list(pool.map(one, paths))
+        return list(pool.map(pixel_format.size, paths))
 
 
 class SingleFolder:
     """Images of one domain, below a folder (or one file): {domain, "name"}."""
 
-    def __init__(self, folder: Path, channels: int = 3, domain: str = "A"):
+    def __init__(self, folder: Path, pixel_format: PixelFormat = PHOTOS[0], domain: str = "A"):
         """Checks every file's header."""
-        self.paths = find_images(folder)
-        self._headers = list(zip(unique_names(self.paths, folder), _sizes(self.paths), strict=True))
-        self._channels, self._domain = channels, domain
+        self.paths = find_images(folder, pixel_format.wanted)
+        names, sizes = unique_names(self.paths, folder), sizes_of(self.paths, pixel_format)
+        self._headers = list(zip(names, sizes, strict=True))
+        self._format, self._domain = pixel_format, domain
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, index: int) -> Record:
-        image = read_image(self.paths[index], self._channels)
+        image = self._format.read(self.paths[index])
         return {self._domain: image, "name": self._headers[index][0]}
 
     def header(self, index: int) -> Header:
@@ -97,99 +92,25 @@ def common_name(name: str) -> str:
     return re.sub(r"_[AB]$", "", name)
 
 
-class SideBySide:
-    """Pairs published as one image A|B, split in the middle as PyTorch's code splits it.
-
-    Of an odd width B gets the column in the middle.
-    """
-
-    def __init__(self, folder: Path, channels: tuple[int, int], equal_halves: bool = False):
-        """Checks every file's header.
-
-        Args:
-            folder: of the images.
-            channels: of A and of B.
-            equal_halves: refuse odd widths; for images that are not resized to one size.
-
-        Raises:
-            FileNotFoundError: no images.
-            ValueError: a damaged file, or one that cannot be split.
-        """
-        self.paths = find_images(folder)
-        self._channels = channels
-        self._headers: list[Header] = []
-        names = unique_names(self.paths, folder)
-        for path, name, (height, width) in zip(self.paths, names, _sizes(self.paths), strict=True):
-            if width < 2:
-                raise ValueError(f"{path} is one pixel wide, which is no pair A|B: remove it")
-            if width % 2 and equal_halves:
-                raise ValueError(
-                    f"{path} is {width}x{height}, so its halves A|B differ in width: crop it to an "
-                    "even width, or set data.preprocess=resize_and_crop, which makes all one size"
-                )
-            self._headers.append((name, (height, width // 2)))
-
-    def check_aspect(self, size: tuple[int, int]) -> None:
-        """Prints a line if halves have an aspect ratio far from that of `size`, (height, width).
-
-        Either such pairs are stretched, or these are single images and not pairs.
-        """
-        unlike = []
-        for path, (_, (height, width)) in zip(self.paths, self._headers, strict=True):
-            ratio = (width * size[0]) / (height * size[1])
-            if max(ratio, 1 / ratio) > ASPECT_TOLERANCE:
-                unlike.append((path, height, width))
-        if not unlike:
-            return
-        path, height, width = unlike[0]
-        others = f" ({len(unlike)} of {len(self)} files are like that)" if len(unlike) > 1 else ""
-        print(
-            f"{path}: its halves A|B are {width}x{height}, far from the aspect ratio of "
-            f"{size[1]}x{size[0]}{others}. Are these single images? Pairs are A and B side by "
-            "side in one file, or in two folders A/ and B/; single images are for "
-            "configs/colorization.py:folder and configs/inpaint.py:folder",
-            flush=True,
-        )
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, index: int) -> Record:
-        image = read_image(self.paths[index], 3)
-        return {**split_pair(image, self._channels), "name": self._headers[index][0]}
-
-    def header(self, index: int) -> Header:
-        """Name of a pair and (height, width) of each of its images."""
-        return self._headers[index]
-
-
-def split_pair(image: np.ndarray, channels: tuple[int, int]) -> Record:
-    """The halves of uint8 [H, W, 3], as {"A", "B"}; of an odd width B is one pixel wider."""
-    half = image.shape[1] // 2
-    return {
-        "A": _channels(image[:, :half], channels[0]),
-        "B": _channels(image[:, half:], channels[1]),
-    }
-
-
-def _channels(image, channels):
-    if channels == 3:
-        return image
-    return np.asarray(Image.fromarray(np.ascontiguousarray(image)).convert("L"))[..., None]
-
-
 class TwoFolders:
     """Pairs in two folders, paired by file name (without its ending)."""
 
-    def __init__(self, folder_a: Path, folder_b: Path, channels: tuple[int, int]):
+    def __init__(self, folder_a: Path, folder_b: Path, formats: Formats = PHOTOS):
         """Checks every file's header.
 
         Raises:
             FileNotFoundError: no images.
             ValueError: a damaged file, or one without exactly one partner of its size.
         """
-        self._channels = channels
-        a, b = (_by_name(pathlib.Path(folder)) for folder in (folder_a, folder_b))
+        self._formats = formats
+        folders = zip((folder_a, folder_b), formats, strict=True)
+        a, b = (by_name(pathlib.Path(folder), form.wanted) for folder, form in folders)
+        if not a.keys() & b.keys():
+            raise ValueError(
+                f"{folder_a} and {folder_b} have no two files of one name, as the images of a pair "
+                "have: rename them; or if these are unpaired images, train with "
+                "--config=configs/own.py:unpaired"
+            )
         if unmatched := sorted(a.keys() ^ b.keys()):
             raise ValueError(
                 f"{(a | b)[unmatched[0]]} has no partner of that name in "
@@ -198,7 +119,8 @@ class TwoFolders:
             )
         names = sorted(a, key=natural)
         self.pairs = [(a[name], b[name]) for name in names]
-        sizes = [_sizes(paths) for paths in zip(*self.pairs, strict=True)]
+        columns = zip(zip(*self.pairs, strict=True), formats, strict=True)
+        sizes = [sizes_of(paths, form) for paths, form in columns]
         self._headers = list(zip(names, sizes[0], strict=True))
         for (path_a, path_b), *pair in zip(self.pairs, *sizes, strict=True):
             if pair[0] != pair[1]:
@@ -212,8 +134,7 @@ class TwoFolders:
         return len(self.pairs)
 
     def __getitem__(self, index: int) -> Record:
-        paths = self.pairs[index]
-        a, b = (read_image(p, c) for p, c in zip(paths, self._channels, strict=True))
+        a, b = (f.read(path) for f, path in zip(self._formats, self.pairs[index], strict=True))
         return {"A": a, "B": b, "name": self._headers[index][0]}
 
     def header(self, index: int) -> Header:
@@ -221,9 +142,17 @@ class TwoFolders:
         return self._headers[index]
 
 
-def _by_name(folder):
+def by_name(
+    folder: pathlib.Path, wanted: Callable[[pathlib.PurePath], bool] = is_image
+) -> dict[str, pathlib.Path]:
+    """The images below a folder by their paths in it without the endings, see `find_images`.
+
+    Raises:
+        FileNotFoundError: there are none.
+        ValueError: two have the same name.
+    """
     found: dict[str, pathlib.Path] = {}
-    for path in find_images(folder):
+    for path in find_images(folder, wanted):
         name = path.relative_to(folder).with_suffix("").as_posix()
         if name in found:
             raise ValueError(

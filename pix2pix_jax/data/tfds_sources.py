@@ -12,7 +12,8 @@ import tensorflow_datasets as tfds
 
 from pix2pix_jax.data import tfds_builders
 from pix2pix_jax.data.catalogue import PAIRED, UNPAIRED, DataSet
-from pix2pix_jax.data.sources import Header, Record, split_pair
+from pix2pix_jax.data.side_by_side import split_pair
+from pix2pix_jax.data.sources import Header, Record
 from pix2pix_jax.images.files import image_size, naming, open_image
 
 CONNECTION_SECONDS = 20

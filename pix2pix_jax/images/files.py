@@ -4,7 +4,7 @@ import os
 import pathlib
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -35,8 +35,14 @@ def is_image(path: pathlib.PurePath) -> bool:
     return path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
 
 
-def find_images(path: Path) -> list[pathlib.Path]:
+def find_images(
+    path: Path, wanted: Callable[[pathlib.PurePath], bool] = is_image
+) -> list[pathlib.Path]:
     """The image at `path`, or all images below it, sorted by name (2 before 10).
+
+    Args:
+        path: of a file or folder.
+        wanted: whether a file has the name of an image.
 
     Raises:
         FileNotFoundError: there is no such file or folder, or no image in it.
@@ -46,10 +52,11 @@ def find_images(path: Path) -> list[pathlib.Path]:
         return [path]
     if not path.is_dir():
         raise FileNotFoundError(f"there is no file or folder {path}{existing_folders(path)}")
-    found = [p for p in path.rglob("*") if is_image(p) and p.is_file()]
+    found = [p for p in path.rglob("*") if wanted(p) and p.is_file()]
     if not found:
         kinds = " ".join(sorted(EXTENSIONS))
-        raise FileNotFoundError(f"{path} holds no images ({kinds}): put some there")
+        hint = "; .npy files take config.data.value_range" if any(path.rglob("*.npy")) else ""
+        raise FileNotFoundError(f"{path} holds no images ({kinds}{hint}): put some there")
     return sorted(found, key=lambda p: natural(p.relative_to(path).as_posix()))
 
 
@@ -98,15 +105,30 @@ def open_image(file: Any, channels: int) -> np.ndarray:
         image.load()
         if turn is not None:
             image = image.transpose(turn)
-        if image.mode.startswith("I") or image.mode == "F":
-            image = Image.fromarray(_eight_bits(np.asarray(image, np.float64), image.mode))
-        if "A" in image.getbands() or "transparency" in image.info:
-            image = image.convert("RGBA")
-            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-        array = np.asarray(image.convert("L" if channels == 1 else "RGB"))
+        array = to_array(image, channels)
     if array.shape[:2] != size:
         raise ValueError(f"its header says {size[1]}x{size[0]}, but it decodes to another size")
-    return array.reshape(*size, channels)
+    return array
+
+
+def to_array(image: Image.Image, channels: int) -> np.ndarray:
+    """PIL's image as uint8 [H, W, channels], with the conversions of `open_image`.
+
+    Raises:
+        ValueError: values beyond the range of its kind.
+    """
+    if image.mode.startswith("I") or image.mode == "F":
+        image = Image.fromarray(_eight_bits(np.asarray(image, np.float64), image.mode))
+    if "A" in image.getbands() or "transparency" in image.info:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    array = np.asarray(image.convert("L" if channels == 1 else "RGB"))
+    return array.reshape(*array.shape[:2], channels)
+
+
+def to_pil(image: np.ndarray) -> Image.Image:
+    """uint8 [H, W, 1 or 3] as PIL's image, L or RGB."""
+    return Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
 
 
 def image_size(file: Any) -> tuple[int, int]:
@@ -170,6 +192,5 @@ def read_image(path: Path, channels: int) -> np.ndarray:
 
 def save_png(path: Path, image: np.ndarray) -> None:
     """Writes uint8 [H, W, 1 or 3]; the file appears under its name only once it is complete."""
-    squeezed = image[..., 0] if image.shape[-1] == 1 else image
     with whole_file(path) as temporary:
-        Image.fromarray(squeezed).save(temporary, "PNG")
+        to_pil(image).save(temporary, "PNG")

@@ -15,9 +15,19 @@ METHODS = {
 
 
 def resize(image: np.ndarray, size: tuple[int, int], method: str = "bicubic") -> np.ndarray:
-    """PIL's resize of uint8 [H, W, C] (1 or 3 channels) to `size` (height, width)."""
+    """PIL's resize of uint8 [H, W, 1 or 3], or of a float raster [H, W, C], to `size`.
+
+    Args:
+        image: uint8, or float32 in [-1, 1], where bicubic overshoots are clipped.
+        size: (height, width).
+        method: of METHODS.
+    """
     if image.shape[:2] == tuple(size):
         return image
+    if image.dtype != np.uint8:
+        bands = (Image.fromarray(band) for band in np.moveaxis(image, -1, 0))
+        resized = [np.asarray(band.resize(size[::-1], METHODS[method])) for band in bands]
+        return np.stack(resized, axis=-1).clip(-1, 1)
     squeezed = image[..., 0] if image.shape[-1] == 1 else image
     resized = np.asarray(Image.fromarray(squeezed).resize(size[::-1], METHODS[method]))
     return resized.reshape(*size, image.shape[-1])

@@ -78,4 +78,6 @@ class Method(NamedTuple):
     extra_state: Callable[[Any], dict[str, Any]] = lambda config: {}
     # (config) -> fields that the shapes of its state depend on, beside method, model and channels
     state_fields: Callable[[Any], tuple[str, ...]] = lambda config: ()
+    # images [N, H, W, C] as files have them -> what generators take, all in [-1, 1]
+    prepare: Callable[[jax.Array], jax.Array] = lambda images: images
     has_holes: bool = False  # its source images have the hole as their last channel

@@ -64,11 +64,20 @@ def make_generate(config: Any, direction: Direction) -> Generate:
     fill = pix2pix.make_generate(config, direction)
 
     def generate(variables, images, keys):
-        image, hole = images[..., :-1], (images[..., -1:] > 0).astype(jnp.float32)
-        output = fill(variables, network_input(image, hole), keys)
-        return composite(output, image, hole) if config.eval.composite else output
+        output = fill(variables, prepare(images), keys)
+        return composite(output, *apart(images)) if config.eval.composite else output
 
     return generate
+
+
+def apart(images: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """[N, H, W, C + 1] -> the image [N, H, W, C] and the hole [N, H, W, 1], 1 in it."""
+    return images[..., :-1], (images[..., -1:] > 0).astype(jnp.float32)
+
+
+def prepare(images: jax.Array) -> jax.Array:
+    """What the generator takes of [N, H, W, C + 1], see `network_input`."""
+    return network_input(*apart(images))
 
 
 def network_input(image: jax.Array, hole: jax.Array) -> jax.Array:
@@ -104,10 +113,10 @@ def check(config: Any) -> None:
             f"config.data.mask_share is {tuple(data.mask_share)}: it takes the smallest and "
             "the largest share, between 0 and 1"
         )
-    if config.eval.fit != "pad":
+    if config.eval.fit not in ("pad", "tile"):
         raise ValueError(
             f"config.eval.fit is {config.eval.fit!r}, which would change the pixels around "
-            "the hole: inpainting takes pad"
+            "the hole: inpainting takes pad or tile"
         )
 
 
@@ -119,5 +128,6 @@ METHOD = pix2pix.METHOD._replace(
     make_generate=make_generate,
     distance=lambda config: Distance("hole_l1", "g_hole", config.loss.lambda_hole),
     check=check,
+    prepare=prepare,
     has_holes=True,
 )

@@ -27,6 +27,7 @@ from pix2pix_jax.methods.contract import (
 )
 from pix2pix_jax.methods.state import NetworkState, apply, apply_together, learning_rate_at
 from pix2pix_jax.models import build
+from pix2pix_jax.models.normalization import sharing
 from pix2pix_jax.models.patchgan import Scale
 from pix2pix_jax.runtime import random_streams
 
@@ -202,15 +203,17 @@ def make_generate(config: Any, direction: Direction) -> Generate:
     Returns:
         (variables of the generator, images [N, H, W, I], keys [N]) -> [N, H, W, O], all in
         [-1, 1]. Every image has its own dropout key and, with eval.norm_mode "batch", its own
-        statistics.
+        statistics; with "shared" those of `registry.make_statistics`.
     """
     return generate_one_by_one(config, direction.out_channels)
 
 
 def generate_one_by_one(config: Any, out_channels: int) -> Generate:
     """`make_generate` for a generator that makes images of `out_channels`."""
-    generator = build.generator(config.model, out_channels)
-    settings = {"running": config.eval.norm_mode == "running", "dropout": config.eval.dropout}
+    generator, mode = build.generator(config.model, out_channels), config.eval.norm_mode
+    if mode == "shared":
+        generator = sharing(generator)
+    settings = {"running": mode != "batch", "dropout": config.eval.dropout}
 
     def generate_one(variables, image, key):
         return apply(generator, variables, image[None], rngs={"dropout": key}, **settings)[0][0]
@@ -219,11 +222,12 @@ def generate_one_by_one(config: Any, out_channels: int) -> Generate:
 
 
 def check_channels(config: Any) -> None:
-    """Raises ValueError unless both images are grayscale or in colour."""
+    """Raises ValueError unless both images are grayscale or in colour, or have a value range."""
     for field in ("input_channels", "output_channels"):
-        if config.data[field] not in (1, 3):
+        if config.data[field] not in (1, 3) and not config.data.value_range:
             raise ValueError(
-                f"config.data.{field} is {config.data[field]}: images have 1 or 3 channels"
+                f"config.data.{field} is {config.data[field]}: photographs have 1 or 3 channels, "
+                "and other images a config.data.value_range"
             )
 
 

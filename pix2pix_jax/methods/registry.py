@@ -1,5 +1,6 @@
 """The methods by the name that `config.method` gives, and what is made of one: state, functions."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -16,7 +17,8 @@ from pix2pix_jax.methods import (
 )
 from pix2pix_jax.methods.contract import GENERATOR, Direction, Generate, Layout, Method, Step
 from pix2pix_jax.methods.optim import Plateau
-from pix2pix_jax.methods.state import TrainState, create_network
+from pix2pix_jax.methods.state import TrainState, apply, create_network
+from pix2pix_jax.models.normalization import sharing
 from pix2pix_jax.runtime import precision, random_streams
 
 METHODS: dict[str, Method] = {
@@ -68,6 +70,29 @@ def make_train_step(config: Any, num_examples: int, layout: Layout) -> Step:
 def make_generate(config: Any, direction: Direction) -> Generate:
     """The translation of the config's method, in its precision."""
     return _computing(config, METHODS[config.method].make_generate(config, direction))
+
+
+def make_statistics(config: Any, direction: Direction) -> Callable[..., Any] | None:
+    """What lets parts of an image be translated by statistics that they share.
+
+    Returns:
+        (variables of the generator, parts [N, H, W, I] in [-1, 1], key) -> variables with the
+        statistics of all parts together, for `make_generate` with eval.norm_mode "shared". None
+        where an image's own statistics play no part.
+    """
+    method = METHODS[config.method]
+    module = method.networks(config, 1)[direction.generator].module
+    if config.model.norm == "batch" and config.eval.norm_mode == "running":
+        return None
+    if (generator := sharing(module)) is module:
+        return None
+
+    def measure(variables, parts, key):
+        settings = {"rngs": {"dropout": key}, "dropout": config.eval.dropout}
+        _, found = apply(generator, variables, method.prepare(parts), **settings)
+        return variables | {"batch_stats": found}
+
+    return _computing(config, measure)
 
 
 def _computing(config, function):

@@ -168,11 +168,15 @@ def _norm(model, groups):
     dtype = jnp.dtype(model.dtype)
     if model.norm == "batch":
         return functools.partial(
-            normalization.BatchNorm, model.norm_eps, model.norm_momentum, groups, dtype
+            normalization.BatchNorm,
+            eps=model.norm_eps,
+            momentum=model.norm_momentum,
+            groups=groups,
+            dtype=dtype,
         )
     if model.norm == "instance":
         return functools.partial(
-            normalization.InstanceNorm, model.norm_eps, model.norm_affine, dtype
+            normalization.InstanceNorm, eps=model.norm_eps, affine=model.norm_affine, dtype=dtype
         )
     if model.norm == "none":
         return normalization.Identity

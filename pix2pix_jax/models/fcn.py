@@ -149,11 +149,13 @@ def _max_pool_forward(x):
 
 
 def _max_pool_backward(x, gradient):
-    largest, left, parts = max_pool(x), gradient, []
-    for quarter in _quarters(x):
-        hit = quarter == largest
-        parts.append(jnp.where(hit, left, 0))
-        left = jnp.where(hit, 0, left)
+    # By comparisons, not by what equals the largest: XLA may compute x again, rounded otherwise,
+    # and of two such values neither need be equal; one of the four is chosen in any case.
+    a, b, c, d = _quarters(x)
+    upper = jnp.maximum(a, b) >= jnp.maximum(c, d)
+    left_above, left_below = a >= b, c >= d
+    hits = [upper & left_above, upper & ~left_above, ~upper & left_below, ~upper & ~left_below]
+    parts = [jnp.where(hit, gradient, 0) for hit in hits]
     n, height, width, channels = x.shape
     rows = [jnp.stack(parts[i : i + 2], axis=3) for i in (0, 2)]
     return (jnp.stack(rows, axis=2).reshape(n, height, width, channels),)

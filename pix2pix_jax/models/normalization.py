@@ -154,6 +154,33 @@ class InstanceNorm(nn.Module):
         return standardize(x, scale, bias, (1, 2), self.eps)[0].astype(self.dtype)
 
 
+class SharedNorm(nn.Module):
+    """Batch or instance normalisation of the parts of one image, by statistics that they share.
+
+    It has the parameters of the norm whose place it takes, see `sharing`.
+    """
+
+    eps: float = 1e-5
+    affine: bool = True
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, running: bool = False) -> jax.Array:
+        """Takes x [N, H, W, C]: its own statistics are kept; `running` applies those kept."""
+        channels = x.shape[-1:]
+        scale, bias = 1.0, 0.0
+        if self.affine:
+            scale = self.param("scale", scale_init, channels)
+            bias = self.param("bias", nn.initializers.zeros, channels)
+        mean = self.variable("batch_stats", "mean", jnp.zeros, channels)
+        var = self.variable("batch_stats", "var", jnp.ones, channels)
+        if not running:
+            both = moments(x.astype(jnp.float32), (0, 1, 2))
+            mean.value, var.value = (moment.reshape(channels) for moment in both)
+        factor = scale * jax.lax.rsqrt(var.value + self.eps)
+        return (x * factor + (bias - mean.value * factor)).astype(self.dtype)
+
+
 class Identity(nn.Module):
     """No normalisation (torch.nn.Identity)."""
 
@@ -173,3 +200,13 @@ def for_passes(module: nn.Module, passes: int) -> nn.Module:
     if getattr(norm, "func", None) is not BatchNorm:  # the others look at single images
         return module
     return module.clone(norm=functools.partial(norm, passes=passes))
+
+
+def sharing(module: nn.Module) -> nn.Module:
+    """The network with `SharedNorm`, which takes the same parameters; itself without norms."""
+    norm = getattr(module, "norm", Identity)
+    if norm is Identity:
+        return module
+    affine = norm.func is BatchNorm or norm.keywords["affine"]
+    eps, dtype = norm.keywords["eps"], norm.keywords["dtype"]
+    return module.clone(norm=functools.partial(SharedNorm, eps=eps, affine=affine, dtype=dtype))

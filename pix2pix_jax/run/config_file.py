@@ -4,6 +4,7 @@ import functools
 import json
 import os
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import ml_collections
@@ -14,6 +15,7 @@ from pix2pix_jax.runtime.whole_file import whole_file
 
 Path = str | os.PathLike[str]
 CONFIG_FILE = "config.json"
+MAX_CONFIG_BYTES = 2**20
 NETWORK_FIELDS = ("method", "model", "data.input_channels", "data.output_channels")
 DATA_FIELDS = (  # what the examples are
     "data.name",
@@ -21,6 +23,7 @@ DATA_FIELDS = (  # what the examples are
     "data.direction",
     "data.train_split",
     "data.synthetic_kind",
+    "data.value_range",
 )
 FORMER_FIELDS = ("data.prefetch",)  # of former versions; nothing that was trained depends on them
 FREE_FIELDS = ("model.dtype", "model.sync_batch_norm", "model.remat")  # of `model`, but no shapes
@@ -53,6 +56,28 @@ def read_config(workdir: Path) -> dict[str, Any] | None:
     fields = traverse_util.flatten_dict(config, sep=".")
     known = {name: value for name, value in fields.items() if name not in FORMER_FIELDS}
     return traverse_util.unflatten_dict(known, sep=".")
+
+
+def run_config(workdir: pathlib.Path, defaults: Callable[[], Any]) -> Any:
+    """The config that a run was trained with; fields that it does not have are those of `defaults`.
+
+    Raises:
+        ValueError, OSError, TypeError and others: there is none, or one of another program.
+    """
+    path = workdir / CONFIG_FILE
+    if not path.is_file():
+        raise FileNotFoundError(f"{workdir} is no trained run, for it has no {CONFIG_FILE}")
+    size = path.stat().st_size
+    if size > MAX_CONFIG_BYTES:
+        raise ValueError(f"its {CONFIG_FILE} has {size} bytes, too many for a config")
+    stored = read_config(workdir)
+    if not isinstance(stored, dict) or "method" not in stored:
+        raise ValueError(f"its {CONFIG_FILE} is not the config of a run")
+    config = defaults()
+    with config.unlocked():
+        config.update(stored)
+    config.init_from = ""
+    return config
 
 
 def check_same_network(

@@ -36,7 +36,7 @@ CHOICES = {
     "eval.norm_mode": ("batch", "running"),
     "data.synthetic_kind": ("labels", "night"),
     "eval.direction": ("A2B", "B2A", "both"),
-    "eval.fit": ("resize", "pad"),
+    "eval.fit": ("resize", "scale", "pad", "tile"),
     "eval.fid_mode": tuple(MODES),
     "eval.lpips_net": lpips.NETS,
 }
@@ -66,6 +66,8 @@ class Range(NamedTuple):
 # Numbers, and tuples whose numbers must all be in the range.
 RANGES = {
     Range(1): (
+        "data.input_channels",
+        "data.output_channels",
         "data.load_size",
         "data.crop_size",
         "data.num_threads",
@@ -90,6 +92,7 @@ RANGES = {
     ),
     Range(0): (
         "data.max_items",
+        "data.shown_channels",
         "data.cache_mb",
         "loss.lambda_gan",
         "loss.lambda_l1",
@@ -122,6 +125,7 @@ RANGES = {
         "optim.eps",
     ),
     Range(0, 1): ("model.norm_momentum", "model.leaky_slope"),
+    Range(0, 0.5): ("eval.tile_overlap",),
     Range(0, 1, low_open=True): ("optim.decay_factor",),
     Range(0, 1, low_open=True, high_open=True): ("optim.plateau_factor", "data.mask_share"),
     Range(0, 1, high_open=True): (
@@ -132,7 +136,12 @@ RANGES = {
     ),
     Range(0, 2**32 - 1): ("seed",),
 }
-LENGTHS = {"data.mask_share": 2, "model.fcn_convs": 5}
+LENGTHS = {
+    "data.mask_share": (2,),
+    "data.shown_channels": (0, 1, 3),
+    "data.value_range": (0, 2, 4),
+    "model.fcn_convs": (5,),
+}
 
 
 def check(config: Any) -> TrainState:
@@ -148,6 +157,8 @@ def check(config: Any) -> TrainState:
     _check_choices(fields)
     _check_ranges(fields)
     _check_together(config.data, config.model, config.optim, config.train)
+    if config.data.value_range:
+        _check_rasters(config)
     METHODS[config.method].check(config)
     return abstract_state(config)  # raises for a network that cannot take the crop
 
@@ -180,9 +191,10 @@ def _check_ranges(fields):
             if not all(number in numbers for number in (value if several else (value,))):
                 each = "all its numbers" if several else "it"
                 raise ValueError(f"config.{name} is {value}: {each} must be {numbers}")
-    for name, length in LENGTHS.items():
-        if len(fields[name]) != length:
-            raise ValueError(f"config.{name} is {fields[name]}: it takes {length} numbers")
+    for name, lengths in LENGTHS.items():
+        if len(fields[name]) not in lengths:
+            numbers = " or ".join(str(length) for length in lengths)
+            raise ValueError(f"config.{name} is {fields[name]}: it takes {numbers} numbers")
 
 
 def _check_together(data, model, optim, train):
@@ -211,4 +223,24 @@ def _check_together(data, model, optim, train):
         raise ValueError(
             f"config.optim.epoch_count is {optim.epoch_count}, and the last epoch is {last}: "
             "raise config.optim.epochs or config.optim.epochs_decay, or set config.train.num_steps"
+        )
+
+
+def _check_rasters(config):
+    """What images with a value range are not for."""
+    values = config.data.value_range
+    if any(not low < high for low, high in zip(values[::2], values[1::2], strict=True)):
+        raise ValueError(
+            f"config.data.value_range is {tuple(values)}: each range is (low, high), and low must "
+            "be below high"
+        )
+    if METHODS[config.method].data not in ("pairs", "sets"):
+        raise ValueError(
+            f"config.data.value_range is set, and {config.method} is for photographs: leave it "
+            "empty, or choose pix2pix, regression, cyclegan or cut"
+        )
+    if config.eval.set_metrics:
+        raise ValueError(
+            f"config.eval.set_metrics is {tuple(config.eval.set_metrics)}, and these metrics are "
+            "of photographs: leave it empty with config.data.value_range"
         )

@@ -8,14 +8,22 @@ from typing import Any
 
 from flax.traverse_util import flatten_dict
 
+ALL = "pix2pix_jax/settings/defaults.py lists all"  # fields
+
+
+def flag_value(argv: list[str], name: str) -> str | None:
+    """VALUE of the last --name=VALUE or --name VALUE; None without one."""
+    value = None
+    for argument, following in zip(argv, [*argv[1:], ""], strict=True):
+        if match := re.fullmatch(rf"--?{name}(?:=(.*))?", argument):
+            value = following if match[1] is None else match[1]
+    return value
+
 
 def config_path(argv: list[str]) -> pathlib.Path | None:
-    """The file of --config=FILE or --config FILE, without the variant after a colon."""
-    for argument, following in zip(argv, [*argv[1:], ""], strict=True):
-        if match := re.fullmatch(r"--?config(?:=(.*))?", argument):
-            name = (following if match[1] is None else match[1]).split(":")[0]
-            return pathlib.Path(name) if name else None
-    return None
+    """The file that --config names, without the variant after a colon."""
+    name = (flag_value(argv, "config") or "").split(":")[0]
+    return pathlib.Path(name) if name else None
 
 
 def check_config_path(argv: list[str], folder: pathlib.Path) -> None:
@@ -23,7 +31,8 @@ def check_config_path(argv: list[str], folder: pathlib.Path) -> None:
     path = config_path(argv)
     if path is not None and not path.is_file():
         names = ", ".join(sorted(p.stem for p in folder.glob("*.py")))
-        raise OSError(f"there is no file {path}; configs/ has {names}")
+        beside = f"; configs/ has {names}" if names else ""
+        raise OSError(f"there is no file {path}{beside}")
 
 
 def check_config(argv: list[str], config: Any, defaults: Any) -> None:
@@ -47,14 +56,14 @@ def explain(argv: list[str], error: Exception, defaults: Any, folder: pathlib.Pa
     Args:
         argv: the command line.
         error: what parsing it raised.
-        defaults: a config with every field; None if there is none.
+        defaults: a config with every field.
         folder: of the config files.
     """
-    fields = flatten_dict(defaults.to_dict(), sep=".") if defaults else {}
-    for argument in argv[1:] if fields else ():
+    fields = flatten_dict(defaults.to_dict(), sep=".")
+    for argument in argv[1:]:
         match = re.match(r"--?(?:no)?config\.([\w.]+)", argument)
         if match and match[1] not in fields:
-            return _unknown_field(match[1], list(fields))
+            return unknown_field(match[1], list(fields))
     path = config_path(argv)
     # ml_collections gives the file's module a name of its own.
     return _in_config_file(path, folder, error) or _last_line(error).replace(
@@ -62,12 +71,13 @@ def explain(argv: list[str], error: Exception, defaults: Any, folder: pathlib.Pa
     )
 
 
-def _unknown_field(name, fields):
+def unknown_field(name: str, fields: list[str]) -> str:
+    """One sentence on a name that none of the config's fields has."""
     last = name.rsplit(".", 1)[-1]
     close = difflib.get_close_matches(name, fields, 1) or [
         field for field in fields if field.rsplit(".", 1)[-1] == last
     ]
-    hint = f"did you mean config.{close[0]}?" if close else "configs/default.py lists all"
+    hint = f"did you mean config.{close[0]}?" if close else ALL
     return f"there is no config.{name}: {hint}"
 
 
@@ -90,7 +100,7 @@ def _in_config_file(path, folder, error):
 def _what(error):
     if match := re.search(r'Key "(\w+)" does not exist', str(error)):  # of a locked ConfigDict
         close = re.search(r'Did you mean "(\w+)"', str(error))
-        hint = f"did you mean {close[1]}?" if close else "configs/default.py lists all"
+        hint = f"did you mean {close[1]}?" if close else ALL
         return f"there is no field {match[1]}: {hint}"
     return f"{type(error).__name__}: {_last_line(error)}"
 

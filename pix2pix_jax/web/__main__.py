@@ -48,7 +48,7 @@ def _make(options):
         raise FileNotFoundError(f"there is no {PAGE}: the page is part of the repository")
     if not options.models:
         return PAGE
-    from configs.default import get_config  # this program, as launch.py, may know the configs
+    from pix2pix_jax.settings.defaults import get_config
     from pix2pix_jax.web import site  # which loads JAX
 
     first = options.models[0].removesuffix(".pth")

@@ -15,8 +15,8 @@ from pix2pix_jax.export.onnx_file import export_onnx
 from pix2pix_jax.images.files import save_png
 from pix2pix_jax.methods.contract import Direction
 from pix2pix_jax.methods.registry import METHODS
-from pix2pix_jax.run.config_file import CONFIG_FILE
-from pix2pix_jax.trained_models import pth_config, run_config
+from pix2pix_jax.run.config_file import CONFIG_FILE, run_config
+from pix2pix_jax.trained_models import pth_config
 
 MODELS, LIST = "models", "models.json"  # a folder of the page, and its table of contents
 EXAMPLES = 6

@@ -1,0 +1,186 @@
+"""The command: launch.py, and `pix2pix-jax` where the package is installed."""
+
+import os
+import pathlib
+import re
+import sys
+import traceback
+
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+from pix2pix_jax.runtime import storage
+from pix2pix_jax.settings import flag_errors
+from pix2pix_jax.settings.defaults import get_config
+from pix2pix_jax.settings.run_name import name_run
+
+CONFIGS = pathlib.Path(__file__).parents[1] / "configs"  # of a clone
+OWN_CONFIG = pathlib.Path(__file__).parent / "run" / "own_config.py"
+APPLYING = ("eval", "translate", "export")  # modes that take a run as it is
+CONFIG = config_flags.DEFINE_config_file(
+    "config",
+    None,
+    "The experiment, a file of configs/ (configs/quickstart.py is a good first). With --workdir "
+    "eval, translate and export can do without: the run knows its own.",
+)
+WORKDIR = flags.DEFINE_string(
+    "workdir",
+    None,
+    "Folder of the run, or its address in object storage (s3://BUCKET/RUN, gs://BUCKET/RUN); "
+    "runs/<config.name> if not given.",
+)
+MODE = flags.DEFINE_enum(
+    "mode", "train", ["train", "eval", "translate", "import", "export"], "What to do."
+)
+INPUT = flags.DEFINE_string("input", None, "translate: an image, or a folder of images.")
+MASK = flags.DEFINE_string("mask", None, "translate, inpainting: a mask, or a folder of masks.")
+OUTPUT = flags.DEFINE_string("output", None, "translate, export: the folder for the results.")
+FORMAT = flags.DEFINE_enum(
+    "format", "pth", ["pth", "onnx", "stablehlo"], "export: for PyTorch, ONNX or JAX alone."
+)
+COORDINATOR = flags.DEFINE_string(
+    "coordinator", None, "Several processes: HOST:PORT of the first one, the same for all."
+)
+NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "Several processes: how many.")
+PROCESS_ID = flags.DEFINE_integer(
+    "process_id", None, "Several processes: which one this is, from 0."
+)
+DISTRIBUTED = flags.DEFINE_bool(
+    "distributed", False, "Several processes: ask the cluster (TPU pod, Slurm, Open MPI) for these."
+)
+COMPILATION_CACHE = flags.DEFINE_string(
+    "compilation_cache",
+    None,
+    "Folder that keeps compiled programs for the next start; .compilation_cache beside the workdir "
+    "if not given, off to keep none.",
+)
+
+
+def main(argv: list[str]) -> None:
+    """Runs a mode; prints one line for an error that the user can fix."""
+    _check_flags(argv)
+    config = CONFIG.value
+    workdir = name_run(config, WORKDIR.value)
+    try:
+        _start_jax(workdir)
+        _fill_in(config, workdir)
+        succeeded = _run(MODE.value, config, workdir)
+    except (ValueError, OSError, FloatingPointError) as error:
+        logging.debug("", exc_info=True)
+        sys.exit(f"error: {storage.shown(error)}  (--verbosity=1 shows where)")
+    sys.exit(0 if succeeded else 1)
+
+
+def _check_flags(argv):
+    """Ends the program if flags are missing or left over."""
+    if len(argv) > 1:
+        sys.exit(f"error: unexpected argument {argv[1]!r}: flags are written --name=value")
+    if CONFIG.value is None:
+        trained = " or --workdir=FOLDER of a trained run" if MODE.value in APPLYING else ""
+        sys.exit(f"error: give an experiment, for example --config=configs/quickstart.py{trained}")
+    if MODE.value == "translate" and not (INPUT.value and OUTPUT.value):
+        sys.exit("error: --mode=translate takes --input=FILE_OR_FOLDER and --output=FOLDER")
+    if MODE.value == "export" and not OUTPUT.value:
+        sys.exit("error: --mode=export takes --output=FOLDER")
+
+
+def _fill_in(config, workdir):
+    """Chooses what the config leaves to the images."""
+    if not all((*config.data.crop_size, *config.data.load_size, config.model.generator)):
+        from pix2pix_jax.own_data import fill_in
+
+        fill_in(config, workdir)
+
+
+def _run(mode, config, workdir):
+    """Runs a mode, whose modules load now; returns whether all of it succeeded."""
+    if mode == "train":
+        from pix2pix_jax.train import train
+
+        train(config, workdir)
+    elif mode == "eval":
+        from pix2pix_jax.evaluate import evaluate
+
+        evaluate(config, workdir)
+    elif mode == "import":
+        from pix2pix_jax.exchange import import_pth
+
+        import_pth(config, workdir)
+    elif mode == "export":
+        _exporter(FORMAT.value)(config, workdir, OUTPUT.value)
+    else:
+        from pix2pix_jax.translate import translate
+
+        return not translate(config, workdir, INPUT.value, OUTPUT.value, MASK.value)
+    return True
+
+
+def _exporter(file_format):
+    """The function that writes files of a format."""
+    if file_format == "onnx":
+        from pix2pix_jax.export.onnx_file import export_onnx
+
+        return export_onnx
+    if file_format == "stablehlo":
+        from pix2pix_jax.export.stablehlo import export_stablehlo
+
+        return export_stablehlo
+    from pix2pix_jax.exchange import export_pth
+
+    return export_pth
+
+
+def _start_jax(workdir):
+    """Sets up memory, the compilation cache and other processes, before JAX computes."""
+    from pix2pix_jax.runtime import host_memory
+
+    host_memory.keep_freed()
+    from pix2pix_jax.runtime import compilation_cache, processes
+
+    chosen = COMPILATION_CACHE.value or os.environ.get("JAX_COMPILATION_CACHE_DIR")
+    if chosen != "off":
+        here = not storage.is_remote(workdir)
+        beside = pathlib.Path(workdir).parent if here else storage.cache_folder()
+        compilation_cache.enable(chosen or beside / compilation_cache.NAME)
+    process = (COORDINATOR.value, NUM_PROCESSES.value, PROCESS_ID.value)
+    if DISTRIBUTED.value or any(value is not None for value in process):
+        if MODE.value != "train":
+            raise ValueError(f"--mode={MODE.value} takes one process: only training takes several")
+        processes.initialize(*process)
+        if not processes.is_first():
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # only the first prints
+
+
+def parse_flags(argv: list[str], flag_values: flags.FlagValues = flags.FLAGS) -> list[str]:
+    """Parses the flags and loads the config file; prints one line for an error in either."""
+    logging.set_verbosity(logging.ERROR)  # hides the libraries' warnings, without --verbosity
+    argv = _with_own_config(argv)
+    try:
+        flag_errors.check_config_path(argv, CONFIGS)
+        if path := flag_errors.config_path(argv):
+            # A config file imports its neighbours: from configs import default.
+            sys.path.append(str(path.resolve().parents[1]))
+        rest = flag_values(argv)
+        flag_errors.check_config(argv, flag_values["config"].value, get_config())
+        return rest
+    except Exception as error:  # a config file can raise anything
+        if any(re.fullmatch(r"--?(v|verbosity)=[1-9]\d*", argument) for argument in argv):
+            traceback.print_exc()
+        sys.exit(f"error: {flag_errors.explain(argv, error, get_config(), CONFIGS)}")
+
+
+def _with_own_config(argv):
+    """The command line with the config of its --workdir, where it needs one and names none."""
+    config, mode, workdir = (
+        flag_errors.flag_value(argv, name) for name in ("config", "mode", "workdir")
+    )
+    if config is not None or mode not in APPLYING or not workdir:
+        return argv
+    return [argv[0], f"--config={OWN_CONFIG}:{workdir}", *argv[1:]]
+
+
+def run() -> None:
+    """Runs the command with the arguments of this program."""
+    for flag in flags.FLAGS.flags_by_module_dict()[__name__]:  # those that --help shows
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
+    app.run(main, flags_parser=parse_flags)

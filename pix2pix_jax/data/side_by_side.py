@@ -1,0 +1,103 @@
+"""Pairs in one image A|B, as the authors of pix2pix publish them."""
+
+import numpy as np
+from PIL import Image
+
+from pix2pix_jax.data.sources import PHOTOS, Formats, Header, Record, sizes_of
+from pix2pix_jax.images.files import Path, find_images, unique_names
+
+# Halves of a pair whose aspect ratio is this far from the wanted one are reported. Single images
+# of 4:3 or 1:1, taken for square pairs, are 1.5 and 2.
+ASPECT_TOLERANCE = 1.4
+
+
+class SideBySide:
+    """Pairs published as one image A|B, split in the middle as PyTorch's code splits it.
+
+    Of an odd width B gets the column in the middle.
+    """
+
+    def __init__(self, folder: Path, formats: Formats = PHOTOS, equal_halves: bool = False):
+        """Checks every file's header.
+
+        Args:
+            folder: of the images.
+            formats: of A and of B; rasters have the same.
+            equal_halves: refuse odd widths; for images that are not resized to one size.
+
+        Raises:
+            FileNotFoundError: no images.
+            ValueError: a damaged file, or one that cannot be split.
+        """
+        if formats[0].value_range and formats[0] != formats[1]:
+            raise ValueError(
+                f"{folder} has A and B in one file, which have the same channels and values then, "
+                "and config.data says that they differ: put A and B into two folders"
+            )
+        whole = formats[0] if formats[0].value_range else PHOTOS[0]
+        self.paths = find_images(folder, whole.wanted)
+        self._channels, self._format = (formats[0].channels, formats[1].channels), whole
+        self._headers: list[Header] = []
+        names = unique_names(self.paths, folder)
+        for path, name, (height, width) in zip(
+            self.paths, names, sizes_of(self.paths, whole), strict=True
+        ):
+            if width < 2:
+                raise ValueError(f"{path} is one pixel wide, which is no pair A|B: remove it")
+            if width % 2 and equal_halves:
+                raise ValueError(
+                    f"{path} is {width}x{height}, so its halves A|B differ in width: crop it to an "
+                    "even width, or set data.preprocess=resize_and_crop, which makes all one size"
+                )
+            self._headers.append((name, (height, width // 2)))
+
+    def check_aspect(self, size: tuple[int, int]) -> None:
+        """Prints a line if halves have an aspect ratio far from that of `size`, (height, width).
+
+        Either such pairs are stretched, or these are single images and not pairs.
+        """
+        unlike = []
+        for path, (_, (height, width)) in zip(self.paths, self._headers, strict=True):
+            ratio = (width * size[0]) / (height * size[1])
+            if max(ratio, 1 / ratio) > ASPECT_TOLERANCE:
+                unlike.append((path, height, width))
+        if not unlike:
+            return
+        path, height, width = unlike[0]
+        others = f" ({len(unlike)} of {len(self)} files are like that)" if len(unlike) > 1 else ""
+        print(
+            f"{path}: its halves A|B are {width}x{height}, far from the aspect ratio of "
+            f"{size[1]}x{size[0]}{others}. Are these single images? Pairs are A and B side by "
+            "side in one file, or in two folders A/ and B/; single images are for "
+            "configs/colorization.py:folder and configs/inpaint.py:folder",
+            flush=True,
+        )
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> Record:
+        image = self._format.read(self.paths[index])
+        return {**split_pair(image, self._channels), "name": self._headers[index][0]}
+
+    def header(self, index: int) -> Header:
+        """Name of a pair and (height, width) of each of its images."""
+        return self._headers[index]
+
+
+def split_pair(image: np.ndarray, channels: tuple[int, int]) -> Record:
+    """The halves of [H, W, C], as {"A", "B"}; of an odd width B is one pixel wider.
+
+    Of uint8 RGB a half with 1 channel is luma.
+    """
+    half = image.shape[1] // 2
+    return {
+        "A": _channels(image[:, :half], channels[0]),
+        "B": _channels(image[:, half:], channels[1]),
+    }
+
+
+def _channels(image, channels):
+    if channels == image.shape[-1]:
+        return image
+    return np.asarray(Image.fromarray(np.ascontiguousarray(image)).convert("L"))[..., None]

@@ -1,0 +1,148 @@
+"""Looks through, pairs and prepares a folder of images.
+
+python -m pix2pix_jax.dataset check FOLDER
+python -m pix2pix_jax.dataset pair FOLDER_A FOLDER_B --output=PAIRS
+python -m pix2pix_jax.dataset pair FOLDER --rule=edges --output=PAIRS
+python -m pix2pix_jax.dataset prepare FOLDER --size=256 --val=0.1 --test=0.1 --output=DATA
+python -m pix2pix_jax.dataset sheet FOLDER --output=sheet.png
+
+FOLDER has images, or splits (train, val, ...) of images. Pairs are A and B side by side in one
+file, or files of one name in two folders A and B.
+"""
+
+import argparse
+import sys
+
+from pix2pix_jax.dataset import check, pair, prepare, sheet
+from pix2pix_jax.dataset.parts import SIDE_BY_SIDE, SINGLE
+from pix2pix_jax.images.resizing import METHODS
+
+FORMS = {"pairs": SIDE_BY_SIDE, "single": SINGLE, None: None}
+SHOWN = 10  # files that `check` names of each kind, without --all
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the verb that the command line (or `arguments`) gives."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except (OSError, ValueError) as error:
+        sys.exit(f"error: {error}")
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        prog="python -m pix2pix_jax.dataset",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    form = argparse.ArgumentParser(add_help=False)
+    form.add_argument(
+        "--form", choices=("pairs", "single"),
+        help="of images that lie in one folder: side by side, or not; judged by width if not given",
+    )  # fmt: skip
+
+    verb = verbs.add_parser("check", parents=[form], help="a table of what is there and wrong")
+    verb.set_defaults(run=_check)
+    verb.add_argument("folder")
+    verb.add_argument("--all", action="store_true", help="name all files, not the first ten")
+
+    verb = verbs.add_parser("pair", help="writes pairs side by side")
+    verb.set_defaults(run=_pair)
+    verb.add_argument("folder", help="of A; or of B, where a rule makes A")
+    verb.add_argument("folder_b", nargs="?", help="of B, with files of the same names")
+    verb.add_argument("--rule", choices=tuple(pair.RULES), help="what makes A of B")
+    verb.add_argument("--output", required=True, help="new folder")
+
+    verb = verbs.add_parser("prepare", parents=[form], help="resizes, and splits off val and test")
+    verb.set_defaults(run=_prepare)
+    verb.add_argument("folder")
+    verb.add_argument("--output", required=True, help="new folder")
+    verb.add_argument(
+        "--size", type=_size, metavar="N or HEIGHT,WIDTH", help="of each image; as it is if missing"
+    )
+    verb.add_argument("--fit", choices=prepare.FITS, default="crop", help="to another aspect ratio")
+    verb.add_argument(
+        "--method", choices=tuple(METHODS), default="bicubic",
+        help="of the resize; nearest keeps the colours of label maps",
+    )  # fmt: skip
+    verb.add_argument("--val", type=_share, default=0.0, help="share of the training images")
+    verb.add_argument("--test", type=_share, default=0.0, help="share of the training images")
+    verb.add_argument("--seed", type=int, default=0, help="of the draw")
+
+    verb = verbs.add_parser("sheet", parents=[form], help="writes a contact sheet")
+    verb.set_defaults(run=_sheet)
+    verb.add_argument("folder")
+    verb.add_argument("--output", required=True, metavar="FILE.png")
+    verb.add_argument("--count", type=_positive, default=48, help="images of each split (48)")
+    verb.add_argument("--side", type=_positive, default=128, help="width of one, pixels (128)")
+    return parser
+
+
+def _positive(text):
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
+    return number
+
+
+def _size(text):
+    numbers = [_positive(part) for part in text.split(",")]
+    if len(numbers) > 2:
+        raise argparse.ArgumentTypeError(f"{text} is neither N nor HEIGHT,WIDTH")
+    return (*numbers, *numbers)[:2]
+
+
+def _share(text):
+    if not 0 <= (share := float(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is no share from 0 to below 1")
+    return share
+
+
+def _check(options):
+    report = check.check(options.folder, FORMS[options.form])
+    table = [list(check.COLUMNS), *report.rows]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for row in table:
+        print(
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        )
+    for column, lines in report.findings.items():
+        shown = lines if options.all else lines[:SHOWN]
+        print("".join(f"\n{column}: {line}" for line in shown), end="")
+        if len(shown) < len(lines):
+            print(f"\n{column}: and {len(lines) - len(shown)} more (--all names them)", end="")
+    print(flush=True)
+    if report.refused:
+        sys.exit("error: training refuses this folder before the files above are removed or mended")
+
+
+def _pair(options):
+    if bool(options.folder_b) == bool(options.rule):
+        raise ValueError("give a second folder, or a --rule that makes A of the images of one")
+    if options.rule:
+        count = pair.pair_by_rule(options.folder, options.rule, options.output)
+    else:
+        count = pair.pair_folders(options.folder, options.folder_b, options.output)
+    print(f"{count} pairs in {options.output}")
+
+
+def _prepare(options):
+    shares = {name: getattr(options, name) for name in ("val", "test") if getattr(options, name)}
+    written = prepare.prepare(
+        options.folder, options.output, options.size, options.fit, options.method, shares,
+        options.seed, FORMS[options.form],
+    )  # fmt: skip
+    numbers = ", ".join(f"{count} in {split}" for split, count in written.items())
+    print(f"{options.output}: {numbers}")
+
+
+def _sheet(options):
+    count = sheet.sheet(
+        options.folder, options.output, options.count, options.side, FORMS[options.form]
+    )
+    print(f"{options.output}: {count} of the images")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""What a folder of images consists of: its splits, each of pairs or of single images."""
+
+import pathlib
+import statistics
+from typing import NamedTuple
+
+from pix2pix_jax.data.folders import pair_folders
+from pix2pix_jax.data.sources import by_name
+from pix2pix_jax.images.files import (
+    Path,
+    existing_folders,
+    find_images,
+    image_size,
+    is_image,
+    naming,
+    natural,
+    unique_names,
+)
+
+SIDE_BY_SIDE, TWO_FILES, SINGLE = "A|B", "A and B", "single"
+PAIR_ASPECT = 1.8  # wider images are taken for two, side by side; photographs are up to 16:9
+LOOKED_AT = 100  # images, to tell which form they have
+
+
+class Item(NamedTuple):
+    """An image, or the two of a pair, with the name that it is called by."""
+
+    name: str
+    paths: tuple[pathlib.Path, ...]
+
+
+class Part(NamedTuple):
+    """A split, or one domain of it, or the whole folder if it has no splits."""
+
+    name: str  # "train", "trainA"; "" is the whole folder
+    form: str  # SIDE_BY_SIDE, TWO_FILES or SINGLE
+    items: list[Item]
+    alone: list[pathlib.Path]  # files without a partner
+
+
+def find_parts(root: Path, form: str | None = None) -> list[Part]:
+    """The parts of a folder, train before val before test before others.
+
+    Args:
+        root: a folder of one of the forms that training takes, see `data.folders`, or of images.
+        form: of images that lie in one folder, SIDE_BY_SIDE or SINGLE; if not given they are
+            pairs when most are at least 1.8 times as wide as high.
+
+    Raises:
+        FileNotFoundError: no such folder, or it has no images.
+        ValueError: two files of a domain differ in their endings only.
+    """
+    root = pathlib.Path(root)
+    if not root.is_dir():
+        raise FileNotFoundError(f"there is no folder {root}{existing_folders(root)}")
+    parts = []
+    for name in _splits(root):
+        folders = pair_folders(root, name)
+        if len(folders) == 2:
+            parts += _two_folders(name, *folders)
+        else:
+            domain = _has_other_domain(root, name)
+            parts.append(_one_folder(name, folders[0], SINGLE if domain else form))
+    return parts
+
+
+def _two_folders(name, folder_a, folder_b):
+    """One part of pairs; or two of single images, if no image has a partner of its name."""
+    a, b = by_name(folder_a), by_name(folder_b)
+    both, alone = (
+        sorted(names, key=natural) for names in (a.keys() & b.keys(), a.keys() ^ b.keys())
+    )
+    if not both:
+        return [_one_folder(f"{name}{d}", f, SINGLE) for d, f in (("A", folder_a), ("B", folder_b))]
+    items = [Item(each, (a[each], b[each])) for each in both]
+    return [Part(name, TWO_FILES, items, [(a | b)[each] for each in alone])]
+
+
+def _one_folder(name, folder, form):
+    paths = find_images(folder)
+    names = unique_names(paths, folder)
+    items = [Item(n, (path,)) for n, path in zip(names, paths, strict=True)]
+    return Part(name, form or _form_of(paths), items, [])
+
+
+def _splits(root):
+    """Names of the splits, "" if there are none."""
+    folders = [path.name for path in root.iterdir() if path.is_dir() and _has_images(path)]
+    names = {name for name in folders if name not in ("A", "B")}
+    if {"A", "B"} <= set(folders):
+        names |= {path.name for path in (root / "A").iterdir() if (root / "B" / path.name).is_dir()}
+    if any(map(is_image, root.iterdir())) or not names:
+        return [""]
+    order = ["train", "val", "test"]
+    place = lambda name: next((i for i, o in enumerate(order) if name.startswith(o)), len(order))
+    return sorted(names, key=lambda name: (place(name), name))
+
+
+def _has_images(folder):
+    return any(map(is_image, folder.rglob("*")))
+
+
+def _has_other_domain(root, name):
+    other = {"A": "B", "B": "A"}.get(name[-1:])
+    return bool(other) and (root / f"{name[:-1]}{other}").is_dir()
+
+
+def _form_of(paths):
+    aspects = []
+    for path in paths[:LOOKED_AT]:
+        try:
+            with naming(path):
+                height, width = image_size(path)
+        except ValueError:  # `check` will say it
+            continue
+        aspects.append(width / height)
+    wide = bool(aspects) and statistics.median(aspects) >= PAIR_ASPECT
+    return SIDE_BY_SIDE if wide else SINGLE

@@ -1,0 +1,36 @@
+"""Images that a verb writes into a new folder."""
+
+import concurrent.futures
+import pathlib
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from pix2pix_jax.images.files import save_png
+
+THREADS = 4
+Job = tuple[str, Callable[[], np.ndarray]]  # name, and what makes the image, uint8 [H, W, 3]
+
+
+def side_by_side(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The pair A|B, uint8 [H, 2 W, 3]."""
+    return np.concatenate([a, b], axis=1)
+
+
+def write_all(folder: pathlib.Path, jobs: Sequence[Job]) -> None:
+    """Writes every image as folder/name.png.
+
+    Raises:
+        ValueError: the folder has something in it already, or a job raises it.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"{folder} is there already, and is not empty: give a new folder")
+
+    def write(job):
+        name, make = job
+        path = folder / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_png(path, make())
+
+    with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(write, jobs))

@@ -1,0 +1,149 @@
+"""Trained generators as functions of images: what `pix2pix_jax.load` gives."""
+
+import os
+import pathlib
+from typing import Any
+
+import numpy as np
+from absl import logging
+from flax.traverse_util import flatten_dict
+from PIL import Image as pil
+
+from pix2pix_jax import trained_models, translate
+from pix2pix_jax.images.files import read_image, to_array, to_pil
+from pix2pix_jax.methods.registry import METHODS
+from pix2pix_jax.run import config_file
+from pix2pix_jax.run.run_folder import open_run
+from pix2pix_jax.settings import config_checks, flag_errors
+from pix2pix_jax.settings.defaults import get_config
+from pix2pix_jax.translator import with_hole
+
+Image = pil.Image | np.ndarray | str | os.PathLike[str]
+
+
+class LoadedModel:
+    """One direction of a trained run, or of a .pth.
+
+    `config` is what it was trained with, `direction` says what it takes and gives.
+    """
+
+    def __init__(self, config: Any, translator: translate.TrainedTranslator, origin: str):
+        self.config, self.direction = config, translator.direction
+        self._translator, self._origin = translator, origin
+        self._has_holes = METHODS[config.method].has_holes
+
+    def __call__(
+        self, image: Image, mask: Image | None = None, *, index: int = 0, sample: int = 0
+    ) -> pil.Image | np.ndarray:
+        """Translates an image, or a batch of them; the result is of the same kind and size.
+
+        Kinds are PIL's images and paths of image files, which both give PIL's images; and arrays
+        [H, W, C], or [N, H, W, C] for a batch, of uint8 or of floating point in [0, 1] (which is
+        rounded to 8 bits). How other sizes than that of training pass the network is the field
+        eval.fit of the config.
+
+        Args:
+            image: to be translated. PIL's are taken as their pixels lie; a file is turned upright.
+            mask: inpainting: of the image's size and any of these kinds, white in the hole.
+            index: chooses the noise (dropout) of the first image; the next ones have the next.
+            sample: chooses another noise, too: which of several outputs to draw.
+
+        Raises:
+            ValueError, OSError: it is no image, or not of the channels or values that the model
+                takes; one sentence says which.
+        """
+        if self._has_holes != (mask is not None):
+            raise ValueError(
+                "this model fills holes: call it as model(image, mask), the mask white in them"
+                if self._has_holes
+                else f"{self.config.method} takes no mask; only inpainting does"
+            )
+        images = _levels(image, self.direction.in_channels)
+        if mask is not None:
+            masks = _levels(mask, 1)
+            if len(masks) != len(images):
+                raise ValueError(f"there are {len(images)} images and {len(masks)} masks")
+            images = [with_hole(x, hole) for x, hole in zip(images, masks, strict=True)]
+        indices = np.arange(index, index + len(images))
+        return _like(image, self._translator.images(images, indices, sample))
+
+    def __repr__(self) -> str:
+        return f"<{self.config.method} {self.direction.name or self.config.name}: {self._origin}>"
+
+
+def load(path: str | os.PathLike[str], direction: str, fields: dict[str, Any]) -> LoadedModel:
+    """As `pix2pix_jax.load`, which documents it."""
+    before = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)  # the libraries' warnings are not the user's
+    try:
+        config = _config(os.fspath(path), direction, fields)
+        workdir = "" if config.init_from else os.fspath(path)
+        (translator,), origin = translate.load(config, workdir)
+    finally:
+        logging.set_verbosity(before)
+    return LoadedModel(config, translator, origin)
+
+
+def _config(path, direction, fields):
+    """The config of a run or .pth, with a direction and fields of the user."""
+    if path.endswith(".pth"):
+        config = trained_models.pth_config(pathlib.Path(path), get_config)
+        if config is None:
+            raise ValueError(f"{path} holds a discriminator: give the .pth of a generator")
+    else:
+        with open_run(path) as run:
+            run.pull()
+            config = config_file.run_config(run.folder, get_config)
+    known = list(flatten_dict(config.to_dict(), sep="."))
+    for name in fields.keys() - set(known):
+        raise ValueError(flag_errors.unknown_field(name, known))
+    config.update_from_flattened_dict(fields)
+    if direction:
+        if not METHODS[config.method].directions(config)[0].name:
+            raise ValueError(f"{path} has one direction: leave out direction={direction!r}")
+        config.eval.direction = direction
+    config_checks.check(config)
+    if config.data.value_range:
+        raise ValueError(
+            f"{path} has a data.value_range: translate files of such images with --mode=translate"
+        )
+    if len(METHODS[config.method].directions(config)) > 1:
+        raise ValueError(
+            f"{path} translates in two directions: give direction='A2B' or direction='B2A'"
+        )
+    return config
+
+
+def _levels(image, channels):
+    """The image, or each of a batch, as uint8 [H, W, channels]."""
+    if isinstance(image, str | os.PathLike):
+        return [read_image(image, channels)]
+    if isinstance(image, pil.Image):
+        return [to_array(image, channels)]
+    array = np.asarray(image)
+    if array.ndim not in (3, 4) or array.shape[-1] != channels or 0 in array.shape:
+        raise ValueError(
+            f"the array has shape {array.shape}: this model takes [H, W, {channels}], or "
+            f"[N, H, W, {channels}] for a batch"
+        )
+    if np.issubdtype(array.dtype, np.floating):
+        if not (array.min() >= 0 and array.max() <= 1):  # NaN fails too
+            raise ValueError(
+                f"the array goes from {array.min():g} to {array.max():g}: images of floating point "
+                "go from 0 to 1"
+            )
+        array = np.round(array * 255).astype(np.uint8)
+    elif array.dtype != np.uint8:
+        raise ValueError(f"the array is {array.dtype}: images are uint8, or floating point")
+    return list(array.reshape(-1, *array.shape[-3:]))
+
+
+def _like(image, outputs):
+    """The outputs as the kind that `image` is."""
+    if isinstance(image, str | os.PathLike | pil.Image):
+        return to_pil(outputs[0])
+    array = np.asarray(image)
+    result = np.stack(outputs).reshape(*array.shape[:-1], -1)
+    if array.dtype == np.uint8:
+        return result
+    return (result / 255).astype(array.dtype)
