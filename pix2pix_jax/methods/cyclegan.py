@@ -224,8 +224,8 @@ def make_train_step(config: Any, num_examples: int, layout: Layout) -> Step:
                 name, fake = side.discriminator, fakes[side.target]
                 if filled:
                     pool_key = random_streams.named(key(random_streams.POOL), name)
-                    # A pool takes images one by one, on every device; without `gather` each of
-                    # these turns would fetch the whole batch.
+                    # A pool takes images one by one, on every device. Without `gather` before
+                    # and after, XLA spreads them, and each turn fetches the whole batch.
                     pool, fake = filled[side.target].query(pool_key, layout.gather(fake))
                     filled[side.target], fake = pool, layout.spread(layout.gather(fake))
                 penalty_key = random_streams.named(key(random_streams.PENALTY), name)
