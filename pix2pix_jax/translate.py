@@ -164,8 +164,9 @@ def _read_ahead(
     """Each batch and what `read` makes of its rows, read while the one before is worked on."""
     start = lambda rows: [pool.submit(read, row) for row in rows]
     ahead = start(batches[0]) if batches else []
-    for rows, following in zip(batches, [*batches[1:], []], strict=True):
-        images, ahead = [future.result() for future in ahead], start(following)
+    for i, rows in enumerate(batches):
+        images = [future.result() for future in ahead]
+        ahead = start(batches[i + 1]) if i + 1 < len(batches) else []
         yield rows, images
 
 

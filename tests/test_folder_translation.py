@@ -101,6 +101,8 @@ def test_what_is_there_is_left_out_on_request(net, folder, capsys):
     run(config, folder, output, skip_existing=True)
     assert (output / "1.png").read_bytes() == b"as it was"
     assert "4 of 5 images translated" in capsys.readouterr().out
+    run(config, folder, output, skip_existing=True)
+    assert "0 of 5 images translated" in capsys.readouterr().out
     run(config, folder, output)
     assert read(output / "1.png").shape == (20, 50, 3)
 
