@@ -34,6 +34,20 @@ MODE = flags.DEFINE_enum(
 )
 INPUT = flags.DEFINE_string("input", None, "translate: an image, or a folder of images.")
 MASK = flags.DEFINE_string("mask", None, "translate, inpainting: a mask, or a folder of masks.")
+IMAGE_FORMAT = flags.DEFINE_enum(
+    "image_format", "png", ["png", "jpg", "webp"], "translate: of the results."
+)
+FIXED_NOISE = flags.DEFINE_bool(
+    "fixed_noise",
+    False,
+    "translate: all images get the same noise (dropout), so that frames of a video do not flicker.",
+)
+SKIP_EXISTING = flags.DEFINE_bool(
+    "skip_existing",
+    False,
+    "translate: leave out images whose results are there, whatever made these; so a folder is "
+    "continued.",
+)
 OUTPUT = flags.DEFINE_string("output", None, "translate, export: the folder for the results.")
 FORMAT = flags.DEFINE_enum(
     "format", "pth", ["pth", "onnx", "stablehlo"], "export: for PyTorch, ONNX or JAX alone."
@@ -109,9 +123,10 @@ def _run(mode, config, workdir):
     elif mode == "export":
         _exporter(FORMAT.value)(config, workdir, OUTPUT.value)
     else:
-        from pix2pix_jax.translate import translate
+        from pix2pix_jax.translate import Options, translate
 
-        return not translate(config, workdir, INPUT.value, OUTPUT.value, MASK.value)
+        options = Options(IMAGE_FORMAT.value, FIXED_NOISE.value, SKIP_EXISTING.value)
+        return not translate(config, workdir, INPUT.value, OUTPUT.value, MASK.value, options)
     return True
 
 
@@ -144,10 +159,12 @@ def _start_jax(workdir):
         compilation_cache.enable(chosen or beside / compilation_cache.NAME)
     process = (COORDINATOR.value, NUM_PROCESSES.value, PROCESS_ID.value)
     if DISTRIBUTED.value or any(value is not None for value in process):
-        if MODE.value != "train":
-            raise ValueError(f"--mode={MODE.value} takes one process: only training takes several")
+        if MODE.value not in ("train", "translate"):
+            raise ValueError(
+                f"--mode={MODE.value} takes one process: only train and translate take several"
+            )
         processes.initialize(*process)
-        if not processes.is_first():
+        if MODE.value == "train" and not processes.is_first():
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # only the first prints
 
 

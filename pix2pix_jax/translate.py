@@ -1,20 +1,22 @@
 """--mode=translate: a user's own images of any size, named like their inputs."""
 
-import pathlib
-from collections import Counter
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
-from pix2pix_jax import weights
-from pix2pix_jax.images import pixel_format, rasters
-from pix2pix_jax.images.files import find_images, is_image, read_image, save_png, unique_names
+from pix2pix_jax import translated_files, weights
 from pix2pix_jax.methods.contract import Direction
 from pix2pix_jax.methods.registry import METHODS
-from pix2pix_jax.runtime import storage
+from pix2pix_jax.run.progress import duration
+from pix2pix_jax.runtime import processes, storage
 from pix2pix_jax.settings import config_checks
-from pix2pix_jax.translator import Translator, with_hole
+from pix2pix_jax.translator import Translator, replicated
+
+SECONDS = 10  # between lines of progress
 
 
 class TrainedTranslator(NamedTuple):
@@ -35,38 +37,60 @@ class TrainedTranslator(NamedTuple):
         return self.translator.images(self.variables, images, indices, sample)
 
 
-def load(config: Any, workdir: str) -> tuple[list[TrainedTranslator], str]:
+class Options(NamedTuple):
+    """How a folder is translated."""
+
+    image_format: str = "png"  # of the results, a key of `PICTURES`
+    fixed_noise: bool = False  # all images get the noise (dropout) of the first
+    skip_existing: bool = False  # images whose results are there are left out
+
+
+def load(
+    config: Any, workdir: str, devices: Sequence[jax.Device] = ()
+) -> tuple[list[TrainedTranslator], str]:
     """A translator for each direction, and a line saying where the weights are from.
 
-    Raises as `weights.load_generators` does.
+    With several devices these share every batch. Raises as `weights.load_generators` does.
     """
     variables, origin = weights.load_generators(config, workdir)
     translators = [
-        TrainedTranslator(d, Translator(config, d), variables[d.generator])
+        TrainedTranslator(
+            d, Translator(config, d, devices), replicated(variables[d.generator], devices)
+        )
         for d in METHODS[config.method].directions(config)
     ]
     return translators, origin
 
 
 def translate(
-    config: Any, workdir: str, source: str, output: str, mask: str | None = None
+    config: Any,
+    workdir: str,
+    source: str,
+    output: str,
+    mask: str | None = None,
+    options: Options = Options(),  # noqa: B008  it cannot be changed
 ) -> list[str]:
     """Translates an image, or every image below a folder, into the folder `output`.
 
-    An image keeps its size and its path below `source`, as a .png; where two names differ in
-    their endings only, these are kept. With several directions or noise samples their names and
-    numbers are added. Transparent images are shown on white. With data.value_range a translation
-    is stored like its image, see `pixel_format.output_kind`. See `Translator.images` for how images
-    of other sizes than data.crop_size pass the network.
+    An image keeps its size and its path below `source`; where two names differ in their endings
+    only, these are kept. With several directions or noise samples their names and numbers are
+    added. Transparent images are shown on white. With data.value_range a translation is stored like
+    its image, see `pixel_format.output_kind`. See `Translator.images` for how images of other sizes
+    than data.crop_size pass the network.
+
+    Images of one shape are translated together, eval.batch_size on each device, while the next ones
+    are read and the last ones written. Of several processes each takes its share. Neither changes
+    the results, but by the rounding of float32.
 
     Args:
         config: the whole config.
         workdir: of the run, whose checkpoint is used unless config.init_from names weights.
         source: an image, or a folder of images; it, `output` and `mask` may be addresses in
             object storage.
-        output: folder.
+        output: folder; for several processes one that all see.
         mask: inpainting: a mask of the image's size (white in the hole), which serves all
             images, or a folder of masks that are named like the images.
+        options: of folders.
 
     Returns:
         Names of the files that could not be read; one line was printed for each.
@@ -75,116 +99,126 @@ def translate(
         ValueError, OSError: bad config, checkpoint or folders; one sentence saying what to do.
     """
     config_checks.check(config)
-    wanted = pixel_format.formats(config.data)[0].wanted
-    root = pathlib.Path(storage.local_copy(source, wanted))
-    paths = find_images(root, wanted)
-    root = root if root.is_dir() else root.parent
-    masks = _masks(config, paths, root, mask)
-    targets = _targets(config, paths, root)
-    _check_targets(targets, output)
-    translators, origin = load(config, workdir)
+    if config.data.value_range and options.image_format != "png":
+        raise ValueError(
+            "with config.data.value_range translations are stored like their images: leave out "
+            f"--image_format={options.image_format}"
+        )
+    files = translated_files.find(config, source, output, mask, f".{options.image_format}")
+    there = storage.existing_files(output) if options.skip_existing else set()
+    # The number of an image, which chooses its noise, is the same in any process.
+    share = list(enumerate(files.paths))[jax.process_index() :: jax.process_count()]
+    todo = [row for row in share if not there.issuperset(files.names(row[1]))]
+    several = len(todo) > config.eval.batch_size or config.eval.fit == "tile"
+    devices = jax.local_devices() if several else jax.local_devices()[:1]
+    translators, origin = load(config, workdir, devices)
+    if config.eval.fit == "tile":
+        print(translators[0].translator.describe_tiles(), flush=True)
 
-    failed = []
-    with storage.output_folder(output) as folder:
-        for index, path in enumerate(paths):
-            try:
-                images = _read(config, path, translators, masks.get(path))
-            except (ValueError, OSError) as error:
-                print(storage.shown(f"skipped {path}: {error}"), flush=True)
-                failed.append(str(path))
-                continue
-            for translator, image in zip(translators, images, strict=True):
-                for sample in range(config.eval.noise_samples):
-                    target = folder / targets[path, translator.direction.name, sample]
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    _save(config, target, translator(image, index, sample), path, translator)
-    done = len(paths) - len(failed)
-    print(f"{done} of {len(paths)} images translated with {origin} into {output}", flush=True)
+    failed, progress = [], _Progress(len(todo))
+    batches = translated_files.in_batches(
+        config, [path for _, path in todo], config.eval.batch_size * len(devices)
+    )
+    directions = [translator.direction for translator in translators]
+
+    def read(row):
+        path = todo[row][1]
+        try:
+            return translated_files.read(config, path, directions, files.masks.get(path))
+        except (ValueError, OSError) as error:
+            return error
+
+    with (
+        storage.output_folder(output) as folder,
+        ThreadPoolExecutor(config.data.num_threads) as pool,
+    ):
+        written = []
+        for rows, images in _read_ahead(pool, read, batches):
+            good = []
+            for row, found in zip(rows, images, strict=True):
+                if isinstance(found, Exception):
+                    path = todo[row][1]
+                    print(storage.shown(f"skipped {path}: {found}"), flush=True)
+                    failed.append(str(path))
+                else:
+                    good.append((*todo[row], found))
+            before, written = (
+                written,
+                [
+                    pool.submit(translated_files.save, config, folder / name, *rest)
+                    for name, *rest in _translated(
+                        config, files, translators, good, options.fixed_noise
+                    )
+                ],
+            )
+            _wait(before)
+            progress.add(len(rows))
+        _wait(written)
+    _report(len(todo) - len(failed), len(share), len(share) - len(todo), origin, output)
     return failed
 
 
-def _formats(config, direction):
-    """How the images that a direction takes, and those that it makes, are stored."""
-    first, second = pixel_format.formats(config.data)
-    return (second, first) if direction.source == "B" else (first, second)
+def _read_ahead(
+    pool: ThreadPoolExecutor, read: Callable[[int], Any], batches: list[list[int]]
+) -> Iterator[tuple[list[int], list[Any]]]:
+    """Each batch and what `read` makes of its rows, read while the one before is worked on."""
+    start = lambda rows: [pool.submit(read, row) for row in rows]
+    ahead = start(batches[0]) if batches else []
+    for i, rows in enumerate(batches):
+        images = [future.result() for future in ahead]
+        ahead = start(batches[i + 1]) if i + 1 < len(batches) else []
+        yield rows, images
 
 
-def _read(config, path, translators, mask):
-    """The image as each direction takes it."""
-    if config.data.value_range:
-        return [_formats(config, t.direction)[0].read(path) for t in translators]
-    images = [read_image(path, t.direction.in_channels) for t in translators]
-    if mask is None:
-        return images
-    return [with_hole(image, read_image(mask, 1), mask) for image in images]
+def _translated(config, files, translators, rows, fixed_noise):
+    """(name, translation, path of the image, direction) of (number, path, images) in `rows`."""
+    if not rows:
+        return
+    numbers, paths, images = zip(*rows, strict=True)
+    indices = np.zeros(len(rows), int) if fixed_noise else np.array(numbers)
+    for translator, column in zip(translators, zip(*images, strict=True), strict=True):
+        for sample in range(config.eval.noise_samples):
+            outputs = translator.images(column, indices, sample)
+            for path, output in zip(paths, outputs, strict=True):
+                name = files.targets[path, translator.direction.name, sample]
+                yield name, output, path, translator.direction
 
 
-def _kind(config, path, direction):
-    """How the translation of a raster is stored."""
-    try:
-        return pixel_format.output_kind(path, *_formats(config, direction))
-    except Exception:  # of a damaged file, which is skipped later
-        return rasters.FileKind(".tif", np.dtype(np.float32))
+def _wait(futures):
+    for future in futures:
+        future.result()  # raises what it raised
 
 
-def _save(config, target, image, path, translator):
-    """Writes a translation of the file at `path`."""
-    if not config.data.value_range:
-        return save_png(target, image)
-    _, of_output = _formats(config, translator.direction)
-    rasters.save(target, of_output.values(image, _kind(config, path, translator.direction).dtype))
+class _Progress:
+    """Lines on how far a folder has got; the first process speaks for all."""
+
+    def __init__(self, total: int):
+        self._total, self._done, self._began = total, 0, None
+        self._line = time.perf_counter()
+
+    def add(self, count: int) -> None:
+        """Counts images that are translated."""
+        now = time.perf_counter()
+        self._done += count
+        if self._began is None:  # the first batch compiles
+            self._began, self._before = now, self._done
+        if self._done == self._total or now - self._line < SECONDS or not processes.is_first():
+            return
+        self._line = now
+        line = f"{self._done} of {self._total} images"
+        if self._done > self._before:
+            speed = (self._done - self._before) / (now - self._began)
+            left = duration((self._total - self._done) / speed)
+            line += f"  {speed:.1f} images/s  ETA {left}"
+        print(line, flush=True)
 
 
-def _targets(config, paths, root) -> dict[tuple[pathlib.Path, str, int], str]:
-    """The name in the output of each image, direction and sample."""
-    directions = METHODS[config.method].directions(config)
-    samples = config.eval.noise_samples
-    targets = {}
-    for path, stem in zip(paths, unique_names(paths, root), strict=True):
-        for direction in directions:
-            ending = _kind(config, path, direction).suffix if config.data.value_range else ".png"
-            for sample in range(samples):
-                suffix = f"_{direction.name}" if len(directions) > 1 else ""
-                suffix += f"_{sample + 1}" if samples > 1 else ""
-                targets[path, direction.name, sample] = f"{stem}{suffix}{ending}"
-    return targets
-
-
-def _check_targets(targets, output):
-    """Raises ValueError if two targets are the same, or one is an image to be translated."""
-    target, count = Counter(targets.values()).most_common(1)[0]
-    if count > 1:
-        raise ValueError(
-            f"{count} images would be written to {output}/{target}: rename one of them"
-        )
-    sources = {storage.resolved(path) for path, _, _ in targets}
-    for name in targets.values():
-        if storage.resolved(f"{output}/{name}") in sources:
-            raise ValueError(
-                f"{output}/{name} is one of the images to translate, and would be overwritten: "
-                "give another folder as --output"
-            )
-
-
-def _masks(config, paths, root, mask):
-    """{image: its mask}; empty for the methods that take none."""
-    wanted = METHODS[config.method].has_holes
-    if wanted != bool(mask):
-        raise ValueError(
-            "inpainting takes --mask=FILE_OR_FOLDER, white in the holes"
-            if wanted
-            else f"{config.method} takes no --mask; only inpainting does"
-        )
-    if not wanted:
-        return {}
-    folder = pathlib.Path(storage.local_copy(mask, is_image))
-    found = find_images(folder)
-    if not folder.is_dir():
-        return dict.fromkeys(paths, folder)
-    by_name = {path.relative_to(folder).with_suffix(""): path for path in found}
-    masks = {path: by_name.get(path.relative_to(root).with_suffix("")) for path in paths}
-    if missing := [path for path, its_mask in masks.items() if its_mask is None]:
-        raise FileNotFoundError(
-            f"{missing[0]} has no mask of its name in {folder} ({len(missing)} images have none)"
-        )
-    return masks
+def _report(done, total, there, origin, output):
+    """The last line."""
+    count = jax.process_count()
+    prefix = f"process {jax.process_index() + 1} of {count}: " if count > 1 else ""
+    skipped = f"; {there} were there already" if there else ""
+    print(
+        f"{prefix}{done} of {total} images translated with {origin} into {output}{skipped}",
+        flush=True,
+    )

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from pix2pix_jax.images.fitting import fit
 from pix2pix_jax.images.levels import like, to_float
@@ -15,6 +16,8 @@ from pix2pix_jax.models import build
 from pix2pix_jax.runtime import few_shapes, random_streams
 from pix2pix_jax.runtime.batches import in_batches
 
+AXIS = "images"  # of a batch, over devices
+
 
 class Tiles(NamedTuple):
     """How large images are translated part by part."""
@@ -24,11 +27,12 @@ class Tiles(NamedTuple):
     measure: Callable[..., Any] | None  # gives variables with these; None if there are none
 
 
-def make_tiles(config: Any, direction: Direction) -> Tiles:
+def make_tiles(config: Any, direction: Direction, devices: Sequence[jax.Device] = ()) -> Tiles:
     """What `Translator` takes for eval.fit "tile"."""
     overlap, measure = config.eval.tile_overlap, make_statistics(config, direction)
     if measure is None:
-        return Tiles(overlap, few_shapes.jit(make_translate(config, direction)), None)
+        run = few_shapes.jit(make_translate(config, direction, devices))
+        return Tiles(overlap, run, None)
 
     def measured(variables, tiles, index, sample):
         key = random_streams.of_sample(config.seed, sample, index)
@@ -36,14 +40,17 @@ def make_tiles(config: Any, direction: Direction) -> Tiles:
 
     shared = config.copy_and_resolve_references()
     shared.eval.norm_mode = "shared"
-    run = few_shapes.jit(make_translate(shared, direction))
+    run = few_shapes.jit(make_translate(shared, direction, devices))
     return Tiles(overlap, run, few_shapes.jit(measured))
 
 
-def make_translate(config: Any, direction: Direction) -> Callable[..., jax.Array]:
+def make_translate(
+    config: Any, direction: Direction, devices: Sequence[jax.Device] = ()
+) -> Callable[..., jax.Array]:
     """The pure function (variables, [N, H, W, C], indices [N], sample) -> [N, H, W, O].
 
-    Images are uint8, or rasters in [-1, 1]; the translations are of the same kind.
+    Images are uint8, or rasters in [-1, 1]; the translations are of the same kind. Several devices
+    each take their part of the images.
     """
     generate = make_generate(config, direction)
 
@@ -52,19 +59,40 @@ def make_translate(config: Any, direction: Direction) -> Callable[..., jax.Array
         keys = jax.vmap(of_index)(indices)
         return like(generate(variables, to_float(images), keys), images)
 
-    return translate
+    if len(devices) < 2:
+        return translate
+    whole, parts = PartitionSpec(), PartitionSpec(AXIS)
+    arguments = (whole, parts, parts, whole)
+    # Each device computes by itself: nothing is exchanged.
+    return jax.shard_map(
+        translate, mesh=_mesh(devices), in_specs=arguments, out_specs=parts, check_vma=False
+    )
+
+
+def replicated(variables: Any, devices: Sequence[jax.Device]) -> Any:
+    """Variables as a `Translator` with these devices takes them."""
+    if len(devices) < 2:
+        return variables
+    return jax.device_put(variables, NamedSharding(_mesh(devices), PartitionSpec()))
+
+
+def _mesh(devices):
+    return Mesh(np.array(devices), (AXIS,))
 
 
 class Translator:
     """One direction of a method, jitted once for each size of images."""
 
-    def __init__(self, config: Any, direction: Direction):
+    def __init__(self, config: Any, direction: Direction, devices: Sequence[jax.Device] = ()):
+        """With several devices these share every batch; its variables must be `replicated`."""
         self.direction = direction
+        self._devices = max(1, len(devices))
+        self._full: set[Any] = set()  # shapes of which whole batches were computed
         self._batch_size, self._fit = config.eval.batch_size, config.eval.fit
         self._crop_size = tuple(config.data.crop_size)
         self._divisor = build.generator(config.model, direction.out_channels).divisor
-        self._run = few_shapes.jit(make_translate(config, direction))
-        self._tiles = make_tiles(config, direction) if self._fit == "tile" else None
+        self._run = few_shapes.jit(make_translate(config, direction, devices))
+        self._tiles = make_tiles(config, direction, devices) if self._fit == "tile" else None
 
     def batch(
         self, variables: Any, images: np.ndarray, indices: np.ndarray, sample: int = 0
@@ -87,7 +115,11 @@ class Translator:
 
     def _batches(self, function, variables, images, indices, sample):
         run = lambda images, indices: function(variables, images, indices, sample)
-        size = min(self._batch_size, len(images))
+        whole, shape = self._batch_size * self._devices, (function, images.shape[1:])
+        if len(images) >= whole:
+            self._full.add(shape)
+        # A rest is filled up if its program is there, for compiling takes longer than computing.
+        size = whole if shape in self._full else len(images) + -len(images) % self._devices
         return in_batches(run, size, images, np.asarray(indices))
 
     def padded(
@@ -123,6 +155,17 @@ class Translator:
             return [self._tiled(variables, image, index, sample) for image, index in rows]
         return self._fitted(variables, images, indices, sample, self._fit)
 
+    def describe_tiles(self) -> str:
+        """What is to be known of eval.fit "tile"."""
+        height, width = self._crop_size
+        line = f"tiles of {width}x{height}"
+        if self._tiles.measure is None:
+            return line
+        return (
+            f"{line}; an image's tiles are normalised by the statistics of up to "
+            f"{self._batch_size} of them together, in place of the whole image's"
+        )
+
     def _tiled(self, variables, image, index, sample):
         """One image in tiles of the size of training, which all have its noise."""
         height, width = image.shape[:2]
@@ -136,7 +179,8 @@ class Translator:
             chosen = tiling.cut(image, np.sort(drawn))
             variables = self._tiles.measure(variables, chosen, index, sample)
 
-        size, last = min(self._batch_size, len(tiling)), len(tiling) - 1
+        size = min(self._batch_size * self._devices, len(tiling))
+        last = len(tiling) - 1
 
         def batches():
             for first in range(0, len(tiling), size):

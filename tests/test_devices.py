@@ -329,4 +329,4 @@ def test_arguments_that_do_not_go_together(tmp_path):
         text=True,
         capture_output=True,
     )
-    assert result.returncode == 1 and "only training takes several" in result.stderr
+    assert result.returncode == 1 and "only train and translate take several" in result.stderr

@@ -17,6 +17,12 @@ Path = str | os.PathLike[str]
 EXTENSIONS = {".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".tif", ".tiff", ".webp"}
 # PIL goes by the content of a file, whatever its name, and for EPS would start Ghostscript.
 FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP")
+# Formats that results are written in: PIL's names and settings.
+PICTURES: dict[str, tuple[str, dict[str, Any]]] = {
+    "png": ("PNG", {}),
+    "jpg": ("JPEG", {"quality": 95}),
+    "webp": ("WEBP", {"quality": 95}),
+}
 # Values of EXIF's tag Orientation, and what turns such an image upright.
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -188,6 +194,13 @@ def read_image(path: Path, channels: int) -> np.ndarray:
     """
     with naming(path):
         return open_image(path, channels)
+
+
+def save_picture(path: Path, image: np.ndarray) -> None:
+    """Writes uint8 [H, W, 1 or 3] in the format of the path's ending, one of `PICTURES`."""
+    name, settings = PICTURES[pathlib.PurePath(path).suffix.removeprefix(".")]
+    with whole_file(path) as temporary:
+        to_pil(image).save(temporary, name, **settings)
 
 
 def save_png(path: Path, image: np.ndarray) -> None:

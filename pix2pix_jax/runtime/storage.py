@@ -114,6 +114,14 @@ def output_folder(path: Path) -> Iterator[pathlib.Path]:
             store.upload(files_below(folder))
 
 
+def existing_files(path: Path) -> set[str]:
+    """Names of the files in a folder, which need not exist, or at an address."""
+    if is_remote(path):
+        return set(Store(os.fspath(path)).entries())
+    folder = pathlib.Path(path)
+    return set(files_below(folder)) if folder.is_dir() else set()
+
+
 def files_below(folder: pathlib.Path, without: str = "") -> dict[str, pathlib.Path]:
     """Files by their names relative to `folder`, but for those that `whole_file` still writes.
 

@@ -1,0 +1,176 @@
+"""Which files --mode=translate reads, and what it makes of them."""
+
+import pathlib
+from collections import Counter
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pix2pix_jax.images import pixel_format, rasters
+from pix2pix_jax.images.files import (
+    find_images,
+    image_size,
+    is_image,
+    read_image,
+    save_picture,
+    unique_names,
+)
+from pix2pix_jax.images.fitting import fitted_size
+from pix2pix_jax.methods.contract import Direction
+from pix2pix_jax.methods.registry import METHODS
+from pix2pix_jax.models import build
+from pix2pix_jax.runtime import storage
+from pix2pix_jax.translator import with_hole
+
+
+class Files(NamedTuple):
+    """Images to be translated."""
+
+    paths: list[pathlib.Path]
+    masks: dict[pathlib.Path, pathlib.Path]  # of the images; empty but for inpainting
+    # The name in the output of each image, direction and sample.
+    targets: dict[tuple[pathlib.Path, str, int], str]
+
+    def names(self, path: pathlib.Path) -> list[str]:
+        """All that is made of one image."""
+        return [name for (of, _, _), name in self.targets.items() if of == path]
+
+
+def find(config: Any, source: str, output: str, mask: str | None, ending: str) -> Files:
+    """Looks for images and masks; see `translate.translate`.
+
+    Args:
+        config: the whole config.
+        source: an image, or a folder.
+        output: folder of the results.
+        mask: an image, a folder or None.
+        ending: .png, .jpg or .webp, of the results. With data.value_range they have that of their
+            images.
+
+    Raises:
+        ValueError, OSError: there are none, or results would overwrite each other or the images.
+    """
+    wanted = pixel_format.formats(config.data)[0].wanted
+    root = pathlib.Path(storage.local_copy(source, wanted))
+    paths = find_images(root, wanted)
+    root = root if root.is_dir() else root.parent
+    masks = _masks(config, paths, root, mask)
+    targets = _targets(config, paths, root, ending)
+    _check_targets(targets, output)
+    return Files(paths, masks, targets)
+
+
+def in_batches(config: Any, paths: list[pathlib.Path], size: int) -> list[list[int]]:
+    """Positions of images that are translated together: up to `size` of one shape."""
+    groups: dict[Any, list[int]] = {}
+    divisor = build.generator(config.model, config.data.output_channels).divisor
+    for i, path in enumerate(paths):
+        groups.setdefault(_shape(config, path, divisor), []).append(i)
+    return [rows[i : i + size] for rows in groups.values() for i in range(0, len(rows), size)]
+
+
+def _shape(config, path, divisor):
+    """The size in which an image passes the network, by its header; None if that is no matter."""
+    if config.eval.fit not in ("scale", "pad"):
+        return None
+    try:
+        size = image_size(path)
+    except Exception:  # of a damaged file, which is skipped later, or of a raster
+        return None
+    return fitted_size(size, config.eval.fit, tuple(config.data.crop_size), divisor)
+
+
+def _formats(config, direction):
+    """How the images that a direction takes, and those that it makes, are stored."""
+    first, second = pixel_format.formats(config.data)
+    return (second, first) if direction.source == "B" else (first, second)
+
+
+def read(
+    config: Any, path: pathlib.Path, directions: list[Direction], mask: pathlib.Path | None
+) -> list[np.ndarray]:
+    """The image as each direction takes it.
+
+    Raises:
+        ValueError, OSError: it cannot be read.
+    """
+    if config.data.value_range:
+        return [_formats(config, d)[0].read(path) for d in directions]
+    images = [read_image(path, d.in_channels) for d in directions]
+    if mask is None:
+        return images
+    return [with_hole(image, read_image(mask, 1), mask) for image in images]
+
+
+def _kind(config, path, direction):
+    """How the translation of a raster is stored."""
+    try:
+        return pixel_format.output_kind(path, *_formats(config, direction))
+    except Exception:  # of a damaged file, which is skipped later
+        return rasters.FileKind(".tif", np.dtype(np.float32))
+
+
+def save(
+    config: Any, target: pathlib.Path, image: np.ndarray, path: pathlib.Path, direction: Direction
+) -> None:
+    """Writes a translation of the file at `path`."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not config.data.value_range:
+        return save_picture(target, image)
+    _, of_output = _formats(config, direction)
+    rasters.save(target, of_output.values(image, _kind(config, path, direction).dtype))
+
+
+def _targets(config, paths, root, ending) -> dict[tuple[pathlib.Path, str, int], str]:
+    """The name in the output of each image, direction and sample."""
+    directions = METHODS[config.method].directions(config)
+    samples, stored_alike = config.eval.noise_samples, config.data.value_range
+    targets = {}
+    for path, stem in zip(paths, unique_names(paths, root), strict=True):
+        for direction in directions:
+            own = _kind(config, path, direction).suffix if stored_alike else ending
+            for sample in range(samples):
+                suffix = f"_{direction.name}" if len(directions) > 1 else ""
+                suffix += f"_{sample + 1}" if samples > 1 else ""
+                targets[path, direction.name, sample] = f"{stem}{suffix}{own}"
+    return targets
+
+
+def _check_targets(targets, output):
+    """Raises ValueError if two targets are the same, or one is an image to be translated."""
+    target, count = Counter(targets.values()).most_common(1)[0]
+    if count > 1:
+        raise ValueError(
+            f"{count} images would be written to {output}/{target}: rename one of them"
+        )
+    sources = {storage.resolved(path) for path, _, _ in targets}
+    for name in targets.values():
+        if storage.resolved(f"{output}/{name}") in sources:
+            raise ValueError(
+                f"{output}/{name} is one of the images to translate, and would be overwritten: "
+                "give another folder as --output"
+            )
+
+
+def _masks(config, paths, root, mask):
+    """{image: its mask}; empty for the methods that take none."""
+    wanted = METHODS[config.method].has_holes
+    if wanted != bool(mask):
+        raise ValueError(
+            "inpainting takes --mask=FILE_OR_FOLDER, white in the holes"
+            if wanted
+            else f"{config.method} takes no --mask; only inpainting does"
+        )
+    if not wanted:
+        return {}
+    folder = pathlib.Path(storage.local_copy(mask, is_image))
+    found = find_images(folder)
+    if not folder.is_dir():
+        return dict.fromkeys(paths, folder)
+    by_name = {path.relative_to(folder).with_suffix(""): path for path in found}
+    masks = {path: by_name.get(path.relative_to(root).with_suffix("")) for path in paths}
+    if missing := [path for path, its_mask in masks.items() if its_mask is None]:
+        raise FileNotFoundError(
+            f"{missing[0]} has no mask of its name in {folder} ({len(missing)} images have none)"
+        )
+    return masks
