@@ -13,7 +13,7 @@ from pix2pix_jax import evaluate, translate, translator
 from pix2pix_jax.data import loading
 from pix2pix_jax.data.stream import order
 from pix2pix_jax.images import levels, rasters, resizing
-from pix2pix_jax.images.pixel_format import PixelFormat
+from pix2pix_jax.images.pixel_format import PixelFormat, output_kind
 from pix2pix_jax.settings import config_checks
 from pix2pix_jax.train import train
 from tests.conftest import make_batch, small_config
@@ -116,7 +116,7 @@ def test_a_target_of_another_range_becomes_floating_point(tmp_path):
     image = of_input.read(path)
     np.testing.assert_array_equal(image[0, :2, 0], [-1, 1])
     np.testing.assert_allclose(image, photo / 127.5 - 1, atol=1e-7)
-    kind = translate.pixel_format.output_kind(path, of_input, of_output)
+    kind = output_kind(path, of_input, of_output)
     assert kind == (".tif", np.float32)
     depth = of_output.values(np.array([[[-1.0], [0.0], [1.0]]]), kind.dtype)
     np.testing.assert_allclose(depth[0, :, 0], [0.5, 40.25, 80.0])
