@@ -119,7 +119,11 @@ def test_networks_of_cyclegan():
 
 @pytest.mark.parametrize(
     "field, value",
-    [("loss.update_order", "simultaneous"), ("model.dropout", 0.3), ("optim.policy", "cosine")],
+    [
+        ("loss.update_order", "simultaneous"),
+        ("model.dropout", 0.3),
+        ("init_from", "latest_net_G.pth"),
+    ],
 )
 def test_config_that_pytorch_does_not_know(field, value):
     with pytest.raises(ValueError, match=field.rpartition(".")[2]):

@@ -42,6 +42,12 @@ def check(config: Any) -> None:
         raise ValueError(f"PyTorch's side has a dropout of 0.5 or 0, not {config.model.dropout}")
     if config.loss.gan_mode == "wgangp":
         raise ValueError("PyTorch's step has no gradient penalty: use vanilla or lsgan")
+    if config.method == "cyclegan" and config.loss.lambda_gan != 1:
+        raise ValueError("PyTorch's CycleGAN knows only config.loss.lambda_gan=1")
+    if config.init_from or config.data.jitter_ends:
+        raise ValueError(
+            "PyTorch's side knows neither config.init_from nor config.data.jitter_ends"
+        )
 
 
 def create(config: Any) -> tuple[dict[str, nn.Module], Any]:

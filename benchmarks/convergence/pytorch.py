@@ -87,7 +87,7 @@ class Training:
 
     def load(self, path: pathlib.Path) -> None:
         """The inverse of `save`."""
-        state = torch.load(path, weights_only=False)  # a file of our own
+        state = torch.load(path)
         for name, group in self._parts().items():
             for part, its_state in zip(group, state[name], strict=True):
                 part.load_state_dict(its_state)
@@ -135,7 +135,8 @@ def train(config: Any, workdir: str) -> None:
     """Trains PyTorch's networks in `workdir`, from the last save if there is one.
 
     Raises:
-        ValueError, OSError: a config that PyTorch's side does not know, or bad data.
+        ValueError, OSError: a config that PyTorch's side does not know, another one than the run
+            in `workdir` has, or bad data.
         FloatingPointError: a loss stopped being finite.
     """
     config_checks.check(config)
@@ -146,6 +147,8 @@ def train(config: Any, workdir: str) -> None:
     total, training = num_steps(config, len(examples)), Training(config, len(examples))
     folder.mkdir(parents=True, exist_ok=True)
     if (saved := folder / "state.pt").exists():
+        config_file.check_same_network(folder, config, whole_state=True)
+        config_file.check_same_data(folder, config)
         training.load(saved)
     config_file.write_config(folder, config)
     batch, validator = batches(config, examples), Validator(config, validation, folder / "samples")
@@ -178,6 +181,8 @@ def main(argv: list[str]) -> None:
     """Prints one line for an error that the user can fix."""
     if len(argv) > 1:
         sys.exit(f"error: unexpected argument {argv[1]!r}: flags are written --name=value")
+    if not (launch.CONFIG.value and launch.WORKDIR.value):
+        sys.exit("error: give --config=FILE and --workdir=FOLDER")
     try:
         train(launch.CONFIG.value, launch.WORKDIR.value)
     except (ValueError, OSError, FloatingPointError) as error:
