@@ -1,7 +1,10 @@
 """Two trainings beside each other: the same batches and weights, and what resumes."""
 
 import json
+import pathlib
 import shutil
+import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -128,6 +131,20 @@ def test_networks_of_cyclegan():
 def test_config_that_pytorch_does_not_know(field, value):
     with pytest.raises(ValueError, match=field.rpartition(".")[2]):
         networks.check(small_config(**{field: value}))
+
+
+def test_the_command_line_of_pytorch_is_ours(tmp_path):
+    flags = ["--config=configs/quickstart.py", "--config.optim.policy=cosine"]
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.convergence", *flags, "--side=pytorch"]
+        + [f"--workdir={tmp_path}"],
+        cwd=pathlib.Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+    )
+    first, second = done.stderr.strip().splitlines()
+    assert first.startswith("error: PyTorch's side knows only config.optim.policy=linear")
+    assert second.startswith("error: pytorch stopped in")
 
 
 def test_table_and_picture(both, tmp_path):

@@ -23,6 +23,7 @@ import subprocess
 import sys
 
 from benchmarks.convergence import picture, results, table
+from pix2pix_jax.settings import flag_errors
 
 MODULES = {"ours": ["launch.py"], "pytorch": ["-m", "benchmarks.convergence.pytorch"]}
 ROOT = pathlib.Path(__file__).parents[2]
@@ -70,14 +71,11 @@ def _train(side, flags, run):
 
 def _default_workdir(flags):
     """A folder by the name of the config's file."""
-    for flag in flags:
-        name, _, value = flag.lstrip("-").partition("=")
-        if name == "config" and value:
-            path, _, variant = value.partition(":")
-            return pathlib.Path(
-                "runs/convergence", f"{pathlib.Path(path).stem}_{variant}".rstrip("_")
-            )
-    sys.exit("error: give an experiment, for example --config=configs/quickstart.py")
+    value = flag_errors.flag_value(flags, "config")
+    if not value:
+        sys.exit("error: give an experiment, for example --config=configs/quickstart.py")
+    path, _, variant = value.partition(":")
+    return pathlib.Path("runs/convergence", f"{pathlib.Path(path).stem}_{variant}".rstrip("_"))
 
 
 if __name__ == "__main__":

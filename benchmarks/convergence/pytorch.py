@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from absl import app
 
-import launch
 from benchmarks.convergence import networks
 from benchmarks.torch_arrays import nchw
+from pix2pix_jax import command
 from pix2pix_jax.data import loading
 from pix2pix_jax.evaluator import Validator
 from pix2pix_jax.methods.registry import METHODS
@@ -181,13 +181,13 @@ def main(argv: list[str]) -> None:
     """Prints one line for an error that the user can fix."""
     if len(argv) > 1:
         sys.exit(f"error: unexpected argument {argv[1]!r}: flags are written --name=value")
-    if not (launch.CONFIG.value and launch.WORKDIR.value):
+    if not (command.CONFIG.value and command.WORKDIR.value):
         sys.exit("error: give --config=FILE and --workdir=FOLDER")
     try:
-        train(launch.CONFIG.value, launch.WORKDIR.value)
+        train(command.CONFIG.value, command.WORKDIR.value)
     except (ValueError, OSError, FloatingPointError) as error:
         sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":
-    app.run(main, flags_parser=launch.parse_flags)
+    app.run(main, flags_parser=command.parse_flags)
