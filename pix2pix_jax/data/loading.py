@@ -11,6 +11,7 @@ from pix2pix_jax.data.unpaired import UnpairedExamples
 from pix2pix_jax.images import pixel_format
 from pix2pix_jax.images.files import is_image
 from pix2pix_jax.images.pixel_format import PixelFormat
+from pix2pix_jax.images.rasters import is_raster
 from pix2pix_jax.runtime.storage import local_copy
 
 
@@ -96,9 +97,9 @@ def _formats(data):
 
 
 @functools.cache
-def _local(folder, wanted=is_image):
+def _local(folder, rasters=False):
     """data.dir on this machine; once a process, for even a list of what a store has takes time."""
-    return local_copy(folder, wanted)
+    return local_copy(folder, is_raster if rasters else is_image)
 
 
 def _splits(data):
@@ -110,7 +111,7 @@ def _pairs(data, seed, split, train, formats) -> sources.Source:
         resized = data.preprocess == "resize_and_crop"
         size = tuple(data.load_size if resized else data.crop_size)
         return folders.paired_folder(
-            _local(data.dir, formats[0].wanted),
+            _local(data.dir, bool(data.value_range)),
             split,
             _splits(data),
             formats,
@@ -130,7 +131,7 @@ def _pairs(data, seed, split, train, formats) -> sources.Source:
 def _two_sets(data, seed, split, train, formats) -> tuple[dict[str, sources.Source], bool]:
     """The sources of both domains, and whether their images correspond one to one."""
     if data.dir:
-        local = _local(data.dir, formats[0].wanted)
+        local = _local(data.dir, bool(data.value_range))
         found = folders.two_sets(local, split, _splits(data), formats)
         if train and (found is None or found[1]):
             _say_that_these_are_pairs(data)
