@@ -45,6 +45,9 @@ class Options(NamedTuple):
     skip_existing: bool = False  # images whose results are there are left out
 
 
+DEFAULTS = Options()
+
+
 def load(
     config: Any, workdir: str, devices: Sequence[jax.Device] = ()
 ) -> tuple[list[TrainedTranslator], str]:
@@ -68,7 +71,7 @@ def translate(
     source: str,
     output: str,
     mask: str | None = None,
-    options: Options = Options(),  # noqa: B008  it cannot be changed
+    options: Options = DEFAULTS,
 ) -> list[str]:
     """Translates an image, or every image below a folder, into the folder `output`.
 
@@ -108,7 +111,7 @@ def translate(
     there = storage.existing_files(output) if options.skip_existing else set()
     # The number of an image, which chooses its noise, is the same in any process.
     share = list(enumerate(files.paths))[jax.process_index() :: jax.process_count()]
-    todo = [row for row in share if not there.issuperset(files.names(row[1]))]
+    todo = [row for row in share if not there.issuperset(files.targets[row[1]].values())]
     several = len(todo) > config.eval.batch_size or config.eval.fit == "tile"
     devices = jax.local_devices() if several else jax.local_devices()[:1]
     translators, origin = load(config, workdir, devices)
@@ -142,15 +145,9 @@ def translate(
                     failed.append(str(path))
                 else:
                     good.append((*todo[row], found))
-            before, written = (
-                written,
-                [
-                    pool.submit(translated_files.save, config, folder / name, *rest)
-                    for name, *rest in _translated(
-                        config, files, translators, good, options.fixed_noise
-                    )
-                ],
-            )
+            before, written = written, []
+            for name, *rest in _translated(config, files, translators, good, options.fixed_noise):
+                written.append(pool.submit(translated_files.save, config, folder / name, *rest))
             _wait(before)
             progress.add(len(rows))
         _wait(written)
@@ -180,7 +177,7 @@ def _translated(config, files, translators, rows, fixed_noise):
         for sample in range(config.eval.noise_samples):
             outputs = translator.images(column, indices, sample)
             for path, output in zip(paths, outputs, strict=True):
-                name = files.targets[path, translator.direction.name, sample]
+                name = files.targets[path][translator.direction.name, sample]
                 yield name, output, path, translator.direction
 
 

@@ -22,18 +22,15 @@ from pix2pix_jax.models import build
 from pix2pix_jax.runtime import storage
 from pix2pix_jax.translator import with_hole
 
+Targets = dict[tuple[str, int], str]  # names in the output, by direction and sample
+
 
 class Files(NamedTuple):
     """Images to be translated."""
 
     paths: list[pathlib.Path]
     masks: dict[pathlib.Path, pathlib.Path]  # of the images; empty but for inpainting
-    # The name in the output of each image, direction and sample.
-    targets: dict[tuple[pathlib.Path, str, int], str]
-
-    def names(self, path: pathlib.Path) -> list[str]:
-        """All that is made of one image."""
-        return [name for (of, _, _), name in self.targets.items() if of == path]
+    targets: dict[pathlib.Path, Targets]  # of the images
 
 
 def find(config: Any, source: str, output: str, mask: str | None, ending: str) -> Files:
@@ -121,30 +118,32 @@ def save(
     rasters.save(target, of_output.values(image, _kind(config, path, direction).dtype))
 
 
-def _targets(config, paths, root, ending) -> dict[tuple[pathlib.Path, str, int], str]:
-    """The name in the output of each image, direction and sample."""
+def _targets(config, paths, root, ending) -> dict[pathlib.Path, Targets]:
+    """The names in the output of all that is made of each image."""
     directions = METHODS[config.method].directions(config)
     samples, stored_alike = config.eval.noise_samples, config.data.value_range
     targets = {}
     for path, stem in zip(paths, unique_names(paths, root), strict=True):
+        names = targets[path] = {}
         for direction in directions:
             own = _kind(config, path, direction).suffix if stored_alike else ending
             for sample in range(samples):
                 suffix = f"_{direction.name}" if len(directions) > 1 else ""
                 suffix += f"_{sample + 1}" if samples > 1 else ""
-                targets[path, direction.name, sample] = f"{stem}{suffix}{own}"
+                names[direction.name, sample] = f"{stem}{suffix}{own}"
     return targets
 
 
 def _check_targets(targets, output):
     """Raises ValueError if two targets are the same, or one is an image to be translated."""
-    target, count = Counter(targets.values()).most_common(1)[0]
+    names = [name for its_names in targets.values() for name in its_names.values()]
+    target, count = Counter(names).most_common(1)[0]
     if count > 1:
         raise ValueError(
             f"{count} images would be written to {output}/{target}: rename one of them"
         )
-    sources = {storage.resolved(path) for path, _, _ in targets}
-    for name in targets.values():
+    sources = set(map(storage.resolved, targets))
+    for name in names:
         if storage.resolved(f"{output}/{name}") in sources:
             raise ValueError(
                 f"{output}/{name} is one of the images to translate, and would be overwritten: "
