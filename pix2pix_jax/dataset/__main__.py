@@ -16,6 +16,7 @@ import sys
 from pix2pix_jax.dataset import check, pair, prepare, sheet
 from pix2pix_jax.dataset.parts import SIDE_BY_SIDE, SINGLE
 from pix2pix_jax.images.resizing import METHODS
+from pix2pix_jax.settings import subcommands
 
 FORMS = {"pairs": SIDE_BY_SIDE, "single": SINGLE, None: None}
 SHOWN = 10  # files that `check` names of each kind, without --all
@@ -23,19 +24,11 @@ SHOWN = 10  # files that `check` names of each kind, without --all
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the verb that the command line (or `arguments`) gives."""
-    options = _parser().parse_args(arguments)
-    try:
-        options.run(options)
-    except (OSError, ValueError) as error:
-        sys.exit(f"error: {error}")
+    subcommands.run(_parser(), arguments)
 
 
 def _parser():
-    parser = argparse.ArgumentParser(
-        prog="python -m pix2pix_jax.dataset",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = subcommands.parser("dataset", __doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
     form = argparse.ArgumentParser(add_help=False)
     form.add_argument(

@@ -12,7 +12,6 @@ See docs/metrics.md.
 
 import argparse
 import pathlib
-import sys
 from collections.abc import Callable
 from types import SimpleNamespace
 
@@ -34,6 +33,7 @@ from pix2pix_jax.metrics.distances import (
     frechet_distance,
     kernel_distance,
 )
+from pix2pix_jax.settings import subcommands
 
 LOSSY = {".jpg", ".jpeg", ".webp"}
 # How label maps are stored: channels of their files, and from pixels to classes.
@@ -46,19 +46,11 @@ LABELS: dict[str, tuple[int, Callable[[np.ndarray], np.ndarray]]] = {
 
 def main(arguments: list[str] | None = None) -> None:
     """Prints the metric that the command line (or `arguments`) asks for."""
-    options = _parser().parse_args(arguments)
-    try:
-        options.run(options)
-    except (OSError, ValueError) as error:
-        sys.exit(f"error: {error}")
+    subcommands.run(_parser(), arguments)
 
 
 def _parser():
-    parser = argparse.ArgumentParser(
-        prog="python -m pix2pix_jax.metrics",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = subcommands.parser("metrics", __doc__)
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--weights", default="", help="the .pth, or the folder that has it")
     shared.add_argument("--batch-size", type=int, default=32, help="images at once (32)")

@@ -1,0 +1,22 @@
+"""Command lines of programs with subcommands, metrics and dataset: errors are one line."""
+
+import argparse
+import sys
+
+
+def parser(name: str, description: str | None) -> argparse.ArgumentParser:
+    """A parser for `python -m pix2pix_jax.NAME` that shows the description as it is written."""
+    return argparse.ArgumentParser(
+        prog=f"python -m pix2pix_jax.{name}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def run(parser: argparse.ArgumentParser, arguments: list[str] | None) -> None:
+    """Calls the `run` of the subcommand that the command line (or `arguments`) gives."""
+    options = parser.parse_args(arguments)
+    try:
+        options.run(options)
+    except (OSError, ValueError) as error:
+        sys.exit(f"error: {error}")
