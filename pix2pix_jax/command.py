@@ -99,11 +99,10 @@ def _check_flags(argv):
 
 
 def _fill_in(config, workdir):
-    """Chooses what the config leaves to the images."""
-    if not all((*config.data.crop_size, *config.data.load_size, config.model.generator)):
-        from pix2pix_jax.own_data import fill_in
+    """Chooses what the config leaves to the images; loads JAX."""
+    from pix2pix_jax.own_data import fill_in
 
-        fill_in(config, workdir)
+    fill_in(config, workdir)
 
 
 def _run(mode, config, workdir):

@@ -135,9 +135,9 @@ def test_config_that_pytorch_does_not_know(field, value):
 
 def test_the_command_line_of_pytorch_is_ours(tmp_path):
     flags = ["--config=configs/quickstart.py", "--config.optim.policy=cosine"]
+    own = ["--side=pytorch", f"--workdir={tmp_path}"]
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.convergence", *flags, "--side=pytorch"]
-        + [f"--workdir={tmp_path}"],
+        [sys.executable, "-m", "benchmarks.convergence", *flags, *own],
         cwd=pathlib.Path(__file__).parents[1],
         capture_output=True,
         text=True,

@@ -98,8 +98,7 @@ def _is_flat(root, splits, pixel_format):
     """Whether images lie in `root` itself, or in its folders A and B, and no split has a folder."""
     if any((root / f"{split}{end}").is_dir() for split in splits for end in ("", "A", "B")):
         return False
-    holds = lambda folder: folder.is_dir() and any(map(pixel_format.wanted, folder.iterdir()))
-    return holds(root) or _has_flat_sets(root, splits, pixel_format)
+    return _holds_images(root, pixel_format) or _has_flat_sets(root, splits, pixel_format)
 
 
 def _has_flat_sets(root, splits, pixel_format):
@@ -107,8 +106,11 @@ def _has_flat_sets(root, splits, pixel_format):
     folders = root / "A", root / "B"
     if any((folder / split).is_dir() for folder in folders for split in splits):
         return False
-    holds = lambda folder: folder.is_dir() and any(map(pixel_format.wanted, folder.iterdir()))
-    return all(map(holds, folders))
+    return all(_holds_images(folder, pixel_format) for folder in folders)
+
+
+def _holds_images(folder, pixel_format):
+    return folder.is_dir() and any(map(pixel_format.wanted, folder.iterdir()))
 
 
 def _all_pairs(root, split, formats, equal_halves):
