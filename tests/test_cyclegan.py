@@ -201,18 +201,18 @@ def test_alternating_updates():
                 assert float(found[f"{name}_{letter}"]) == pytest.approx(expected, rel=1e-4)
 
 
-def test_pool_keeps_the_rule_over_many_draws():
-    """Against the plain Python rule with the same draws; and the draws are fair."""
+@pytest.mark.parametrize("batch", [3, 12])
+def test_pool_keeps_the_rule_over_many_draws(batch):
+    """Against the plain Python rule with the same draws; one batch is larger than the pool."""
     generator = np.random.default_rng(0)
     theirs = baseline.ImagePool(5)
     ours = ImagePool.create(5, 1, 1, 1)
     exchange = jax.jit(ImagePool.exchange)
     for i in range(100):
-        images = np.arange(3 * i, 3 * i + 3, dtype=np.float32).reshape(3, 1, 1, 1)
-        swaps, indices = generator.random(3) < 0.5, generator.integers(0, 5, 3)
-        full = iter(
-            [(s, j) for k, (s, j) in enumerate(zip(swaps, indices, strict=True)) if 3 * i + k >= 5]
-        )
+        images = np.arange(batch * i, batch * (i + 1), dtype=np.float32).reshape(batch, 1, 1, 1)
+        swaps, indices = generator.random(batch) < 0.5, generator.integers(0, 5, batch)
+        draws = enumerate(zip(swaps, indices, strict=True))
+        full = iter([draw for k, draw in draws if batch * i + k >= 5])
         theirs.draw = lambda full=full: next(full)
         expected = theirs.query(parity.nchw(images))
         ours, found = exchange(ours, swaps, indices, images)
@@ -220,6 +220,9 @@ def test_pool_keeps_the_rule_over_many_draws():
         np.testing.assert_array_equal(
             np.ravel(ours.images)[: len(theirs.images)], np.ravel(torch.stack(theirs.images))
         )
+
+
+def test_pool_draws_fairly():
     pool = ImagePool(jnp.arange(5.0).reshape(5, 1, 1, 1), jnp.int32(5))
     query = jax.jit(lambda key: pool.query(key, jnp.full((1, 1, 1, 1), -1.0))[1].ravel()[0])
     out = np.asarray(jax.vmap(query)(jax.random.split(jax.random.key(0), 4000)))

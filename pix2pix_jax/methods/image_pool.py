@@ -39,17 +39,23 @@ class ImagePool:
     def exchange(
         self, swaps: jax.Array, indices: jax.Array, images: jax.Array
     ) -> tuple["ImagePool", jax.Array]:
-        """`query` with its draws given: whether to swap, bool [N], and with which, int [N]."""
-        size = self.images.shape[0]
+        """`query` with its draws given: whether to swap, bool [N], and with which, int [N].
 
-        def one(pool, item):
-            swap, index, image = item
-            full = pool.count >= size
-            place = jnp.where(full, index, jnp.minimum(pool.count, size - 1))
-            stored = pool.images[place]
-            keep = swap | ~full
-            replaced = pool.images.at[place].set(jnp.where(keep, image, stored))
-            pool = ImagePool(replaced, jnp.minimum(pool.count + 1, size))
-            return pool, jnp.where(full & swap, stored, image)
+        What image by image would do is worked out from the places alone, for all at once: a loop
+        over images would launch kernels for each, and on several devices fetch each from its own.
+        """
+        size, turn = self.images.shape[0], jnp.arange(images.shape[0])
+        full = self.count + turn >= size
+        places = jnp.where(full, indices, self.count + turn)
+        # [i, j]: exchange j puts its image where exchange i takes one
+        puts = (places[:, None] == places) & (swaps | ~full)
+        handed_out = self._standing(images, places, puts & (turn < turn[:, None]))
+        # Where several meet in one place, all write the image of the last.
+        stored = self.images.at[places].set(self._standing(images, places, puts))
+        pool = ImagePool(stored, jnp.minimum(self.count + len(turn), size))
+        return pool, jnp.where((full & swaps)[:, None, None, None], handed_out, images)
 
-        return jax.lax.scan(one, self, (swaps, indices, images))
+    def _standing(self, images: jax.Array, places: jax.Array, puts: jax.Array) -> jax.Array:
+        """What is in each of the `places` after the exchanges that `puts` marks, [N, H, W, C]."""
+        last = jnp.max(jnp.where(puts, jnp.arange(len(places)), -1), axis=1)
+        return jnp.where((last >= 0)[:, None, None, None], images[last], self.images[places])
