@@ -250,7 +250,7 @@ def test_five_steps():
         state, found = step(state, {"A": a, "B": b})
         assert found.keys() == expected.keys()
         for name, value in expected.items():
-            assert float(found[name]) == pytest.approx(float(value), rel=1e-4), (i, name)
+            assert float(found[name]) == pytest.approx(float(value), rel=1e-4, abs=1e-9), (i, name)
     for name, net in nets.items():
         check_network(state.networks[name], parity.variables(net, keys[name]), steps=5)
     # Features are taken before the norm that cancels these in the image.
