@@ -12,6 +12,7 @@ from PIL import Image as pil
 from pix2pix_jax import trained_models, translate
 from pix2pix_jax.images.files import read_image, to_array, to_pil
 from pix2pix_jax.methods.registry import METHODS
+from pix2pix_jax.pytorch import published
 from pix2pix_jax.run import config_file
 from pix2pix_jax.run.run_folder import open_run
 from pix2pix_jax.settings import config_checks, flag_errors
@@ -85,7 +86,11 @@ def load(path: str | os.PathLike[str], direction: str, fields: dict[str, Any]) -
 
 
 def _config(path, direction, fields):
-    """The config of a run or .pth, with a direction and fields of the user."""
+    """The config of a run, .pth or published generator, with a direction and fields of the user."""
+    if published.is_name(path):
+        path = str(published.fetch(published.GENERATORS[path]))
+    elif (hint := published.hint(path)) and not pathlib.Path(path).exists():
+        raise FileNotFoundError(f"there is no run {path}{hint}")
     if path.endswith(".pth"):
         config = trained_models.pth_config(pathlib.Path(path), get_config)
         if config is None:
