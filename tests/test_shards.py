@@ -110,6 +110,8 @@ def test_shards_that_are_missing_or_damaged(prepared):
     config = small_config(**{"data.dir": str(folder), "data.value_range": (0, 255)})
     with pytest.raises(ValueError, match="hold photographs, and config.data.value_range"):
         loading.load_examples(config.data, 0, "train", True)
+    with pytest.raises(SystemExit, match="give the folder that they were prepared from"):
+        main(["check", str(folder)])
     second.unlink()
     with pytest.raises(ValueError, match=r"has 2 of 3 shards: copy the others"):
         read()
