@@ -118,7 +118,7 @@ def translate(
     if config.eval.fit == "tile":
         print(translators[0].translator.describe_tiles(), flush=True)
 
-    failed, progress = [], Progress("images", len(todo))
+    failed, progress = [], _Progress(len(todo))
     batches = translated_files.in_batches(
         config, [path for _, path in todo], config.eval.batch_size * len(devices)
     )
@@ -186,29 +186,27 @@ def _wait(futures):
         future.result()  # raises what it raised
 
 
-class Progress:
-    """Lines on how far a folder or video has got; the first process speaks for all."""
+class _Progress:
+    """Lines on how far a folder has got; the first process speaks for all."""
 
-    def __init__(self, things: str, total: int | None = None):
-        self._things, self._total, self._done = things, total, 0
-        self._began = self._line = time.perf_counter()
+    def __init__(self, total: int):
+        self._total, self._done, self._began = total, 0, None
+        self._line = time.perf_counter()
 
     def add(self, count: int) -> None:
-        """Counts what is done."""
+        """Counts images that are translated."""
         now = time.perf_counter()
-        if not self._done:  # the first batch compiles, and is no part of the speed
-            self._began, self._before = now, count
         self._done += count
+        if self._began is None:  # the first batch compiles
+            self._began, self._before = now, self._done
         if self._done == self._total or now - self._line < SECONDS or not processes.is_first():
             return
         self._line = now
-        of = "" if self._total is None else f" of {self._total}"
-        line = f"{self._done}{of} {self._things}"
+        line = f"{self._done} of {self._total} images"
         if self._done > self._before:
             speed = (self._done - self._before) / (now - self._began)
-            line += f"  {speed:.1f} {self._things}/s"
-            if self._total is not None:
-                line += f"  ETA {duration((self._total - self._done) / speed)}"
+            left = duration((self._total - self._done) / speed)
+            line += f"  {speed:.1f} images/s  ETA {left}"
         print(line, flush=True)
 
 

@@ -5,6 +5,7 @@ import pathlib
 import re
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ from pix2pix_jax.settings import config_checks
 
 EXTENSIONS = {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".gif"}
 CRF = 18  # of H.264: its loss is hardly seen
+SECONDS = 10  # between lines of progress
 QUIET = ("-hide_banner", "-loglevel", "error")
 
 
@@ -82,11 +84,14 @@ def translated(
     Raises:
         ValueError: it cannot be read.
     """
-    frames, progress = read(video), translate.Progress("frames")
+    frames, done, said = read(video), 0, time.perf_counter()
     while batch := list(itertools.islice(frames, batch_size)):
         images = [to_array(Image.fromarray(x), translator.direction.in_channels) for x in batch]
         yield from translator.images(images, [0] * len(images), sample)
-        progress.add(len(images))
+        done += len(images)
+        if time.perf_counter() - said > SECONDS:
+            said = time.perf_counter()
+            print(f"{done} frames", flush=True)
 
 
 def look(path: pathlib.Path) -> Video:

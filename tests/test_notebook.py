@@ -30,7 +30,9 @@ def test_the_notebook_runs(tmp_path, monkeypatch):
     monkeypatch.setenv("NOTEBOOK_WORKDIR", str(tmp_path / "run"))
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     place = {"metadata": {"path": str(NOTEBOOK.parent)}}
-    nbclient.NotebookClient(notebook, kernel_name="python3", resources=place).execute()
+    client = nbclient.NotebookClient(notebook, kernel_name="python3", resources=place)
+    client.startup_timeout = 300  # of a busy machine
+    client.execute()
     pairs, samples, house, drawn = pictures(notebook)
     for shown in (pairs, house, drawn):
         assert shown.shape[0] == 3 * 64
