@@ -153,9 +153,10 @@ def test_a_cyclegan_starts_from_both(tmp_path):
         for seed, name in enumerate(("horse2zebra", "zebra2horse"))
     }
     fields = {"method": "cyclegan", "init_from": "horse2zebra", **SMALL}
+    fresh = fresh_state(small_config(**fields))
     for direction, names in (("AtoB", list(nets)), ("BtoA", list(nets)[::-1])):
         config = small_config(**fields, **{"data.direction": direction})
-        found = weights.initialize(config, fresh_state(config)).networks
+        found = weights.initialize(config, fresh).networks
         for network, name in zip(("G_A", "G_B"), names, strict=True):
             tree = parity.variables(nets[name], weights.torch_keys(config, network))
             assert parity.worst(found[network].variables["params"], tree["params"]) == 0

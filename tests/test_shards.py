@@ -3,10 +3,12 @@
 import json
 import pathlib
 
+import fsspec
 import jax
 import numpy as np
 import pytest
 from array_record.python.array_record_data_source import ArrayRecordDataSource
+from fsspec.implementations.memory import MemoryFileSystem
 from PIL import Image
 
 from pix2pix_jax.data import folders, loading, shards
@@ -91,6 +93,14 @@ def test_sets_and_single_images(tmp_path):
     config = small_config(**{"data.dir": str(tmp_path / "one"), "data.name": "folder"})
     images = loading.load_examples(config.data, 0, "train", False, "images")
     assert len(images) == 2  # and one held out
+
+
+def test_shards_in_a_store(prepared, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(MemoryFileSystem, "store", {})
+    fsspec.filesystem("memory").put(str(prepared["array_record"]), "/shards", recursive=True)
+    config = small_config(**{"data.dir": "memory://shards"})
+    assert len(loading.load_examples(config.data, 0, "train", True)) == 5
 
 
 def test_shards_that_are_missing_or_damaged(prepared):
