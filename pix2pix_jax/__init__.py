@@ -18,7 +18,8 @@ def load(
     """A trained generator, ready to be called with images.
 
     Args:
-        path: the workdir of a run, which may be an address in object storage, or PyTorch's .pth.
+        path: the workdir of a run, which may be an address in object storage, PyTorch's .pth, or
+            the name of a published generator, such as horse2zebra (see `pytorch.published`).
         direction: of a CycleGAN, which has two: A2B or B2A.
         fields: fields of the run's config to be changed, such as {"eval.dropout": False}; all are
             in pix2pix_jax/settings/defaults.py.

@@ -32,7 +32,7 @@ WORKDIR = flags.DEFINE_string(
 MODE = flags.DEFINE_enum(
     "mode", "train", ["train", "eval", "translate", "import", "export"], "What to do."
 )
-INPUT = flags.DEFINE_string("input", None, "translate: an image, or a folder of images.")
+INPUT = flags.DEFINE_string("input", None, "translate: an image, a folder of images, or a video.")
 MASK = flags.DEFINE_string("mask", None, "translate, inpainting: a mask, or a folder of masks.")
 IMAGE_FORMAT = flags.DEFINE_enum(
     "image_format", "png", ["png", "jpg", "webp"], "translate: of the results."
@@ -40,7 +40,8 @@ IMAGE_FORMAT = flags.DEFINE_enum(
 FIXED_NOISE = flags.DEFINE_bool(
     "fixed_noise",
     False,
-    "translate: all images get the same noise (dropout), so that frames of a video do not flicker.",
+    "translate: all images of a folder get the same noise (dropout), so that frames of a video do "
+    "not flicker; those of a video file always do.",
 )
 SKIP_EXISTING = flags.DEFINE_bool(
     "skip_existing",
@@ -123,7 +124,11 @@ def _run(mode, config, workdir):
         _exporter(FORMAT.value)(config, workdir, OUTPUT.value)
     else:
         from pix2pix_jax.translate import Options, translate
+        from pix2pix_jax.video import is_video, translate_video
 
+        if is_video(INPUT.value):
+            translate_video(config, workdir, INPUT.value, OUTPUT.value)
+            return True
         options = Options(IMAGE_FORMAT.value, FIXED_NOISE.value, SKIP_EXISTING.value)
         return not translate(config, workdir, INPUT.value, OUTPUT.value, MASK.value, options)
     return True

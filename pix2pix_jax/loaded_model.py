@@ -10,12 +10,15 @@ from flax.traverse_util import flatten_dict
 from PIL import Image as pil
 
 from pix2pix_jax import trained_models, translate
+from pix2pix_jax.images import pixel_format
 from pix2pix_jax.images.files import read_image, to_array, to_pil
 from pix2pix_jax.methods.registry import METHODS
+from pix2pix_jax.pytorch import published
 from pix2pix_jax.run import config_file
 from pix2pix_jax.run.run_folder import open_run
 from pix2pix_jax.settings import config_checks, flag_errors
 from pix2pix_jax.settings.defaults import get_config
+from pix2pix_jax.translated_files import formats
 from pix2pix_jax.translator import with_hole
 
 Image = pil.Image | np.ndarray | str | os.PathLike[str]
@@ -42,6 +45,10 @@ class LoadedModel:
         rounded to 8 bits). How other sizes than that of training pass the network is the field
         eval.fit of the config.
 
+        With data.value_range arrays have its units, and any dtype of integers or floating point;
+        files (TIFF, PNG, .npy) give such arrays. The result has the input's dtype, rounded if that
+        is of integers; or float32, where the output has a range of its own.
+
         Args:
             image: to be translated. PIL's are taken as their pixels lie; a file is turned upright.
             mask: inpainting: of the image's size and any of these kinds, white in the hole.
@@ -58,6 +65,8 @@ class LoadedModel:
                 if self._has_holes
                 else f"{self.config.method} takes no mask; only inpainting does"
             )
+        if self.config.data.value_range:
+            return self._rasters(image, index, sample)
         images = _levels(image, self.direction.in_channels)
         if mask is not None:
             masks = _levels(mask, 1)
@@ -66,6 +75,21 @@ class LoadedModel:
             images = [with_hole(x, hole) for x, hole in zip(images, masks, strict=True)]
         indices = np.arange(index, index + len(images))
         return _like(image, self._translator.images(images, indices, sample))
+
+    def _rasters(self, image, index, sample):
+        """As `__call__`, with data.value_range."""
+        both = of_input, of_output = formats(self.config, self.direction)
+        if isinstance(image, str | os.PathLike):
+            shape, images = (), [of_input.read(image)]
+            dtype = pixel_format.output_kind(image, *both).dtype
+        else:
+            array = _array(image, of_input.channels)
+            shape = array.shape[:-3]
+            images = list(of_input.raster(array, "the array").reshape(-1, *array.shape[-3:]))
+            dtype = pixel_format.output_dtype(array.dtype, *both)
+        indices = np.arange(index, index + len(images))
+        outputs = np.stack(self._translator.images(images, indices, sample))
+        return of_output.values(outputs.reshape(*shape, *outputs.shape[1:]), dtype)
 
     def __repr__(self) -> str:
         return f"<{self.config.method} {self.direction.name or self.config.name}: {self._origin}>"
@@ -85,7 +109,11 @@ def load(path: str | os.PathLike[str], direction: str, fields: dict[str, Any]) -
 
 
 def _config(path, direction, fields):
-    """The config of a run or .pth, with a direction and fields of the user."""
+    """The config of a run, .pth or published generator, with a direction and fields of the user."""
+    if published.is_name(path):
+        path = str(published.fetch(published.GENERATORS[path]))
+    elif (hint := published.hint(path)) and not pathlib.Path(path).exists():
+        raise FileNotFoundError(f"there is no run {path}{hint}")
     if path.endswith(".pth"):
         config = trained_models.pth_config(pathlib.Path(path), get_config)
         if config is None:
@@ -103,10 +131,6 @@ def _config(path, direction, fields):
             raise ValueError(f"{path} has one direction: leave out direction={direction!r}")
         config.eval.direction = direction
     config_checks.check(config)
-    if config.data.value_range:
-        raise ValueError(
-            f"{path} has a data.value_range: translate files of such images with --mode=translate"
-        )
     if len(METHODS[config.method].directions(config)) > 1:
         raise ValueError(
             f"{path} translates in two directions: give direction='A2B' or direction='B2A'"
@@ -120,12 +144,7 @@ def _levels(image, channels):
         return [read_image(image, channels)]
     if isinstance(image, pil.Image):
         return [to_array(image, channels)]
-    array = np.asarray(image)
-    if array.ndim not in (3, 4) or array.shape[-1] != channels or 0 in array.shape:
-        raise ValueError(
-            f"the array has shape {array.shape}: this model takes [H, W, {channels}], or "
-            f"[N, H, W, {channels}] for a batch"
-        )
+    array = _array(image, channels)
     if np.issubdtype(array.dtype, np.floating):
         if not (array.min() >= 0 and array.max() <= 1):  # NaN fails too
             raise ValueError(
@@ -136,6 +155,19 @@ def _levels(image, channels):
     elif array.dtype != np.uint8:
         raise ValueError(f"the array is {array.dtype}: images are uint8, or floating point")
     return list(array.reshape(-1, *array.shape[-3:]))
+
+
+def _array(image, channels):
+    """An array of numbers, [H, W, channels] or a batch of such."""
+    array = np.asarray(image)
+    if array.ndim not in (3, 4) or array.shape[-1] != channels or 0 in array.shape:
+        raise ValueError(
+            f"the array has shape {array.shape}: this model takes [H, W, {channels}], or "
+            f"[N, H, W, {channels}] for a batch"
+        )
+    if array.dtype.kind not in "uif":
+        raise ValueError(f"the array is {array.dtype}: images are numbers")
+    return array
 
 
 def _like(image, outputs):

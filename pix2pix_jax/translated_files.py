@@ -16,6 +16,7 @@ from pix2pix_jax.images.files import (
     unique_names,
 )
 from pix2pix_jax.images.fitting import fitted_size
+from pix2pix_jax.images.pixel_format import PixelFormat
 from pix2pix_jax.methods.contract import Direction
 from pix2pix_jax.methods.registry import METHODS
 from pix2pix_jax.models import build
@@ -77,7 +78,7 @@ def _shape(config, path, divisor):
     return fitted_size(size, config.eval.fit, tuple(config.data.crop_size), divisor)
 
 
-def _formats(config, direction):
+def formats(config: Any, direction: Direction) -> tuple[PixelFormat, PixelFormat]:
     """How the images that a direction takes, and those that it makes, are stored."""
     first, second = pixel_format.formats(config.data)
     return (second, first) if direction.source == "B" else (first, second)
@@ -92,7 +93,7 @@ def read(
         ValueError, OSError: it cannot be read.
     """
     if config.data.value_range:
-        return [_formats(config, d)[0].read(path) for d in directions]
+        return [formats(config, d)[0].read(path) for d in directions]
     images = [read_image(path, d.in_channels) for d in directions]
     if mask is None:
         return images
@@ -102,7 +103,7 @@ def read(
 def _kind(config, path, direction):
     """How the translation of a raster is stored."""
     try:
-        return pixel_format.output_kind(path, *_formats(config, direction))
+        return pixel_format.output_kind(path, *formats(config, direction))
     except Exception:  # of a damaged file, which is skipped later
         return rasters.FileKind(".tif", np.dtype(np.float32))
 
@@ -114,7 +115,7 @@ def save(
     target.parent.mkdir(parents=True, exist_ok=True)
     if not config.data.value_range:
         return save_picture(target, image)
-    _, of_output = _formats(config, direction)
+    _, of_output = formats(config, direction)
     rasters.save(target, of_output.values(image, _kind(config, path, direction).dtype))
 
 

@@ -1,4 +1,7 @@
-"""Where weights come from: a run's checkpoints, or `init_from` (a run of ours or a .pth)."""
+"""Where weights come from: a run's checkpoints, or `init_from`.
+
+That is a run of ours, a .pth, or the name of a published generator (see `pytorch.published`).
+"""
 
 import pathlib
 import re
@@ -12,7 +15,7 @@ from pix2pix_jax.methods import average
 from pix2pix_jax.methods.contract import GENERATOR, OTHER
 from pix2pix_jax.methods.registry import METHODS, abstract_state, generator_names
 from pix2pix_jax.methods.state import TrainState
-from pix2pix_jax.pytorch import architectures, pth_file, state_dicts
+from pix2pix_jax.pytorch import architectures, pth_file, published, state_dicts
 from pix2pix_jax.run import checkpoints, config_file
 from pix2pix_jax.run.run_folder import open_run
 from pix2pix_jax.runtime import storage
@@ -36,8 +39,10 @@ def load_generators(config: Any, workdir: str) -> tuple[dict[str, Any], str]:
     if not config.init_from or _is_run(config.init_from):
         variables, origin = _from_run(config, config.init_from or workdir, target)
         return variables, config.init_from or origin
-    path = _local_pth(config.init_from)
     needed = [direction.generator for direction in METHODS[config.method].directions(config)]
+    if published.is_name(config.init_from):
+        return _from_pths(config, published.for_networks(config, needed), target), config.init_from
+    path = _local_pth(config.init_from)
     files = _pth_files(path, target)
     if len(needed) == 1 and not _names_a_side(path):
         files = {needed[0]: path}
@@ -63,6 +68,9 @@ def initialize(config: Any, state: TrainState) -> TrainState:
     target = abstract_variables(config)
     if _is_run(config.init_from):
         loaded, _ = _from_run(config, config.init_from, target, discriminators=True)
+    elif published.is_name(config.init_from):
+        files = published.for_networks(config, generator_names(config))
+        loaded = _from_pths(config, files, target)
     else:
         path = _local_pth(config.init_from)
         files = _pth_files(path, target)
@@ -143,7 +151,7 @@ def _pth_files(path: pathlib.Path, names: Iterable[str]) -> dict[str, pathlib.Pa
         FileNotFoundError: `path` does not exist.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"there is no weights file {path}")
+        raise FileNotFoundError(f"there is no weights file {path}{published.hint(path)}")
     # Whatever the file of a lone generator is called, be it a CycleGAN's G_A.
     files = {name: path if name == "G" else _neighbour(path, name) for name in names}
     return {name: file for name, file in files.items() if file and file.is_file()}

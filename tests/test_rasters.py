@@ -9,11 +9,13 @@ import pytest
 import tifffile
 from PIL import Image
 
+import pix2pix_jax
 from pix2pix_jax import evaluate, translate, translator
 from pix2pix_jax.data import loading
 from pix2pix_jax.data.stream import order
 from pix2pix_jax.images import levels, rasters, resizing
 from pix2pix_jax.images.pixel_format import PixelFormat, output_kind
+from pix2pix_jax.loaded_model import LoadedModel
 from pix2pix_jax.settings import config_checks
 from pix2pix_jax.train import train
 from tests.conftest import make_batch, small_config
@@ -98,12 +100,14 @@ def test_an_identity_leaves_files_as_they_are(tmp_path, monkeypatch, capsys, suf
     monkeypatch.setattr(translate.weights, "load_generators", lambda *_: ({"G": {}}, "identity"))
     failed = translate.translate(config, "", str(tmp_path / "in"), str(tmp_path / "out"))
     assert not failed, capsys.readouterr().out
-    result = read(tmp_path / f"out/a.{suffix}")
-    assert (result.dtype, result.shape) == (array.dtype, array.shape)
-    if array.dtype.kind == "u":
-        np.testing.assert_array_equal(result, array)
-    else:
-        np.testing.assert_allclose(result, array, atol=(values[1] - values[0]) * 2**-24, rtol=1e-7)
+    model = LoadedModel(config, translate.load(config, "")[0][0], "identity")
+    for result in (read(tmp_path / f"out/a.{suffix}"), model(source), model(array[None])[0]):
+        assert (result.dtype, result.shape) == (array.dtype, array.shape)
+        if array.dtype.kind == "u":
+            np.testing.assert_array_equal(result, array)
+        else:
+            bound = (values[1] - values[0]) * 2**-24
+            np.testing.assert_allclose(result, array, atol=bound, rtol=1e-7)
 
 
 def test_a_target_of_another_range_becomes_floating_point(tmp_path):
@@ -251,4 +255,17 @@ def test_pairs_of_rasters_are_trained_on_evaluated_and_translated(tmp_path, caps
     assert output.dtype == np.float32 and output.shape == (32, 32, 1)
     distance = np.abs(output[..., 0] - np.load(folder / f"B/{held}.npy")).mean() / 10
     assert distance == pytest.approx(means["l1"], abs=1e-5)
+    model, path = pix2pix_jax.load(workdir), folder / f"A/{held}.tif"
+    for image in (path, read(path)):
+        found = model(image, index=held)  # as in the folder
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, output, atol=1e-5)
+    for image, words in (
+        (read(path) * 2.0, r"the array has values from .*value_range is 0 to 65535"),
+        (read(path)[..., :4], r"takes \[H, W, 5\]"),
+        (Image.new("L", (32, 32)), r"shape \(32, 32\)"),
+        (np.full((32, 32, 5), "a"), "images are numbers"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            model(image)
     assert "skipped" not in capsys.readouterr().out

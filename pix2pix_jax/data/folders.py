@@ -2,16 +2,17 @@
 
 A folder without the validation split, or without any, is no obstacle: about one in 20 of the
 training images is held out then, see `held_out`. A folder without splits is called flat here.
+In place of image files a split may have shards, see `shards`.
 """
 
 import pathlib
 
 from pix2pix_jax.data.held_out import Splits, must_divide, share
+from pix2pix_jax.data.shards import images_of
 from pix2pix_jax.data.side_by_side import SideBySide
 from pix2pix_jax.data.sources import (
     PHOTOS,
     Formats,
-    SingleFolder,
     Source,
     TwoFolders,
     same_names,
@@ -158,7 +159,7 @@ def two_sets(
     if not flat and not unpaired(found):
         return None
     where = {d: root / (d if flat else f"{found}{d}") for d in "AB"}
-    a, b = (SingleFolder(where[d], form, d) for d, form in zip("AB", formats, strict=True))
+    a, b = (images_of(where[d], form, d) for d, form in zip("AB", formats, strict=True))
     correspond = same_names(a, b)
     if divide:
         a, b = share({where["A"]: a, where["B"]: b}, root, split, splits, flat)
@@ -186,7 +187,7 @@ def image_folder(root: Path, split: str, splits: Splits, channels: int) -> tuple
     exists = lambda name: name == splits[0] if flat else (root / name).is_dir()
     divide = must_divide(split, splits, exists)
     folder = root if flat else root / (splits[0] if divide else split)
-    source = SingleFolder(folder, PixelFormat(channels), domain)
+    source = images_of(folder, PixelFormat(channels), domain)
     if divide:
         (source,) = share({folder: source}, root, split, splits, flat)
     return source, domain

@@ -7,6 +7,7 @@ from typing import Any
 from pix2pix_jax.data import catalogue, folders, sources
 from pix2pix_jax.data.examples import Examples
 from pix2pix_jax.data.masked import MaskedExamples
+from pix2pix_jax.data.shards import is_shard
 from pix2pix_jax.data.unpaired import UnpairedExamples
 from pix2pix_jax.images import pixel_format
 from pix2pix_jax.images.files import is_image
@@ -99,7 +100,7 @@ def _formats(data):
 @functools.cache
 def _local(folder, rasters=False):
     """data.dir on this machine; once a process, for even a list of what a store has takes time."""
-    return local_copy(folder, is_raster if rasters else is_image)
+    return local_copy(folder, is_raster if rasters else lambda p: is_image(p) or is_shard(p))
 
 
 def _splits(data):

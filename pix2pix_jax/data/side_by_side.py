@@ -3,8 +3,9 @@
 import numpy as np
 from PIL import Image
 
-from pix2pix_jax.data.sources import PHOTOS, Formats, Header, Record, sizes_of
-from pix2pix_jax.images.files import Path, find_images, unique_names
+from pix2pix_jax.data.shards import images_of
+from pix2pix_jax.data.sources import PHOTOS, Formats, Header, Record
+from pix2pix_jax.images.files import Path
 
 # Halves of a pair whose aspect ratio is this far from the wanted one are reported. Single images
 # of 4:3 or 1:1, taken for square pairs, are 1.5 and 2.
@@ -21,7 +22,7 @@ class SideBySide:
         """Checks every file's header.
 
         Args:
-            folder: of the images.
+            folder: of the images, or of shards.
             formats: of A and of B; rasters have the same.
             equal_halves: refuse odd widths; for images that are not resized to one size.
 
@@ -35,19 +36,19 @@ class SideBySide:
                 "and config.data says that they differ: put A and B into two folders"
             )
         whole = formats[0] if formats[0].value_range else PHOTOS[0]
-        self.paths = find_images(folder, whole.wanted)
-        self._channels, self._format = (formats[0].channels, formats[1].channels), whole
+        self._images = images_of(folder, whole)
+        self._channels = (formats[0].channels, formats[1].channels)
         self._headers: list[Header] = []
-        names = unique_names(self.paths, folder)
-        for path, name, (height, width) in zip(
-            self.paths, names, sizes_of(self.paths, whole), strict=True
-        ):
+        for i in range(len(self._images)):
+            name, (height, width) = self._images.header(i)
+            label = self._images.label(i)
             if width < 2:
-                raise ValueError(f"{path} is one pixel wide, which is no pair A|B: remove it")
+                raise ValueError(f"{label} is one pixel wide, which is no pair A|B: remove it")
             if width % 2 and equal_halves:
                 raise ValueError(
-                    f"{path} is {width}x{height}, so its halves A|B differ in width: crop it to an "
-                    "even width, or set data.preprocess=resize_and_crop, which makes all one size"
+                    f"{label} is {width}x{height}, so its halves A|B differ in width: crop it to "
+                    "an even width, or set data.preprocess=resize_and_crop, which makes all one "
+                    "size"
                 )
             self._headers.append((name, (height, width // 2)))
 
@@ -57,16 +58,16 @@ class SideBySide:
         Either such pairs are stretched, or these are single images and not pairs.
         """
         unlike = []
-        for path, (_, (height, width)) in zip(self.paths, self._headers, strict=True):
+        for i, (_, (height, width)) in enumerate(self._headers):
             ratio = (width * size[0]) / (height * size[1])
             if max(ratio, 1 / ratio) > ASPECT_TOLERANCE:
-                unlike.append((path, height, width))
+                unlike.append((self._images.label(i), height, width))
         if not unlike:
             return
-        path, height, width = unlike[0]
+        label, height, width = unlike[0]
         others = f" ({len(unlike)} of {len(self)} files are like that)" if len(unlike) > 1 else ""
         print(
-            f"{path}: its halves A|B are {width}x{height}, far from the aspect ratio of "
+            f"{label}: its halves A|B are {width}x{height}, far from the aspect ratio of "
             f"{size[1]}x{size[0]}{others}. Are these single images? Pairs are A and B side by "
             "side in one file, or in two folders A/ and B/; single images are for "
             "configs/colorization.py:folder and configs/inpaint.py:folder",
@@ -74,11 +75,11 @@ class SideBySide:
         )
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self._images)
 
     def __getitem__(self, index: int) -> Record:
-        image = self._format.read(self.paths[index])
-        return {**split_pair(image, self._channels), "name": self._headers[index][0]}
+        record = self._images[index]
+        return {**split_pair(record["A"], self._channels), "name": record["name"]}
 
     def header(self, index: int) -> Header:
         """Name of a pair and (height, width) of each of its images."""

@@ -80,10 +80,15 @@ class SingleFolder:
         """Name and (height, width) of an image."""
         return self._headers[index]
 
+    def label(self, index: int) -> str:
+        """What messages call an image."""
+        return str(self.paths[index])
 
-def same_names(a: SingleFolder, b: SingleFolder) -> bool:
+
+def same_names(a: Source, b: Source) -> bool:
     """Whether two folders have the same file names, apart from an ending _A or _B."""
-    names = [[common_name(path.stem) for path in folder.paths] for folder in (a, b)]
+    name = lambda source, i: common_name(pathlib.PurePath(header_of(source, i)[0]).name)
+    names = [[name(source, i) for i in range(len(source))] for source in (a, b)]
     return names[0] == names[1]
 
 

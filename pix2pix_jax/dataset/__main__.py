@@ -15,6 +15,7 @@ import sys
 
 from pix2pix_jax.dataset import check, pair, prepare, sheet
 from pix2pix_jax.dataset.parts import SIDE_BY_SIDE, SINGLE
+from pix2pix_jax.dataset.writing import WRITERS
 from pix2pix_jax.images.resizing import METHODS
 from pix2pix_jax.settings import subcommands
 
@@ -63,6 +64,10 @@ def _parser():
     verb.add_argument("--val", type=_share, default=0.0, help="share of the training images")
     verb.add_argument("--test", type=_share, default=0.0, help="share of the training images")
     verb.add_argument("--seed", type=int, default=0, help="of the draw")
+    verb.add_argument(
+        "--format", choices=tuple(WRITERS), default="png",
+        help="array_record: a few large files in place of many small ones",
+    )  # fmt: skip
 
     verb = verbs.add_parser("sheet", parents=[form], help="writes a contact sheet")
     verb.set_defaults(run=_sheet)
@@ -124,7 +129,7 @@ def _prepare(options):
     shares = {name: getattr(options, name) for name in ("val", "test") if getattr(options, name)}
     written = prepare.prepare(
         options.folder, options.output, options.size, options.fit, options.method, shares,
-        options.seed, FORMS[options.form],
+        options.seed, FORMS[options.form], options.format,
     )  # fmt: skip
     numbers = ", ".join(f"{count} in {split}" for split, count in written.items())
     print(f"{options.output}: {numbers}")

@@ -5,6 +5,7 @@ import statistics
 from typing import NamedTuple
 
 from pix2pix_jax.data.folders import pair_folders
+from pix2pix_jax.data.shards import SUFFIX, is_shard
 from pix2pix_jax.data.sources import by_name
 from pix2pix_jax.images.files import (
     Path,
@@ -48,11 +49,16 @@ def find_parts(root: Path, form: str | None = None) -> list[Part]:
 
     Raises:
         FileNotFoundError: no such folder, or it has no images.
-        ValueError: two files of a domain differ in their endings only.
+        ValueError: two files of a domain differ in their endings only, or there are shards.
     """
     root = pathlib.Path(root)
     if not root.is_dir():
         raise FileNotFoundError(f"there is no folder {root}{existing_folders(root)}")
+    if any(map(is_shard, root.rglob("*"))):
+        raise ValueError(
+            f"{root} has its images in {SUFFIX} files, which are for training: give the folder "
+            "that they were prepared from"
+        )
     parts = []
     for name in _splits(root):
         folders = pair_folders(root, name)

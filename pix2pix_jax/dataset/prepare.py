@@ -8,7 +8,7 @@ import numpy as np
 
 from pix2pix_jax.data.side_by_side import split_pair
 from pix2pix_jax.dataset.parts import SIDE_BY_SIDE, SINGLE, Item, find_parts
-from pix2pix_jax.dataset.writing import side_by_side, write_all
+from pix2pix_jax.dataset.writing import WRITERS, side_by_side
 from pix2pix_jax.images.files import Path, read_image
 from pix2pix_jax.images.resizing import resize
 
@@ -24,9 +24,11 @@ def prepare(
     shares: dict[str, float] | None = None,
     seed: int = 0,
     form: str | None = None,
+    file_format: str = "png",
 ) -> dict[str, int]:
     """Writes output/train/NAME.png, output/val/... of the images of a folder, pairs side by side.
 
+    Or output/train/*.array_record, ...: the same PNG files in a few large ones, see `data.shards`.
     Splits that the folder has stay what they are. Unpaired domains, two folders A and B without
     common names or trainA and trainB, become trainA, trainB, valA, ...
 
@@ -39,6 +41,7 @@ def prepare(
         shares: {"val": 0.1, "test": 0.1}: what is split off the training images.
         seed: of the draw, see `draw`.
         form: of images in one folder, see `find_parts`.
+        file_format: png or array_record.
 
     Returns:
         numbers of images by the folder that they were written to.
@@ -64,7 +67,7 @@ def prepare(
         for split, items in splits.items()
         for item, its_form in items
     ]
-    write_all(pathlib.Path(output), jobs)
+    WRITERS[file_format](pathlib.Path(output), jobs)
     return {split: len(items) for split, items in splits.items()}
 
 

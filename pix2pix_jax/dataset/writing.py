@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from pix2pix_jax.data import shards
 from pix2pix_jax.images.files import save_png
 
 THREADS = 4
@@ -23,8 +24,7 @@ def write_all(folder: pathlib.Path, jobs: Sequence[Job]) -> None:
     Raises:
         ValueError: the folder has something in it already, or a job raises it.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ValueError(f"{folder} is there already, and is not empty: give a new folder")
+    _check_new(folder)
 
     def write(job):
         name, make = job
@@ -34,3 +34,24 @@ def write_all(folder: pathlib.Path, jobs: Sequence[Job]) -> None:
 
     with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
         list(pool.map(write, jobs))
+
+
+def write_shards(folder: pathlib.Path, jobs: Sequence[Job]) -> None:
+    """As `write_all`, but as shards in folder/split, of images that are named split/name."""
+    _check_new(folder)
+    splits: dict[str, dict[str, Callable[[], np.ndarray]]] = {}
+    for path, make in jobs:
+        split, _, name = path.partition("/")
+        splits.setdefault(split, {})[name] = make
+    with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
+        for split, images in splits.items():
+            make_all = lambda names, images=images: pool.map(lambda name: images[name](), names)
+            shards.write(folder / split, list(images), make_all)
+
+
+def _check_new(folder):
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"{folder} is there already, and is not empty: give a new folder")
+
+
+WRITERS = {"png": write_all, "array_record": write_shards}

@@ -48,16 +48,25 @@ class PixelFormat(NamedTuple):
         if not self.value_range:
             with _hint(path):
                 return read_image(path, self.channels)
-        low, high = self.value_range
         with naming(path):
-            values = rasters.read(path, self.channels).astype(np.float64)
-            least, most = values.min(), values.max()
+            numbers = rasters.read(path, self.channels)
+        return self.raster(numbers, path)
+
+    def raster(self, numbers: np.ndarray, name: Any) -> np.ndarray:
+        """Numbers in the value range as a raster, float32 in [-1, 1]; the inverse of `values`.
+
+        Raises:
+            ValueError: some are beyond the range; the message calls them `name`.
+        """
+        low, high = self.value_range
+        numbers = numbers.astype(np.float64)
+        least, most = numbers.min(), numbers.max()
         if not (least >= low and most <= high):  # NaN fails too
             raise ValueError(
-                f"{path} has values from {least:g} to {most:g}, and config.data.value_range is "
-                f"{low:g} to {high:g}: widen it, or change the file"
+                f"{name} has values from {least:g} to {most:g}, and config.data.value_range is "
+                f"{low:g} to {high:g}: widen it, or change the values"
             )
-        return ((values - low) * (2 / (high - low)) - 1).astype(np.float32)
+        return ((numbers - low) * (2 / (high - low)) - 1).astype(np.float32)
 
     def values(self, image: np.ndarray, dtype: np.dtype) -> np.ndarray:
         """The numbers of a raster, as `read` took them: the nearest ones if `dtype` is integer."""
@@ -95,13 +104,20 @@ def formats(data: Any) -> tuple[PixelFormat, PixelFormat]:
     return first, second
 
 
-def output_kind(path: Path, of_input: PixelFormat, of_output: PixelFormat) -> FileKind:
-    """How the translation of a file is stored: like the file, if it can hold the same numbers.
+def output_dtype(dtype: np.dtype, of_input: PixelFormat, of_output: PixelFormat) -> np.dtype:
+    """The numbers of a translated raster: those of the input, or with a range of its own float32.
 
-    Where the output has a value range of its own, it is floating point.
+    Args:
+        dtype: of the input's numbers.
+        of_input: how inputs are stored.
+        of_output: how outputs are stored.
     """
-    kind = rasters.kind_of(path)
-    if of_input.value_range != of_output.value_range:
-        kind = FileKind(kind.suffix, np.dtype(np.float32))
+    return dtype if of_input.value_range == of_output.value_range else np.dtype(np.float32)
+
+
+def output_kind(path: Path, of_input: PixelFormat, of_output: PixelFormat) -> FileKind:
+    """How the translation of a file is stored: like the file, if it can hold its numbers."""
+    suffix, dtype = rasters.kind_of(path)
+    kind = FileKind(suffix, output_dtype(dtype, of_input, of_output))
     in_png = kind.dtype in (np.uint8, np.uint16) and of_output.channels in (1, 3, 4)
     return kind._replace(suffix=".tif") if kind.suffix == ".png" and not in_png else kind

@@ -15,7 +15,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.name = "default"  # name of the run; the default workdir is runs/<name>
     config.method = "pix2pix"  # what is trained: a module of pix2pix_jax/methods
     config.seed = 0  # seeds initialisation, data order, jitter and dropout
-    config.init_from = ""  # generator to start from: a workdir of ours, or a PyTorch .pth file
+    config.init_from = ""  # weights to start from: a workdir, a .pth, a name of pytorch/published
 
     config.data = data = ml_collections.ConfigDict()
     data.name = "synthetic"  # synthetic, folder, or a set of data/catalogue.py (facades, ...)

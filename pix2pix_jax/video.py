@@ -1,0 +1,175 @@
+"""--mode=translate of a video: its frames, all with the same noise, so that it does not flicker."""
+
+import itertools
+import pathlib
+import re
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from pix2pix_jax import translate
+from pix2pix_jax.images.files import to_array, to_pil
+from pix2pix_jax.methods.registry import METHODS
+from pix2pix_jax.runtime import processes, storage
+from pix2pix_jax.runtime.whole_file import whole_file
+from pix2pix_jax.settings import config_checks
+
+EXTENSIONS = {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".gif"}
+CRF = 18  # of H.264: its loss is hardly seen
+SECONDS = 10  # between lines of progress
+QUIET = ("-hide_banner", "-loglevel", "error")
+
+
+class Video(NamedTuple):
+    """What is to be known of a video before its frames."""
+
+    path: pathlib.Path
+    width: int
+    height: int
+    rate: str  # frames a second, as a fraction: 30000/1001
+
+
+def is_video(path: pathlib.PurePath | str) -> bool:
+    """Whether a file has the name of a video."""
+    return pathlib.PurePath(path).suffix.lower() in EXTENSIONS
+
+
+def translate_video(config: Any, workdir: str, source: str, output: str) -> None:
+    """Translates the frames of a video into FOLDER/<name>.mp4 (H.264), with its sound.
+
+    With several directions or noise samples there are as many, with their names and numbers. Odd
+    heights and widths, which H.264 has not, are stretched by a pixel. See `translate.translate`
+    for what else is the same for folders.
+
+    Args:
+        config: the whole config.
+        workdir: of the run.
+        source: the video.
+        output: folder; both may be addresses in object storage.
+
+    Raises:
+        ValueError, OSError: bad config or checkpoint, no video, or imageio-ffmpeg is not there.
+    """
+    config_checks.check(config)
+    if METHODS[config.method].has_holes or config.data.value_range:
+        raise ValueError(f"{source} is a video: its frames are photographs, and have no holes")
+    if not processes.is_first():
+        return  # a video is not divided
+    path = pathlib.Path(storage.local_copy(source, is_video))
+    video = look(path)
+    translators, origin = translate.load(config, workdir)
+    samples = range(config.eval.noise_samples)
+    with storage.output_folder(output) as folder:
+        for translator, sample in itertools.product(translators, samples):
+            name = f"_{translator.direction.name}" if len(translators) > 1 else ""
+            number = f"_{sample + 1}" if len(samples) > 1 else ""
+            target = folder / f"{path.stem}{name}{number}.mp4"
+            if storage.resolved(target) == storage.resolved(source):
+                raise ValueError(f"{target} is the video itself: give another folder as --output")
+            batch_size = config.eval.batch_size
+            count = write(target, video, translated(translator, video, batch_size, sample))
+            print(f"{count} frames translated with {origin} into {storage.shown(target)}")
+
+
+def translated(
+    translator: translate.TrainedTranslator, video: Video, batch_size: int, sample: int
+) -> Iterator[np.ndarray]:
+    """The translations of a video's frames, uint8 [H, W, O], `batch_size` of them computed at once.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
+    frames, done, said = read(video), 0, time.perf_counter()
+    while batch := list(itertools.islice(frames, batch_size)):
+        images = [to_array(Image.fromarray(x), translator.direction.in_channels) for x in batch]
+        yield from translator.images(images, [0] * len(images), sample)
+        done += len(images)
+        if time.perf_counter() - said > SECONDS:
+            said = time.perf_counter()
+            print(f"{done} frames", flush=True)
+
+
+def look(path: pathlib.Path) -> Video:
+    """Size and rate of a video.
+
+    Raises:
+        ValueError, OSError: there is none.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    # As YUV4MPEG, which begins with a line on size and rate.
+    output = ("-frames:v", "1", "-f", "yuv4mpegpipe", "-pix_fmt", "yuv420p", "-")
+    answer = subprocess.run([_ffmpeg(), *QUIET, "-i", path, *output], capture_output=True)
+    found = re.match(rb"YUV4MPEG2 W(\d+) H(\d+) F(\d+):(\d+) ", answer.stdout)
+    if not found:
+        raise ValueError(f"{path} cannot be read as a video: replace it")
+    width, height, frames, seconds = map(int, found.groups())
+    return Video(path, width, height, f"{frames}/{seconds}")
+
+
+def read(video: Video) -> Iterator[np.ndarray]:
+    """The frames, uint8 [H, W, 3], as many a second as `look` found."""
+    output = ("-r", video.rate, "-f", "rawvideo", "-pix_fmt", "rgb24", "-")
+    command = [_ffmpeg(), *QUIET, "-i", video.path, *output]
+    size = video.height * video.width * 3
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        try:
+            while len(data := process.stdout.read(size)) == size:
+                yield np.frombuffer(data, np.uint8).reshape(video.height, video.width, 3)
+        finally:
+            process.kill()  # where not all frames are wanted
+
+
+def write(target: pathlib.Path, video: Video, images: Iterator[np.ndarray]) -> int:
+    """Writes an mp4 of `images` with rate, size and sound of `video`.
+
+    Args:
+        target: its path.
+        video: what they were made of.
+        images: uint8 [H, W, 1 or 3].
+
+    Returns:
+        how many there were.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    count, size = 0, f"{video.width}x{video.height}"
+    frames = ("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", size, "-r", video.rate, "-i", "-")
+    streams = ("-i", video.path, "-map", "0:v:0", "-map", "1:a:0?")  # sound, if there is any
+    even = ("-vf", "scale=ceil(iw/2)*2:ceil(ih/2)*2")
+    codecs = ("-c:v", "libx264", "-crf", str(CRF), "-pix_fmt", "yuv420p", "-c:a", "aac")
+    with whole_file(target) as temporary, tempfile.TemporaryFile() as errors:
+        command = [_ffmpeg(), *QUIET, *frames, *streams, *even, *codecs, "-f", "mp4", "-y"]
+        with subprocess.Popen([*command, temporary], stdin=subprocess.PIPE, stderr=errors) as child:
+            try:
+                for image in images:
+                    child.stdin.write(np.asarray(to_pil(image).convert("RGB")).tobytes())
+                    count += 1
+                child.stdin.close()
+            except BrokenPipeError:  # the reason is in `errors`
+                pass
+            except BaseException:
+                child.kill()
+                raise
+        if child.returncode:
+            errors.seek(0)
+            reason = errors.read().decode(errors="replace").strip().splitlines()
+            raise OSError(f"{target} could not be written: {(reason or ['ffmpeg failed'])[-1]}")
+    return count
+
+
+def _ffmpeg() -> str:
+    """The program that comes with imageio-ffmpeg; its own functions fork, which JAX warns of."""
+    try:
+        from imageio_ffmpeg import get_ffmpeg_exe
+    except ImportError as error:
+        raise ValueError(
+            "videos are read and written by imageio-ffmpeg: pip install imageio-ffmpeg"
+        ) from error
+    return get_ffmpeg_exe()
