@@ -121,7 +121,7 @@ GENERATORS = {
 
 def discriminator(model: Any, groups: int = 1) -> nn.Module:
     """The discriminator that `model.discriminator` names; arguments as `generator`."""
-    shared = _shared(model, groups, model.norm_d or model.norm)
+    shared = _shared(model, groups, model.norm if model.norm_d == "same" else model.norm_d)
     if model.spectral_norm:
         shared["conv"] = functools.partial(shared["conv"], spectral_norm=True)
     shared["first_bias"] = model.bias == "torch"

@@ -113,7 +113,7 @@ def check_fields(fields: dict[str, Any], config: Any) -> None:
     expected["dropout"] = config.model.dropout > 0
     expected["zero_padding"] = config.model.padding == "zero"
     norm = fields.get("model.norm", "none")
-    if "model.discriminator" in fields and config.model.norm_d:
+    if "model.discriminator" in fields and config.model.norm_d != "same":
         fields = {name: found for name, found in fields.items() if name != "model.norm"}
         fields["model.norm_d"] = norm
     fixes = {

@@ -29,7 +29,7 @@ CHOICES = {
     ),
     "data.resize_method": ("bicubic", "bilinear", "nearest"),
     "data.mask_kind": masks.KINDS,
-    "model.norm_d": ("", "batch", "instance", "none"),
+    "model.norm_d": ("same", "batch", "instance", "none"),
     "loss.gan_mode": losses.GAN_MODES,
     "loss.regression": tuple(losses.REGRESSION),
     "optim.policy": optim.POLICIES,

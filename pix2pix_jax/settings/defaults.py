@@ -54,7 +54,7 @@ def get_config() -> ml_collections.ConfigDict:
     model.norm_eps = 1e-5  # epsilon inside the normalisation's square root
     model.norm_momentum = 0.1  # weight of the new batch in the running statistics (as PyTorch)
     model.norm_affine = False  # instance norm only: learn a scale and a bias
-    model.norm_d = ""  # of the discriminator: batch, instance or none; empty: as model.norm
+    model.norm_d = "same"  # of the discriminator: batch, instance, none, or the same as model.norm
     model.spectral_norm = False  # discriminator: each kernel over its largest singular value
     model.norm_innermost = False  # U-Net: normalise the innermost downsampling too (TF tutorial)
     model.sync_batch_norm = False  # batch statistics over all devices instead of each device

@@ -10,7 +10,7 @@ from pix2pix_jax.methods.registry import METHODS
 
 # With what stands for leaving it out.
 FIELDS = {
-    "model.norm_d": "",
+    "model.norm_d": "same",
     "model.spectral_norm": False,
     "loss.lambda_r1": 0.0,
     "loss.diff_augment": (),
