@@ -353,10 +353,9 @@ def test_diff_augment_moves_cuts_and_lets_gradients_through():
     seen = np.asarray(diff_augment.augment(images, draws, ("translation", "cutout")) != 0)
     assert set(np.unique(gradient)) == {0, 1} and gradient.sum() == seen.sum()
     np.testing.assert_array_equal(diff_augment.augment(images, draws, ()), images)
-    gray = jnp.full((1, 4, 4, 3), 0.25)  # saturation and contrast leave it as it is
-    np.testing.assert_allclose(
-        diff_augment.recolor(gray, draws), gray + draws.brightness[0], atol=1e-6
-    )
+    gray = jnp.full((2, 4, 4, 3), 0.25)  # saturation and contrast leave it as it is
+    brighter = gray + draws.brightness[:, None, None, None]
+    np.testing.assert_allclose(diff_augment.recolor(gray, draws), brighter, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", [name for name in METHODS if name != "regression"])

@@ -1,8 +1,8 @@
 """DiffAugment: what discriminators see is augmented, real and generated alike (Zhao et al. 2020).
 
-Gradients flow through it to the generator, so that it learns nothing of the augmentation. Losses
-that compare images (L1, cycles, contrast) take them as they are. Images are [N, H, W, C] in
-[-1, 1], and 0, the mean gray, is what shows where they were moved or cut.
+Gradients flow through it, so that the generator makes images that look real once augmented, and
+not augmented ones. Losses that compare images (L1, cycles, contrast) take them as they are. Images
+are [N, H, W, C] in [-1, 1], and 0, a medium gray, is what shows where they were moved or cut.
 """
 
 from collections.abc import Callable, Sequence
