@@ -25,6 +25,7 @@ from pix2pix_jax.methods.contract import (
     Network,
     Step,
 )
+from pix2pix_jax.methods.diff_augment import augmentation
 from pix2pix_jax.methods.state import apply_together, learning_rate_at
 from pix2pix_jax.models import build
 from pix2pix_jax.models.patch_projection import patches
@@ -125,11 +126,11 @@ def make_train_step(config: Any, num_examples: int, layout: Layout) -> Step:
 
     Returns:
         (state, batch) -> (state, losses): g_gan, nce and nce_y with their weights (of the last two
-        the mean is minimised), d_fake, d_real and, for wgangp, d_gp without.
+        the mean is minimised), d_fake, d_real and, for wgangp, d_gp and, with lambda_r1, d_r1
+        without.
     """
     loss, optim = config.loss, config.optim
     modules = {name: net.module for name, net in networks(config, layout.groups).items()}
-    judge = functools.partial(apply_together, modules["D"]) if "D" in modules else None
     layers, names = tuple(loss.nce_layers), nce_names(loss)
     # G's own pass gives the features of its sources; not those that PyTorch's code takes, where
     # they are of mirrored images, or depend on the batch or on what is dropped.
@@ -167,10 +168,15 @@ def make_train_step(config: Any, num_examples: int, layout: Layout) -> Step:
 
         outputs, pull_back, (wanted, g_stats) = jax.vjp(translate, g.params, has_aux=True)
         d_terms = {}
+
+        def judge(turn):
+            augment = augmentation(config, state.step, turn)
+            return functools.partial(pix2pix.judge_images, modules["D"], augment, None)
+
         if d is not None:
             fake, penalty_key = jax.lax.stop_gradient(outputs[0]), key(random_streams.PENALTY)
             d, d_terms = pix2pix.update_discriminator(
-                d, config, rate, judge, penalty_key, fake, batch["B"]
+                d, config, rate, judge("D"), penalty_key, fake, batch["B"]
             )
 
         def objective(outputs, params, projection):
@@ -187,7 +193,7 @@ def make_train_step(config: Any, num_examples: int, layout: Layout) -> Step:
             total = sum(terms.values()) / len(names)
             if d is None:
                 return total, (terms, stats, None)
-            (scales,), d_stats = judge(d.variables, [outputs[0]])
+            (scales,), d_stats = judge("G")(d.variables, [outputs[0]])
             terms["g_gan"] = loss.lambda_gan * losses.gan_loss(scales, True, loss.gan_mode)
             return total + terms["g_gan"], (terms, stats, d_stats)
 

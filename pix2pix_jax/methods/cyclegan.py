@@ -24,7 +24,10 @@ from pix2pix_jax.methods.contract import (
     Network,
     Step,
 )
+from pix2pix_jax.methods.diff_augment import augmentation
 from pix2pix_jax.methods.image_pool import ImagePool
+from pix2pix_jax.methods.lazy_penalty import add_r1
+from pix2pix_jax.methods.optim import discriminator_rate
 from pix2pix_jax.methods.state import apply_together, learning_rate_at
 from pix2pix_jax.models import build
 from pix2pix_jax.models.patchgan import Scale
@@ -92,7 +95,9 @@ def directions(config: Any) -> list[Direction]:
 
 def loss_names(config: Any) -> tuple[str, ...]:
     """As the PyTorch code names them, side by side."""
-    kinds = ("idt", "g", "cycle", "d") if config.loss.lambda_identity else ("g", "cycle", "d")
+    loss = config.loss
+    kinds = ("idt", "g", "cycle", "d") if loss.lambda_identity else ("g", "cycle", "d")
+    kinds += ("r1",) if loss.lambda_r1 else ()
     return tuple(f"{kind}_{side.suffix}" for kind in kinds for side in SIDES)
 
 
@@ -171,7 +176,7 @@ def make_train_step(config: Any, num_examples: int, layout: Layout) -> Step:
     loss, optim = config.loss, config.optim
     modules = {name: net.module for name, net in networks(config, layout.groups).items()}
 
-    def generators_loss(trained, params, stats, batch, key):
+    def generators_loss(trained, params, stats, batch, key, augment):
         """Differentiated in the parameters `trained`, which go before those in `params`."""
         params, stats = {**params, **trained}, dict(stats)
         keys = iter(jax.random.split(key, 3))  # of the dropout of up to three calls
@@ -184,16 +189,19 @@ def make_train_step(config: Any, num_examples: int, layout: Layout) -> Step:
         def translate(name, *batches):
             return run(name, *batches, rngs={"dropout": next(keys)})
 
-        terms, fakes = cycle_losses(loss, translate, lambda *args: run(*args)[0], batch)
+        def judge(name, image):
+            return run(name, *augment(f"G {name}")([image], 0))[0]
+
+        terms, fakes = cycle_losses(loss, translate, judge, batch)
         return sum(terms.values()), (terms, stats, fakes)
 
-    def update_generators(nets, sides, batch, rate, key):
+    def update_generators(nets, sides, batch, rate, key, augment):
         """Networks with the generators of `sides` updated, their losses, and all translations."""
         params = {name: net.params for name, net in nets.items()}
         stats = {name: net.batch_stats for name, net in nets.items()}
         trained = {side.generator: params[side.generator] for side in sides}
         gradients, (terms, stats, fakes) = jax.grad(generators_loss, has_aux=True)(
-            trained, params, stats, batch, key
+            trained, params, stats, batch, key, augment
         )
         nets = dict(nets)
         for side in sides:
@@ -203,22 +211,24 @@ def make_train_step(config: Any, num_examples: int, layout: Layout) -> Step:
         suffixes = tuple(f"_{side.suffix}" for side in sides)
         return nets, {k: v for k, v in terms.items() if k.endswith(suffixes)}, fakes
 
-    def update_discriminator(net, module, real, fake, rate, key):
-        """A discriminator after its step, and its loss."""
-        judge = functools.partial(apply_together, module)
+    def update_discriminator(net, judge, real, fake, rate, key):
+        """A discriminator after its step, its loss, and {"r1": its penalty} if that has weight."""
         (total, batch_stats), gradients = jax.value_and_grad(discriminator_loss, has_aux=True)(
             net.params, net.batch_stats, loss, judge, key, real, fake
         )
-        return net.update(optim, rate, gradients).replace(batch_stats=batch_stats), total
+        gradients, penalties = add_r1(gradients, net, loss, judge, real)
+        net = net.update(optim, discriminator_rate(optim, rate), gradients)
+        return net.replace(batch_stats=batch_stats), {"d": total, **penalties}
 
     def train_step(state, batch):
         rate = learning_rate_at(config, state, num_examples)
         key = lambda name: random_streams.at_step(config.seed, name, state.step)
+        augment = functools.partial(augmentation, config, state.step)
         nets, filled, terms = state.networks, dict(state.extra.get("pools", {})), {}
         turns = [(side,) for side in SIDES] if loss.update_order == "alternating" else [SIDES]
         for sides in turns:
             dropout_key = key(random_streams.DROPOUT)
-            nets, g_terms, fakes = update_generators(nets, sides, batch, rate, dropout_key)
+            nets, g_terms, fakes = update_generators(nets, sides, batch, rate, dropout_key, augment)
             terms |= g_terms
             for side in sides:
                 name, fake = side.discriminator, fakes[side.target]
@@ -229,9 +239,11 @@ def make_train_step(config: Any, num_examples: int, layout: Layout) -> Step:
                     pool, fake = filled[side.target].query(pool_key, layout.gather(fake))
                     filled[side.target], fake = pool, layout.spread(layout.gather(fake))
                 penalty_key = random_streams.named(key(random_streams.PENALTY), name)
-                nets[name], terms[f"d_{side.suffix}"] = update_discriminator(
-                    nets[name], modules[name], batch[side.target], fake, rate, penalty_key
+                judge = functools.partial(pix2pix.judge_images, modules[name], augment(name), None)
+                nets[name], d_terms = update_discriminator(
+                    nets[name], judge, batch[side.target], fake, rate, penalty_key
                 )
+                terms |= {f"{kind}_{side.suffix}": term for kind, term in d_terms.items()}
         extra = {"pools": filled} if filled else {}
         return state.replace(step=state.step + 1, networks=nets, extra=extra), terms
 

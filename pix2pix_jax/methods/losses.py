@@ -56,6 +56,22 @@ def gradient_penalty(
     return jnp.square(norm - 1).mean()
 
 
+def r1_penalty(critic: Callable[[jax.Array], list[Scale]], real: jax.Array) -> jax.Array:
+    """E[|grad critic(x)|^2] at real images x (Mescheder et al. 2018, equation 9).
+
+    Args:
+        critic: from [N, H, W, C]; its logits are averaged over patches, then over scales, as in
+            `gan_loss`, so that the penalty does not grow with the number of patches.
+        real: [N, H, W, C].
+    """
+
+    def judgement(x):
+        scales = critic(x)
+        return sum(scale.logits.mean((1, 2, 3)).sum() for scale in scales) / len(scales)
+
+    return jnp.square(jax.grad(judgement)(real)).sum((1, 2, 3)).mean()
+
+
 def patch_nce(queries: jax.Array, keys: jax.Array, temperature: float) -> jax.Array:
     """Cross entropy of finding each query's key among those of its image (Park et al. 2020, eq. 3).
 

@@ -41,6 +41,16 @@ def learning_rate(optim: Any, epoch: jax.Array) -> jax.Array:
     return jnp.float32(optim.learning_rate) * factor
 
 
+def discriminator_rate(optim: Any, rate: jax.Array) -> jax.Array:
+    """Learning rate of discriminators where that of generators is `rate` (Heusel et al. 2017).
+
+    Two time scales: of the same schedule, from optim.learning_rate_d on, if that is set.
+    """
+    if not optim.learning_rate_d:
+        return rate
+    return rate * (optim.learning_rate_d / optim.learning_rate)
+
+
 @flax.struct.dataclass
 class Plateau:
     """State of torch.optim.lr_scheduler.ReduceLROnPlateau, part of the train state."""

@@ -25,6 +25,9 @@ from pix2pix_jax.methods.contract import (
     Network,
     Step,
 )
+from pix2pix_jax.methods.diff_augment import Augment, augmentation
+from pix2pix_jax.methods.lazy_penalty import add_r1
+from pix2pix_jax.methods.optim import discriminator_rate
 from pix2pix_jax.methods.state import NetworkState, apply, apply_together, learning_rate_at
 from pix2pix_jax.models import build
 from pix2pix_jax.models.normalization import sharing
@@ -59,8 +62,9 @@ def adversarial_loss_names(config: Any) -> tuple[str, ...]:
     """Names of the losses that D adds to a step: its own, and the generator's part."""
     if not config.loss.lambda_gan:
         return ()
-    penalty = ("d_gp",) if config.loss.gan_mode == "wgangp" else ()
-    return ("g_gan", "d_fake", "d_real", *penalty)
+    penalties = ("d_gp",) if config.loss.gan_mode == "wgangp" else ()
+    penalties += ("d_r1",) if config.loss.lambda_r1 else ()
+    return ("g_gan", "d_fake", "d_real", *penalties)
 
 
 def l1_objective(loss: Any, batch: Batch, output: jax.Array) -> tuple[Losses, jax.Array]:
@@ -122,24 +126,29 @@ def update_discriminator(
     fake: jax.Array,
     real: jax.Array,
 ) -> tuple[NetworkState, Losses]:
-    """D after its step, and the terms of `discriminator_loss`."""
+    """D after its step, and the terms of `discriminator_loss`, with d_r1 if that has weight."""
     gradients, (terms, batch_stats) = jax.grad(discriminator_loss, has_aux=True)(
         d.params, d.batch_stats, config.loss, judge, key, fake, real
     )
+    gradients, penalties = add_r1(gradients, d, config.loss, judge, real)
+    terms |= {f"d_{name}": value for name, value in penalties.items()}
+    rate = discriminator_rate(config.optim, rate)
     return d.update(config.optim, rate, gradients).replace(batch_stats=batch_stats), terms
 
 
-def judge_pair(
+def judge_images(
     discriminator: nn.Module,
-    conditional: bool,
-    source: jax.Array,
+    augment: Augment,
+    source: jax.Array | None,
     variables: Any,
     images: Sequence[jax.Array],
 ) -> tuple[list[list[Scale]], Any]:
-    """D on images, each beside `source` if `conditional`: their scales, the batch statistics."""
-    if conditional:
+    """D on images, each beside `source` if there is one: their scales, the batch statistics."""
+    channels = 0
+    if source is not None:
         images = [jnp.concatenate([source, image], axis=-1) for image in images]
-    return apply_together(discriminator, variables, images)
+        channels = source.shape[-1]
+    return apply_together(discriminator, variables, augment(images, channels))
 
 
 def make_train_step(
@@ -155,7 +164,7 @@ def make_train_step(
 
     Returns:
         (state, batch) -> (state, losses): g_gan and g_l1 (or those of `objective`) with their
-        weights, d_fake, d_real and, for wgangp, d_gp without.
+        weights, d_fake, d_real and, for wgangp, d_gp and, with lambda_r1, d_r1 without.
     """
     loss, optim = config.loss, config.optim
     modules = {name: net.module for name, net in networks(config, layout.groups).items()}
@@ -174,16 +183,21 @@ def make_train_step(
 
         output, pull_back, g_stats = jax.vjp(generate, g.params, has_aux=True)
         d_terms, judge_output = {}, None
+
+        def judge(turn):
+            source = batch["input"] if loss.conditional else None
+            augment = augmentation(config, state.step, turn)
+            return functools.partial(judge_images, modules["D"], augment, source)
+
         if d is not None:
-            judge = functools.partial(judge_pair, modules["D"], loss.conditional, batch["input"])
             _, fake = objective(batch, jax.lax.stop_gradient(output))
             penalty_key = key(random_streams.PENALTY)
             updated, d_terms = update_discriminator(
-                d, config, rate, judge, penalty_key, fake, batch["target"]
+                d, config, rate, judge("D"), penalty_key, fake, batch["target"]
             )
             # torch: G is judged by the updated D; simultaneous: by D as it was.
             critic = updated if loss.update_order == "torch" else d
-            judge_output = functools.partial(judge, critic.variables)
+            judge_output = functools.partial(judge("G"), critic.variables)
 
         g_loss = functools.partial(generator_loss, loss, objective, judge_output, batch)
         output_gradient, (g_terms, d_stats) = jax.grad(g_loss, has_aux=True)(output)

@@ -121,7 +121,9 @@ GENERATORS = {
 
 def discriminator(model: Any, groups: int = 1) -> nn.Module:
     """The discriminator that `model.discriminator` names; arguments as `generator`."""
-    shared = _shared(model, groups)
+    shared = _shared(model, groups, model.norm if model.norm_d == "same" else model.norm_d)
+    if model.spectral_norm:
+        shared["conv"] = functools.partial(shared["conv"], spectral_norm=True)
     shared["first_bias"] = model.bias == "torch"
     shared["leaky_slope"] = model.leaky_slope
     if model.discriminator == "patchgan":
@@ -142,13 +144,14 @@ def projection(model: Any) -> PatchProjection:
     )
 
 
-def _shared(model, groups):
-    """Settings that every network has: normalisation, bias rule, convolution."""
+def _shared(model, groups, norm=None):
+    """Settings that every network has: normalisation (model.norm), bias rule, convolution."""
+    norm = norm or model.norm
     if model.bias not in BIAS_RULES:
         raise ValueError(f"model.bias is {model.bias!r}; choose one of {', '.join(BIAS_RULES)}")
     return {
-        "norm": _norm(model, groups),
-        "bias": model.bias == "torch" and model.norm == "instance",
+        "norm": _norm(model, norm, groups),
+        "bias": model.bias == "torch" and norm == "instance",
         "conv": functools.partial(layers.Conv, **_conv_settings(model)),
     }
 
@@ -164,9 +167,9 @@ def _conv_settings(model):
     return {"init": init, "dtype": jnp.dtype(model.dtype)}
 
 
-def _norm(model, groups):
+def _norm(model, norm, groups):
     dtype = jnp.dtype(model.dtype)
-    if model.norm == "batch":
+    if norm == "batch":
         return functools.partial(
             normalization.BatchNorm,
             eps=model.norm_eps,
@@ -174,10 +177,10 @@ def _norm(model, groups):
             groups=groups,
             dtype=dtype,
         )
-    if model.norm == "instance":
+    if norm == "instance":
         return functools.partial(
             normalization.InstanceNorm, eps=model.norm_eps, affine=model.norm_affine, dtype=dtype
         )
-    if model.norm == "none":
+    if norm == "none":
         return normalization.Identity
-    raise ValueError(f"model.norm is {model.norm!r}; choose batch, instance or none")
+    raise ValueError(f"model.norm is {norm!r}; choose batch, instance or none")

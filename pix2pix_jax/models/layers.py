@@ -8,6 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from pix2pix_jax.models import spectral_norm
 from pix2pix_jax.models.convolution.form import convolve, convolve_transpose
 
 Initializer = Callable[..., jax.Array]
@@ -50,12 +51,15 @@ class Conv(nn.Module):
     train_bias: bool = True  # False: before a norm, which cancels the bias; its gradient is zero
     dtype: Any = jnp.float32  # of the computation; parameters are float32
     init: Initializer = kernel_init()
+    spectral_norm: bool = False  # divide the kernel by its largest singular value
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Takes x [N, H, W, I] -> [N, h, w, features]."""
         shape = (self.kernel, self.kernel, x.shape[-1], self.features)
         w = self.param("kernel", self.init, shape)
+        if self.spectral_norm:
+            w = spectral_norm.normalize(self, w)
         y = convolve(x.astype(self.dtype), w.astype(self.dtype), self.stride, self.padding)
         return _add_bias(self, y)
 

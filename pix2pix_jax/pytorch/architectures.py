@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from pix2pix_jax.pytorch import spectral_norm
 from pix2pix_jax.pytorch.state_dicts import State
 
 
@@ -16,6 +17,7 @@ def describe(state: State) -> dict[str, Any]:
     Raises:
         ValueError: it belongs to no network known here.
     """
+    is_normalized, state = spectral_norm.is_normalized(state), spectral_norm.plain(state)
     try:
         if "net.0.weight" in state:
             ndf, channels = state["net.0.weight"].shape[:2]
@@ -52,6 +54,8 @@ def describe(state: State) -> dict[str, Any]:
             "discriminator or projection head; the first are "
             + ", ".join(map(repr, list(state)[:3]))
         ) from error
+    if "model.discriminator" in fields:
+        fields["model.spectral_norm"] = is_normalized
     return {**fields, "model.norm": _describe_norm(state)}
 
 
@@ -108,6 +112,10 @@ def check_fields(fields: dict[str, Any], config: Any) -> None:
         expected["channels"] = data.output_channels
     expected["dropout"] = config.model.dropout > 0
     expected["zero_padding"] = config.model.padding == "zero"
+    norm = fields.get("model.norm", "none")
+    if "model.discriminator" in fields and config.model.norm_d != "same":
+        fields = {name: found for name, found in fields.items() if name != "model.norm"}
+        fields["model.norm_d"] = norm
     fixes = {
         "dropout": "--config.model.dropout={}",
         "zero_padding": "--config.model.padding={}",
@@ -129,6 +137,6 @@ def check_fields(fields: dict[str, Any], config: Any) -> None:
         kinds = ("model.generator", "model.discriminator")
         network = next((fields[kind] for kind in kinds if kind in fields), "projection head")
         raise ValueError(
-            f"it holds a {network} with norm {fields.get('model.norm', 'none')}, which is not the "
-            f"network of the config: set {' '.join(wrong)}"
+            f"it holds a {network} with norm {norm}, which is not the network "
+            f"of the config: set {' '.join(wrong)}"
         )

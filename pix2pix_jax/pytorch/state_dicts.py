@@ -7,6 +7,7 @@ import numpy as np
 from flax import traverse_util
 
 from pix2pix_jax.models import blur
+from pix2pix_jax.pytorch import spectral_norm
 
 State = dict[str, np.ndarray]
 Keys = dict[str, tuple[str, ...]]  # torch prefix -> path of the Flax layer
@@ -17,6 +18,7 @@ LEAVES = {  # Flax's collection and name of an array of a layer: PyTorch's name
     ("params", "bias"): "bias",
     ("batch_stats", "mean"): "running_mean",
     ("batch_stats", "var"): "running_var",
+    ("batch_stats", "u"): "weight_u",  # of spectral normalization
 }
 # Of CUT's blurs, which PyTorch's files hold and Flax's variables do not: a row of the filter, and
 # which axis of the kernel beside it has the channels. Their layer's path has the name at its end.
@@ -152,6 +154,7 @@ def to_flax(state: State, keys: Keys) -> dict[str, Any]:
     """
     places = {leaf: place for place, leaf in LEAVES.items()}
     flat = {}
+    state = spectral_norm.plain(state)
     for name, array in state.items():
         prefix, _, leaf = name.rpartition(".")
         weight = state.get(f"{prefix}.weight")
@@ -220,7 +223,7 @@ def to_torch(variables: dict[str, Any], keys: Keys, num_batches: int = 0) -> Sta
                 state[f"{prefix}.{leaf}"] = np.ascontiguousarray(array)
         if f"{prefix}.running_mean" in state:
             state[f"{prefix}.num_batches_tracked"] = np.array(num_batches, np.int64)
-    return state
+    return spectral_norm.rename(state)
 
 
 def _natural(name):

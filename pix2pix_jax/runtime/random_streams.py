@@ -15,6 +15,7 @@ HOLES = "holes"  # inpainting: masks drawn in training
 POOL = "pool"  # CycleGAN: which older translations discriminators see
 PATCHES = "patches"  # CUT: where features are compared
 MIRROR = "mirror"  # CUT: whether the images of a step are translated mirrored
+AUGMENT = "augment"  # DiffAugment of what discriminators see
 PENALTY = "penalty"  # where the gradient penalty is taken between real and fake
 
 

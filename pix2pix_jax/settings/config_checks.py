@@ -15,6 +15,7 @@ from pix2pix_jax.metrics.inception_features import MODES
 from pix2pix_jax.metrics.registry import FURTHER, HIGHER_IS_BETTER
 from pix2pix_jax.runtime.precision import PRECISIONS
 from pix2pix_jax.runtime.storage import is_remote
+from pix2pix_jax.settings import discriminator_checks
 
 CHOICES = {
     "method": tuple(METHODS),
@@ -28,6 +29,7 @@ CHOICES = {
     ),
     "data.resize_method": ("bicubic", "bilinear", "nearest"),
     "data.mask_kind": masks.KINDS,
+    "model.norm_d": ("same", "batch", "instance", "none"),
     "loss.gan_mode": losses.GAN_MODES,
     "loss.regression": tuple(losses.REGRESSION),
     "optim.policy": optim.POLICIES,
@@ -79,6 +81,7 @@ RANGES = {
         "model.n_layers",
         "model.projection_width",
         "loss.nce_patches",
+        "loss.r1_every",
         "model.dropout_blocks",
         "model.fcn_convs",
         "optim.decay_every",
@@ -102,8 +105,10 @@ RANGES = {
         "loss.lambda_b",
         "loss.lambda_identity",
         "loss.lambda_gp",
+        "loss.lambda_r1",
         "loss.d_loss_factor",
         "loss.pool_size",
+        "optim.learning_rate_d",
         "optim.epochs",
         "optim.epochs_decay",
         "optim.plateau_patience",
@@ -160,6 +165,7 @@ def check(config: Any) -> TrainState:
     if config.data.value_range:
         _check_rasters(config)
     METHODS[config.method].check(config)
+    discriminator_checks.check(config)
     return abstract_state(config)  # raises for a network that cannot take the crop
 
 

@@ -54,6 +54,8 @@ def get_config() -> ml_collections.ConfigDict:
     model.norm_eps = 1e-5  # epsilon inside the normalisation's square root
     model.norm_momentum = 0.1  # weight of the new batch in the running statistics (as PyTorch)
     model.norm_affine = False  # instance norm only: learn a scale and a bias
+    model.norm_d = "same"  # of the discriminator: batch, instance, none, or the same as model.norm
+    model.spectral_norm = False  # discriminator: each kernel over its largest singular value
     model.norm_innermost = False  # U-Net: normalise the innermost downsampling too (TF tutorial)
     model.sync_batch_norm = False  # batch statistics over all devices instead of each device
     model.bias = "torch"  # torch: as PyTorch; last: tf tutorials, last layers only; none: nowhere
@@ -97,10 +99,14 @@ def get_config() -> ml_collections.ConfigDict:
     loss.conditional = True  # the discriminator sees the input beside the output
     loss.d_loss_factor = 0.5  # weight of the discriminator's (real + fake) loss
     loss.lambda_gp = 10.0  # weight of the gradient penalty (wgangp)
+    loss.lambda_r1 = 0.0  # twice the weight of the R1 penalty of discriminators; 0: none
+    loss.r1_every = 16  # steps between R1 penalties, which have so many times their weight
+    loss.diff_augment = ()  # DiffAugment of what discriminators see: color, translation, cutout
     loss.update_order = "torch"  # D then G, CycleGAN G then D; simultaneous (TF); alternating (Lua)
 
     config.optim = optim = ml_collections.ConfigDict()
     optim.learning_rate = 2e-4  # Adam's step size
+    optim.learning_rate_d = 0.0  # that of discriminators (TTUR); 0: as optim.learning_rate
     optim.beta1 = 0.5  # Adam's decay of the first moment
     optim.beta2 = 0.999  # Adam's decay of the second moment
     optim.eps = 1e-8  # Adam's epsilon, outside the square root
