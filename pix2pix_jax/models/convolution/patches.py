@@ -70,9 +70,7 @@ def _patches(x, geometry):
 def _windows(x, geometry, axis, count):
     """The rows (or columns) that each output sees: `axis` becomes two, [count, K]."""
     last = geometry.stride * (count - 1) + 1
-    taps = [
-        lax.slice_in_dim(x, i, i + last, geometry.stride, axis) for i in range(geometry.kernel)
-    ]
+    taps = [lax.slice_in_dim(x, i, i + last, geometry.stride, axis) for i in range(geometry.kernel)]
     return jnp.stack(taps, axis + 1)
 
 
