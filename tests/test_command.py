@@ -259,6 +259,7 @@ def test_every_number_has_a_range():
         "data.synthetic_size",
         "data.value_range",
         "eval.set_metrics",
+        "loss.diff_augment",
         "loss.nce_layers",
     }
     fields = flatten_dict(small_config().to_dict(), sep=".")
