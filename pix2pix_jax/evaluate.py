@@ -39,7 +39,7 @@ def evaluate(config: Any, workdir: str) -> dict[str, float]:
     rows = []
     with storage.output_folder(f"{workdir}/eval") as folder:
         (folder / "images").mkdir(exist_ok=True)
-        for row in evaluator.rows(variables):
+        for row in evaluator.rows(variables, "evaluation"):
             summary.add(row)
             rows.append(_write_images(folder, row, data.shown_channels))
             if len(rows) == config.train.num_samples:
