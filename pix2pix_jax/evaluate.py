@@ -68,7 +68,8 @@ def _write_images(folder, row: Row, shown=()) -> dict[str, Any]:
     (folder / paths[0][1]).parent.mkdir(parents=True, exist_ok=True)
     for (_, path), image in zip(paths, row.columns.values(), strict=True):
         save_png(folder / path, to_picture(image, shown))
-    return {"name": row.name, "images": paths, "metrics": row.metrics}
+    size = row.columns["output"].shape[:2]
+    return {"name": row.name, "images": paths, "size": size, "metrics": row.metrics}
 
 
 def _write_report(config, folder, rows, means, facts):

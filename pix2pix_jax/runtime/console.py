@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from typing import Any, TextIO
 
-BAR = 16  # characters
+BAR = 12  # characters
 INTERVAL = 0.1  # seconds between drawings of the bar
 KEPT = 1000  # lines that wait for a log
 ERASE = "\r\x1b[K"  # back to the beginning of the line, and clear it
@@ -88,8 +88,9 @@ class Console:
 
     def _line(self, share, parts):
         width = shutil.get_terminal_size().columns - 1  # a full line would begin the next one
-        full = "━" if "utf" in (self._stdout.encoding or "").lower() else "#"
-        line = f"{full * int(share * BAR):{BAR}} {share:4.0%}"
+        full, empty = "█░" if "utf" in (self._stdout.encoding or "").lower() else "#."
+        done = int(share * BAR)
+        line = f"{full * done}{empty * (BAR - done)} {share:4.0%}"
         for part in parts:
             if len(line) + 2 + len(part) > width:
                 break
