@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import os
 import pathlib
 import time
 from collections.abc import Callable
@@ -33,11 +34,7 @@ def announced(config: Any, run_steps: Callable) -> Callable:
         # JAX's key of the cache cannot be asked for, so a program is known by its text. Lowering it
         # is no work done twice: the call takes it from here.
         text = run_steps.lower(state, cache, chunk, flags).as_text()
-        machine = jax.devices()[0]
-        place = f"{jax.__version__} {machine.platform} {machine.device_kind} {jax.device_count()}"
-        key = _hash(f"{place} {text}")
-        model = f"{config.method} {sorted(config.model.items())}"
-        like = _hash(f"{place} {model} {config.data.crop_size} {config.train.batch_size} {steps}")
+        key, like = _hash(_place(), text), _hash(_place(), *_sizes(config), steps)
         known = _read()
         print(_line(key, like, steps, known), flush=True)
         began = time.perf_counter()
@@ -59,26 +56,40 @@ def _line(key, like, steps, known):
     return f"compiling {what}, once; large networks take minutes"
 
 
-def _hash(text):
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+def _place():
+    """What a compiled program depends on beside its text."""
+    device = jax.devices()[0]
+    flags = os.environ.get("XLA_FLAGS")
+    return jax.__version__, device.platform, device.device_kind, jax.device_count(), flags
+
+
+def _sizes(config):
+    """What the time to compile depends on most."""
+    model = sorted(config.model.items())
+    return config.method, model, tuple(config.data.crop_size), config.train.batch_size
+
+
+def _hash(*values):
+    return hashlib.sha256(repr(values).encode()).hexdigest()[:32]
 
 
 def _read() -> dict[str, Any]:
     """What is kept; nothing where there is no cache, no file or a damaged one."""
     try:
-        return json.loads(_path().read_text()) if jax.config.jax_compilation_cache_dir else {}
+        return json.loads((_folder() / FILE).read_text()) if _folder() else {}
     except (OSError, ValueError):
         return {}
 
 
 def _keep(key, entry):
-    if not jax.config.jax_compilation_cache_dir or not processes.is_first():
+    if not _folder() or not processes.is_first():
         return
     if entry["seconds"] < compilation_cache.SHORTEST:  # JAX does not keep it either
         return
-    with contextlib.suppress(OSError), whole_file(_path()) as temporary:
+    with contextlib.suppress(OSError), whole_file(_folder() / FILE) as temporary:
         temporary.write_text(json.dumps(_read() | {key: entry}, indent=1))
 
 
-def _path():
-    return pathlib.Path(jax.config.jax_compilation_cache_dir) / FILE
+def _folder() -> pathlib.Path | None:
+    folder = jax.config.jax_compilation_cache_dir
+    return pathlib.Path(folder) if folder else None
