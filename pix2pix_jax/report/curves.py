@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 from pix2pix_jax.methods.contract import Distance
 
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe and Ito
-WIDEST = 4  # panels in a row
 DIRECTIONS = ("A2B_", "B2A_")  # before metrics of one direction
 
 
@@ -31,7 +30,7 @@ def loss_curves(
 ) -> None:
     """Draws every curve {"train/g_l1": (steps, values)}, see `panels`, in rows of panels."""
     found = panels(curves, distance)
-    columns = min(math.ceil(math.sqrt(len(found))) if len(found) > 3 else len(found), WIDEST)
+    columns = _columns(len(found))
     rows = math.ceil(len(found) / columns)
     figure = Figure(figsize=(4.4 * columns, 3.2 * rows + 0.3), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
@@ -68,6 +67,13 @@ def panels(
             label, values = f"{label} / {weight:g}", values / weight
         found.setdefault(_panel(kind, short, distance), []).append(Line(label, steps, values))
     return found
+
+
+def _columns(count):
+    """Of two or three, or of three or four, the number that leaves fewer places empty."""
+    if count <= 3:
+        return count
+    return min((3, 2) if count <= 6 else (4, 3), key=lambda columns: -count % columns)
 
 
 def _panel(kind, name, distance):
