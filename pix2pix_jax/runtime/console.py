@@ -33,7 +33,7 @@ class Console:
         self._waiting: collections.deque[str] = collections.deque(maxlen=KEPT)
         self._log: TextIO | None = None
 
-    def print(self, stream: TextIO, text: str) -> int:
+    def write(self, stream: TextIO, text: str) -> int:
         """Writes text to one of the two streams, and to the log."""
         with self._lock:
             self._erase()
@@ -117,7 +117,7 @@ class _Stream:
         self.console, self._stream = console, stream
 
     def write(self, text: str) -> int:
-        return self.console.print(self._stream, text)
+        return self.console.write(self._stream, text)
 
     def writelines(self, lines: Any) -> None:
         for line in lines:
