@@ -9,7 +9,7 @@ import traceback
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from pix2pix_jax.runtime import storage
+from pix2pix_jax.runtime import console, storage
 from pix2pix_jax.settings import flag_errors
 from pix2pix_jax.settings.defaults import get_config
 from pix2pix_jax.settings.run_name import name_run
@@ -77,9 +77,10 @@ def main(argv: list[str]) -> None:
     config = CONFIG.value
     workdir = name_run(config, WORKDIR.value)
     try:
-        _start_jax(workdir)
-        _fill_in(config, workdir)
-        succeeded = _run(MODE.value, config, workdir)
+        with console.opened():
+            _start_jax(workdir)
+            _fill_in(config, workdir)
+            succeeded = _run(MODE.value, config, workdir)
     except (ValueError, OSError, FloatingPointError) as error:
         logging.debug("", exc_info=True)
         sys.exit(f"error: {storage.shown(error)}  (--verbosity=1 shows where)")

@@ -39,7 +39,7 @@ def evaluate(config: Any, workdir: str) -> dict[str, float]:
     rows = []
     with storage.output_folder(f"{workdir}/eval") as folder:
         (folder / "images").mkdir(exist_ok=True)
-        for row in evaluator.rows(variables):
+        for row in evaluator.rows(variables, "evaluation"):
             summary.add(row)
             rows.append(_write_images(folder, row, data.shown_channels))
             if len(rows) == config.train.num_samples:
@@ -68,7 +68,8 @@ def _write_images(folder, row: Row, shown=()) -> dict[str, Any]:
     (folder / paths[0][1]).parent.mkdir(parents=True, exist_ok=True)
     for (_, path), image in zip(paths, row.columns.values(), strict=True):
         save_png(folder / path, to_picture(image, shown))
-    return {"name": row.name, "images": paths, "metrics": row.metrics}
+    size = row.columns["output"].shape[:2]
+    return {"name": row.name, "images": paths, "size": size, "metrics": row.metrics}
 
 
 def _write_report(config, folder, rows, means, facts):

@@ -20,6 +20,7 @@ from pix2pix_jax.metrics.per_set import SET_METRICS, SetComparison, load_feature
 from pix2pix_jax.metrics.segmentation import Segmentation
 from pix2pix_jax.report import grids
 from pix2pix_jax.runtime import few_shapes, processes
+from pix2pix_jax.runtime.counter import Counter
 from pix2pix_jax.translator import Translator
 
 Columns = dict[str, list[np.ndarray]]  # by title: input, output, ..., each [h, w, C]
@@ -119,9 +120,11 @@ class Evaluator:
         found = [in_batches(function, 1, *(image[None] for image in row)) for row in rows]
         return jax.tree.map(lambda *parts: np.concatenate(parts), *found)
 
-    def rows(self, variables: dict[str, Any]) -> Iterator[Row]:
-        """Every image in every direction."""
+    def rows(self, variables: dict[str, Any], title: str, lines: bool = True) -> Iterator[Row]:
+        """Every image in every direction. Shows the progress, see `Counter`."""
         size = self._eval.batch_size
+        total = sum(self._examples.count(d.source) for d in self.directions)
+        progress = Counter(total, title, lines)
         for direction in self.directions:
             prefix = f"{direction.name}_" if direction.name else ""
             count = self._examples.count(direction.source)
@@ -137,6 +140,7 @@ class Evaluator:
                         {title: images[i] for title, images in columns.items()},
                         {name: float(values[i]) for name, values in scores.items()},
                     )
+                progress.add(min(size, count - first))
 
     def samples(self, variables: dict[str, Any], count: int) -> Iterator[tuple[Direction, Columns]]:
         """`count` fixed images in every direction, spread over the split."""
@@ -187,9 +191,11 @@ class Summary:
             if {"fid", "kid"} & set(names):  # rather than at the end of a long validation
                 check_count(min(map(examples.count, (direction.source, direction.target))))
             indices = np.arange(examples.count(direction.target))
+            progress = Counter(len(indices), "true images")
             for first in range(0, len(indices), size):
                 real = examples.images(direction.target, indices[first : first + size])
                 self._sets[direction.name].add("real", real)
+                progress.add(len(real))
 
     def clear(self) -> None:
         """Forgets the rows, and keeps what the real images are described by."""
@@ -235,7 +241,7 @@ class Validator:
     def metrics(self, state: Any) -> dict[str, float]:
         """Mean metrics over the split."""
         self._summary.clear()
-        for row in self._evaluator.rows(self._variables(state)):
+        for row in self._evaluator.rows(self._variables(state), "validation", lines=False):
             self._summary.add(row)
         return self._summary.means()
 

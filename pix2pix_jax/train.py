@@ -18,14 +18,15 @@ from pix2pix_jax.methods.registry import METHODS, fresh_state
 from pix2pix_jax.methods.state import TrainState
 from pix2pix_jax.metrics.registry import HIGHER_IS_BETTER
 from pix2pix_jax.report.curves import loss_curves
-from pix2pix_jax.run import checkpoints, checks, config_file, disk_space
+from pix2pix_jax.run import checkpoints, checks, compiling, config_file, disk_space
 from pix2pix_jax.run.event_writer import EventWriter
 from pix2pix_jax.run.history import History
-from pix2pix_jax.run.progress import Stopwatch, duration
+from pix2pix_jax.run.progress import Stopwatch
 from pix2pix_jax.run.reporter import Reporter
 from pix2pix_jax.run.run_folder import RunFolder, open_run
 from pix2pix_jax.run.stopping import StopRequest
-from pix2pix_jax.runtime import host_memory, processes
+from pix2pix_jax.runtime import console, host_memory, processes
+from pix2pix_jax.runtime.counter import duration
 from pix2pix_jax.runtime.devices import choose_devices
 from pix2pix_jax.runtime.storage import shown
 from pix2pix_jax.settings import config_checks
@@ -58,7 +59,11 @@ def train(config: Any, workdir: str) -> dict[str, float]:
             saying how to fix it.
         FloatingPointError: a loss stopped being finite; the checkpoints before it stay.
     """
-    with open_run(workdir) as run, run.lock(wanted=processes.is_first()) as lock:
+    with (
+        console.opened() as output,
+        open_run(workdir) as run,
+        run.lock(wanted=processes.is_first()) as lock,
+    ):
         run.pull()
         plan = _prepare(config, run)
         state = _fresh_state(plan)
@@ -81,7 +86,7 @@ def train(config: Any, workdir: str) -> dict[str, float]:
         _print_first_lines(plan, state)
         state = processes.place(state, shardings(plan.mesh)[0], donated=True)
         host_memory.trim()
-        return _run(plan, saver, state)
+        return _run(plan, saver, state, output)
 
 
 def _prepare(config, run) -> _Plan:
@@ -142,12 +147,13 @@ def _print_first_lines(plan, state):
     )
 
 
-def _run(plan, saver, state) -> dict[str, float]:
+def _run(plan, saver, state, output) -> dict[str, float]:
     """Trains from `state` until the end, or until the run is stopped; returns the last metrics."""
     start = int(state.step)
     with (
         plan.run.publishing(),
         processes.folder_to_write(plan.run.folder) as folder,
+        output.logging_to(folder / "log.txt"),
         History(folder / "metrics.jsonl", resume_step=start) as history,
         saver,
         StopRequest() as stop,
@@ -158,8 +164,6 @@ def _run(plan, saver, state) -> dict[str, float]:
         loop = _Loop(plan, saver, state, folder, stop, events, history)
         loop.run()
         loop.finish()
-    if loop.step < plan.total_steps:
-        print(f"stopped and saved at step {loop.step}; run the same command to go on", flush=True)
     return loop.metrics
 
 
@@ -172,7 +176,8 @@ class _Loop:
         self._folder, self._saver, self._stop = folder, saver, stop
         self._events, self._history = events, history
         self._whole, self._split = shardings(plan.mesh)
-        self._run_steps = make_run_steps(config, examples, plan.mesh)
+        run_steps = make_run_steps(config, examples, plan.mesh)
+        self._run_steps = compiling.announced(config, run_steps)
         self._cache = processes.place(examples.cache, self._whole)
         self._chunks = prefetched(
             examples,
@@ -210,13 +215,17 @@ class _Loop:
 
     def finish(self) -> None:
         """Saves where the loop was stopped, and waits until all is on disk."""
+        console.clear_bar()
         if self.step > self._start:
             self._save(None)  # unless it is saved already
             trained = f"trained {self.step - self._start} steps"
             print(f"{trained} in {duration(self._stopwatch.seconds)}", flush=True)
         self._saver.wait()
+        if self.step < self._total:
+            print(f"stopped and saved at step {self.step}; run the same command to go on")
         if curves := self._history.curves():
-            loss_curves(self._folder / "losses.png", curves, title=self._config.name)
+            distance = METHODS[self._config.method].distance(self._config)
+            loss_curves(self._folder / "losses.png", curves, self._config.name, distance)
 
     def _stopping(self):
         """Whether to stop here: several processes do so at the step they agreed on."""

@@ -1,6 +1,5 @@
 """--mode=translate: a user's own images of any size, named like their inputs."""
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -11,12 +10,10 @@ import numpy as np
 from pix2pix_jax import translated_files, weights
 from pix2pix_jax.methods.contract import Direction
 from pix2pix_jax.methods.registry import METHODS
-from pix2pix_jax.run.progress import duration
-from pix2pix_jax.runtime import processes, storage
+from pix2pix_jax.runtime import storage
+from pix2pix_jax.runtime.counter import Counter
 from pix2pix_jax.settings import config_checks
 from pix2pix_jax.translator import Translator, replicated
-
-SECONDS = 10  # between lines of progress
 
 
 class TrainedTranslator(NamedTuple):
@@ -118,7 +115,7 @@ def translate(
     if config.eval.fit == "tile":
         print(translators[0].translator.describe_tiles(), flush=True)
 
-    failed, progress = [], _Progress(len(todo))
+    failed = []
     batches = translated_files.in_batches(
         config, [path for _, path in todo], config.eval.batch_size * len(devices)
     )
@@ -135,7 +132,7 @@ def translate(
         storage.output_folder(output) as folder,
         ThreadPoolExecutor(config.data.num_threads) as pool,
     ):
-        written = []
+        written, progress = [], Counter(len(todo))
         for rows, images in _read_ahead(pool, read, batches):
             good = []
             for row, found in zip(rows, images, strict=True):
@@ -184,30 +181,6 @@ def _translated(config, files, translators, rows, fixed_noise):
 def _wait(futures):
     for future in futures:
         future.result()  # raises what it raised
-
-
-class _Progress:
-    """Lines on how far a folder has got; the first process speaks for all."""
-
-    def __init__(self, total: int):
-        self._total, self._done, self._began = total, 0, None
-        self._line = time.perf_counter()
-
-    def add(self, count: int) -> None:
-        """Counts images that are translated."""
-        now = time.perf_counter()
-        self._done += count
-        if self._began is None:  # the first batch compiles
-            self._began, self._before = now, self._done
-        if self._done == self._total or now - self._line < SECONDS or not processes.is_first():
-            return
-        self._line = now
-        line = f"{self._done} of {self._total} images"
-        if self._done > self._before:
-            speed = (self._done - self._before) / (now - self._began)
-            left = duration((self._total - self._done) / speed)
-            line += f"  {speed:.1f} images/s  ETA {left}"
-        print(line, flush=True)
 
 
 def _report(done, total, there, origin, output):

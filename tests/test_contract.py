@@ -72,7 +72,7 @@ def test_a_method_says_what_its_step_does(name):
     assert state.extra.keys() == method.extra_state(config).keys()
     for direction in method.directions(config):
         assert networks[direction.generator].role == GENERATOR
-    assert method.distance(config).loss in (*losses, "")
+    assert set(method.distance(config).losses) <= set(losses)
 
 
 def build_layout():

@@ -10,6 +10,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from pix2pix_jax.images.files import save_png
+from pix2pix_jax.methods.contract import Distance
 from pix2pix_jax.report import curves, grids
 from pix2pix_jax.report.html_page import html_page
 from pix2pix_jax.run.event_writer import EventWriter
@@ -58,7 +59,7 @@ class Page(html.parser.HTMLParser):
     def handle_starttag(self, tag, attributes):
         if tag == "img":
             self.images.append(dict(attributes))
-        elif tag not in ("meta", "br"):
+        elif tag not in ("meta", "br", "input"):
             self.open.append(tag)
 
     def handle_endtag(self, tag):
@@ -71,6 +72,7 @@ class Page(html.parser.HTMLParser):
 def test_html_page(tmp_path):
     name = 'a<b>&"c" #1'
     row = {"name": name, "images": [("output", f"images/{name}.png")], "metrics": {"l1": 0.25}}
+    row["size"] = (20, 30)
     html_page(tmp_path / "index.html", name, [row], {"l1": 0.25}, "seed: <1>")
     page = Page()
     page.feed((tmp_path / "index.html").read_text())
@@ -81,12 +83,32 @@ def test_html_page(tmp_path):
 
 
 def test_loss_curves(tmp_path):
-    lines = {"train/g_l1": (np.arange(50), np.geomspace(9, 1, 50)), "val/l1": ([1], [2.0])}
-    curves.loss_curves(tmp_path / "losses.png", lines, "run")
+    """Six panels in two rows of three; the same quantity at one scale."""
+    points = lambda n: (np.arange(n), np.geomspace(9, 1, n))
+    names = ("train/d_a", "train/g_a", "train/idt_a", "val/psnr", "val/ssim", "val/l1")
+    lines = {name: points(50) for name in names}
+    lines |= {"train/cycle_a": points(50), "train/cycle_b": points(50), "val/A2B_l1": points(2)}
+    lines["val/cycle_l1"] = points(3)
+    distance = Distance("cycle_l1", {"cycle_a": 10.0, "cycle_b": 5.0})
+    found = curves.panels(lines, distance)
+    kinds = {title: len(curve) for title, curve in found.items()}
+    one = {"identity": 1, "psnr": 1, "ssim": 1}
+    assert kinds == one | {"adversarial": 2, "l1": 2, "cycle_l1": 3}
+    assert [line.label for line in found["cycle_l1"]] == [
+        "training, cycle_a / 10",
+        "training, cycle_b / 5",
+        "validation, cycle_l1",
+    ]
+    ends = [line.values[-1] for line in found["cycle_l1"]]
+    np.testing.assert_allclose(ends, [0.1, 0.2, 1])
+    curves.loss_curves(tmp_path / "losses.png", lines, "run", distance)
     image = np.asarray(Image.open(tmp_path / "losses.png"))
     blue = np.abs(image[..., :3].astype(int) - [0, 114, 178]).sum(-1) < 30
-    assert blue.sum() > 200  # two panels, each with a curve in the first colour
-    assert blue[:, : image.shape[1] // 2].any() and blue[:, image.shape[1] // 2 :].any()
+    height, width = (size // n for size, n in zip(blue.shape, (2, 3), strict=True))
+    for row in range(2):
+        for column in range(3):
+            cell = blue[row * height :, column * width :][:height, :width]
+            assert cell.sum() > 30  # a curve in the first colour
 
 
 def test_history_drops_what_a_resumed_run_writes_again(tmp_path):

@@ -200,6 +200,8 @@ def test_a_run_goes_on_there_and_is_used_from_there(memory, finished_run, capsys
     rows, old = content("metrics.jsonl"), (workdir / "metrics.jsonl").read_bytes()
     steps = [json.loads(row)["step"] for row in rows.removeprefix(old).splitlines()]
     assert rows.startswith(old) and steps == [10, 10]
+    log, old = content("log.txt"), (workdir / "log.txt").read_bytes()
+    assert log.startswith(old) and b"trained 2 steps" in log.removeprefix(old)
 
     metrics = evaluate(config, address)
     assert json.loads(content("eval/metrics.json"))["mean"] == metrics

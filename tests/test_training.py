@@ -62,6 +62,12 @@ def test_stopping_and_resuming_changes_no_bit(finished_run, tmp_path, monkeypatc
     assert_same(final_state(config, tmp_path), final_state(config, workdir))
     rows = [(w / "metrics.jsonl").read_text() for w in (workdir, tmp_path)]
     assert rows[0] == rows[1]
+    log = [line[21:] for line in (tmp_path / "log.txt").read_text().splitlines()]  # after the time
+    said = lambda words: next(i for i, line in enumerate(log) if line.startswith(words))
+    words = ("step 2/8", "SIGTERM: saving", "trained 3 steps", "stopped and saved at step 3")
+    words += ("resumed from step 3", "step 4/8", "step 4  validation", "step 8/8", "trained 5")
+    assert sorted(map(said, words)) == list(map(said, words))
+    assert sum("the training step" in line for line in log) == 2  # before it compiles
 
 
 def test_a_kill_in_the_middle_of_a_save_loses_nothing(finished_run, tmp_path):
@@ -107,7 +113,14 @@ def test_a_full_disk_keeps_the_checkpoint_before(finished_run, tmp_path):
 def test_what_a_run_leaves(finished_run):
     config, workdir = finished_run
     names = {p.name for p in workdir.iterdir()}
-    assert {"config.json", "metrics.jsonl", "losses.png", "samples", "checkpoints"} <= names
+    assert {
+        "config.json",
+        "log.txt",
+        "metrics.jsonl",
+        "losses.png",
+        "samples",
+        "checkpoints",
+    } <= names
     assert any(name.startswith("events.out.tfevents") for name in names)
     assert sorted(p.name for p in (workdir / "samples").iterdir()) == [
         "step_0000004.png",

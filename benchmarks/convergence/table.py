@@ -3,7 +3,7 @@
 import numpy as np
 
 from benchmarks.convergence.results import METRICS, Curve, Side, at_common_steps
-from pix2pix_jax.run.progress import duration
+from pix2pix_jax.runtime.counter import duration
 
 
 def markdown(sides: dict[str, Side]) -> str:

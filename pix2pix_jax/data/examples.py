@@ -3,7 +3,6 @@
 import concurrent.futures
 import functools
 import math
-import time
 from typing import Any
 
 import jax
@@ -14,6 +13,7 @@ from pix2pix_jax.data.reader import ImageReader, Images
 from pix2pix_jax.data.sources import Source, header_of
 from pix2pix_jax.data.stream import WHOLE, Shard, after_epochs, order, share
 from pix2pix_jax.images.levels import to_float
+from pix2pix_jax.runtime.counter import Counter
 
 
 class Examples:
@@ -93,16 +93,13 @@ class Examples:
         return {**images, "name": record["name"]}
 
     def _read_all(self) -> dict[str, Images]:
-        """All examples; a line every 10 seconds."""
-        began = reported = time.monotonic()
+        """All examples."""
+        progress = Counter(self._count, "reading")
         images, self._names = self._empty(self._count), []
         for i, example in enumerate(self._pool.map(self._read, range(self._count))):
             self._put(images, i, example)
             self._names.append(example["name"])
-            if time.monotonic() - reported > 10:
-                reported = time.monotonic()
-                seconds = reported - began
-                print(f"read {i + 1} of {self._count} images in {seconds:.0f} s", flush=True)
+            progress.add(1)
         return images
 
     def _empty(self, n) -> dict[str, Images]:

@@ -56,8 +56,7 @@ class Distance(NamedTuple):
     """The distance by which runs are compared: as it is validated, and as it is trained on."""
 
     metric: str  # of validation
-    loss: str  # the training loss of the same kind; "" if there is none
-    weight: float  # of that loss
+    losses: dict[str, float]  # training losses of the same kind, whose mean it is, with weights
 
 
 class Method(NamedTuple):

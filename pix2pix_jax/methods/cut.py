@@ -248,7 +248,7 @@ METHOD = Method(
     directions=directions,
     make_generate=pix2pix.make_generate,
     # Its losses are no distance of images.
-    distance=lambda config: Distance(config.train.best_metric, "", 1.0),
+    distance=lambda config: Distance(config.train.best_metric, {}),
     check=check,
     update_orders=("torch",),
     state_fields=lambda config: ("loss.lambda_gan", "loss.nce_layers"),

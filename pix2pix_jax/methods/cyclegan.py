@@ -261,6 +261,12 @@ def check(config: Any) -> None:
         )
 
 
+def distance(config: Any) -> Distance:
+    """Of reconstructions, in both directions."""
+    loss = config.loss
+    return Distance("cycle_l1", {"cycle_a": loss.lambda_a, "cycle_b": loss.lambda_b})
+
+
 METHOD = Method(
     data="sets",
     networks=networks,
@@ -268,7 +274,7 @@ METHOD = Method(
     make_train_step=make_train_step,
     directions=directions,
     make_generate=pix2pix.make_generate,
-    distance=lambda config: Distance("cycle_l1", "cycle_a", config.loss.lambda_a),
+    distance=distance,
     check=check,
     update_orders=UPDATE_ORDERS,
     extra_state=pools,

@@ -252,7 +252,7 @@ METHOD = Method(
     make_train_step=make_train_step,
     directions=directions,
     make_generate=make_generate,
-    distance=lambda config: Distance("l1", "g_l1", config.loss.lambda_l1 or 1.0),
+    distance=lambda config: Distance("l1", {"g_l1": config.loss.lambda_l1}),
     check=check_channels,
     state_fields=lambda config: ("loss.lambda_gan", "loss.conditional"),
 )

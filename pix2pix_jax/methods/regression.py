@@ -38,6 +38,6 @@ def check(config: Any) -> None:
 METHOD = pix2pix.METHOD._replace(
     loss_names=lambda config: (config.loss.regression,),
     make_train_step=make_train_step,
-    distance=lambda config: Distance(config.loss.regression, config.loss.regression, 1.0),
+    distance=lambda config: Distance(config.loss.regression, {config.loss.regression: 1.0}),
     check=check,
 )

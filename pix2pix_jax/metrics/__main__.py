@@ -33,6 +33,7 @@ from pix2pix_jax.metrics.distances import (
     frechet_distance,
     kernel_distance,
 )
+from pix2pix_jax.runtime import console
 from pix2pix_jax.settings import subcommands
 
 LOSSY = {".jpg", ".jpeg", ".webp"}
@@ -46,7 +47,8 @@ LABELS: dict[str, tuple[int, Callable[[np.ndarray], np.ndarray]]] = {
 
 def main(arguments: list[str] | None = None) -> None:
     """Prints the metric that the command line (or `arguments`) asks for."""
-    subcommands.run(_parser(), arguments)
+    with console.opened():
+        subcommands.run(_parser(), arguments)
 
 
 def _parser():

@@ -3,12 +3,12 @@
 import concurrent.futures
 import itertools
 import pathlib
-import time
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 from pix2pix_jax.images.files import find_images, is_image, natural, read_image
+from pix2pix_jax.runtime.counter import Counter
 
 THREADS = 4
 
@@ -65,13 +65,13 @@ def pairs(first: str, second: str) -> list[tuple[pathlib.Path, pathlib.Path]]:
 def batches(
     paths: Sequence[Sequence[pathlib.Path]], channels: Sequence[int], size: int, title: str
 ) -> Iterator[list[np.ndarray]]:
-    """Reads rows of files, `size` rows at a time; a progress line every 10 seconds.
+    """Reads rows of files, `size` rows at a time, and shows the progress.
 
     Args:
         paths: the files of each row.
         channels: of the images in a row, 1 or 3.
         size: of a batch.
-        title: what the progress line calls them.
+        title: what the progress calls them.
 
     Yields:
         for each column uint8 [n, h, w, c]. Rows of one shape come together, in their order.
@@ -80,8 +80,7 @@ def batches(
         ValueError: a file is damaged.
     """
     read = lambda row: [read_image(p, c) for p, c in zip(row, channels, strict=True)]
-    began = reported = time.monotonic()
-    done, rows = 0, iter(paths)
+    progress, rows = Counter(len(paths), title), iter(paths)
     with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
         start = lambda: [pool.submit(read, row) for row in itertools.islice(rows, size)]
         reading = start()
@@ -91,12 +90,7 @@ def batches(
             shape = lambda row: [image.shape for image in row]
             for _, alike in itertools.groupby(images, key=shape):
                 yield [np.stack(column) for column in zip(*alike, strict=True)]
-            done += len(images)
-            now = time.monotonic()
-            if now - reported > 10 or (done == len(paths) and now - began > 10):
-                reported = now
-                rate = done / (now - began)
-                print(f"{title}: {done} of {len(paths)}, {rate:.1f} images/s", flush=True)
+            progress.add(len(images))
             reading = following
 
 

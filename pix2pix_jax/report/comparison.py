@@ -2,12 +2,14 @@
 
 import jax
 import ml_collections
+import numpy as np
 
 from pix2pix_jax.methods.registry import METHODS, abstract_state, generator_names
 from pix2pix_jax.run import config_file
 from pix2pix_jax.run.history import curves, read_rows
-from pix2pix_jax.run.progress import duration, read_seconds
+from pix2pix_jax.run.progress import read_seconds
 from pix2pix_jax.run.run_folder import open_run
+from pix2pix_jax.runtime.counter import duration
 
 COLUMNS = ("run", "steps", "loss", "training", "validation", "SSIM", "PSNR", "parameters", "time")
 
@@ -36,15 +38,19 @@ def _row(workdir):
             f"{workdir} is no run with a validation: give the workdirs of trained runs"
         )
     config = ml_collections.ConfigDict(stored)
-    name, training, weight = METHODS[config.method].distance(config)
+    name, losses = METHODS[config.method].distance(config)
     last = lambda name: points[name][1][-1] if name in points else None
     steps = max(steps[-1] for steps, _ in points.values())
-    trained = last(f"train/{training}")
+    trained = [
+        points[f"train/{loss}"][1][-1] / weight
+        for loss, weight in losses.items()
+        if weight and f"train/{loss}" in points
+    ]
     return [
         config.name,
         f"{steps:,}",
         name.upper(),
-        "" if trained is None else f"{trained / weight:.4f}",
+        _number(np.mean(trained) if trained else None, 4),
         _number(last(f"val/{name}"), 4),
         _number(last("val/ssim"), 3),
         _number(last("val/psnr"), 2),

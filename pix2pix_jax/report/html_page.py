@@ -1,46 +1,24 @@
 """A static page of every image of an evaluation: sortable, without a server."""
 
 import html
+import math
 import os
+import pathlib
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
 from pix2pix_jax.runtime.whole_file import whole_file
 
-STYLE = """
-:root { color-scheme: light dark; }
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 80rem; padding: 0 1rem; }
-h1 { font-weight: 600; }
-dl { display: flex; flex-wrap: wrap; gap: .5rem 2rem; margin: 0 0 1.5rem; }
-dt { font-size: .8rem; opacity: .7; } dd { margin: 0; font-weight: 600; }
-nav { position: sticky; top: 0; padding: .5rem 0; background: Canvas; }
-button { font: inherit; padding: .2rem .8rem; margin-right: .3rem; cursor: pointer; }
-article { border-top: 1px solid #8884; padding: .8rem 0; }
-h2 { font-size: 1rem; margin: 0 0 .4rem; } h2 small { font-weight: 400; opacity: .7; }
-.row { display: flex; flex-wrap: wrap; gap: .6rem; }
-figure { margin: 0; } figcaption { font-size: .8rem; opacity: .7; }
-img { max-width: 100%; display: block; border-radius: 3px; cursor: zoom-in; }
-dialog { border: 0; padding: 0; background: none; } dialog img { width: min(90vw, 90vh); }
-dialog img { image-rendering: pixelated; cursor: zoom-out; }
-pre { overflow-x: auto; }
-"""
-SCRIPT = """
-const list = document.querySelector("main");
-const zoom = document.querySelector("dialog");
-let last = "", sign = 1;
-for (const button of document.querySelectorAll("nav button")) button.onclick = () => {
-  const key = button.dataset.key;
-  sign = key === last ? -sign : 1; last = key;
-  const value = a => key === "order" ? +a.dataset.order : +a.dataset["metric_" + key];
-  [...list.children].sort((a, b) => sign * (value(a) - value(b))).forEach(a => list.append(a));
-};
-list.onclick = event => {
-  if (event.target.tagName !== "IMG") return;
-  zoom.firstElementChild.src = event.target.src; zoom.showModal();
-};
-zoom.onclick = () => zoom.close();
-"""
+FOLDER = pathlib.Path(__file__).parent
+SMALL = 256  # pixels of an image's longer side up to which every pixel is shown as a square
+OVERLAY = """<dialog aria-label="Image"><div class="bar"><span id="caption"></span>
+<input id="slider" type="range" min="0" max="1" step="0.01" aria-label="Where the second begins">
+<select id="other" aria-label="Compare with"></select>
+<button id="back" aria-label="Back">◀</button><button id="on" aria-label="On">▶</button>
+<button id="close" aria-label="Close">✕</button></div>
+<div id="stage" tabindex="-1"><img id="first" alt=""><img id="second" alt=""><div id="edge"></div>
+</div></dialog>"""
 
 
 def html_page(
@@ -50,53 +28,64 @@ def html_page(
     summary: dict[str, Any],
     config_text: str,
 ) -> None:
-    """Writes the page.
+    """Writes the page, which needs its images and no other file.
 
     Args:
         path: of the .html file.
         title: its heading.
-        rows: {"name", "images": [(label, path relative to the page)], "metrics": {name: value}}.
+        rows: {"name", "images": [(label, path relative to the page)], "size": (height, width) of
+            the images, "metrics": {name: value}}.
         summary: what stands at the top, by name.
         config_text: shown at the end, folded.
     """
-    names = list(rows[0]["metrics"]) if rows else []
+    names = list(dict.fromkeys(name for row in rows for name in row["metrics"]))
     buttons = "".join(
-        f'<button data-key="{_text(name)}">{_text(name)}</button>' for name in ["order", *names]
+        f'<button data-column="{column}" data-name="{_text(name)}">{_text(name)}</button>'
+        for column, name in enumerate(["order", *names], -1)
     )
     facts = "".join(
         f"<div><dt>{_text(k)}</dt><dd>{_text(v)}</dd></div>" for k, v in summary.items()
     )
-    articles = "\n".join(_article(i, row) for i, row in enumerate(rows))
+    articles = "\n".join(_article(i, row, names) for i, row in enumerate(rows))
+    style, script = ((FOLDER / f"page.{kind}").read_text("utf-8") for kind in ("css", "js"))
     page = f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{_text(title)}</title><style>{STYLE}</style></head><body>
+<title>{_text(title)}</title><style>{style}</style></head><body>
 <h1>{_text(title)}</h1>
 <dl>{facts}</dl>
-<nav>Sort by {buttons}</nav>
+<nav>Sort by {buttons}
+<label>Size <input id="size" type="range" min="96" max="768" step="32" value="256"></label></nav>
 <main>
 {articles}
 </main>
 <details><summary>Config</summary><pre>{_text(config_text)}</pre></details>
-<dialog><img alt=""></dialog>
-<script>{SCRIPT}</script>
+{OVERLAY}
+<script>{script}</script>
 </body></html>
 """
     with whole_file(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
 
 
-def _article(number, row):
-    data = "".join(f' data-metric_{_text(k)}="{v:.6g}"' for k, v in row["metrics"].items())
-    values = "  ".join(f"{k} {v:.4f}" for k, v in row["metrics"].items())
+def _article(number, row, names):
+    height, width = row["size"]
+    small = ' class="small"' if max(height, width) <= SMALL else ""
+    name, metrics = _text(row["name"]), row["metrics"]
+    # As JavaScript reads numbers.
+    values = [f"{metrics.get(k, math.nan):.6g}".replace("inf", "Infinity") for k in names]
+    words = "  ".join(f"{k} {v:.4f}" for k, v in metrics.items())
     figures = "".join(
-        f'<figure><img loading="lazy" src="{quote(path)}" alt="{_text(label)} of '
-        f'{_text(row["name"])}"><figcaption>{_text(label)}</figcaption></figure>'
+        f'<figure><img loading="lazy" decoding="async" width="{width}" height="{height}" '
+        f'src="{quote(path)}" data-label="{_text(label)}" alt="{_text(label)} of {name}">'
+        f"<figcaption>{_text(label)}</figcaption></figure>"
         for label, path in row["images"]
     )
-    heading = f"<h2>{_text(row['name'])} <small>{_text(values)}</small></h2>"
+    data = f'data-order="{number}" data-name="{name}" data-values="{" ".join(values)}"'
     return (
-        f'<article data-order="{number}"{data}>{heading}<div class="row">{figures}</div></article>'
+        f"<article{small} {data}>"
+        f"<h2>{name} <small>{_text(words)}</small> <button>compare</button></h2>"
+        f'<div class="row">{figures}</div></article>'
     )
 
 

@@ -1,8 +1,10 @@
-"""Progress lines of a training run: speed, time left and losses."""
+"""Progress of a training run, for lines and a bar: speed, time left and losses."""
 
 import pathlib
 import time
 
+from pix2pix_jax.runtime import console
+from pix2pix_jax.runtime.counter import duration
 from pix2pix_jax.runtime.whole_file import whole_file
 
 
@@ -13,6 +15,7 @@ class Progress:
         self._total = total_steps
         self._batch_size = batch_size
         self._num_examples = num_examples
+        self._speed = 0.0  # steps a second before the last line
         self.begin(first_step)
 
     def begin(self, step: int) -> None:
@@ -36,8 +39,8 @@ class Progress:
         if step == self._step:
             self.begin(step)
             return {}
-        seconds = max(time.perf_counter() - self._time - self._paused, 1e-9)
-        speed = (step - self._step) / seconds
+        seconds = self._seconds()
+        self._speed = speed = (step - self._step) / seconds
         rates = {
             "steps_per_sec": speed,
             "images_per_sec": speed * self._batch_size,
@@ -45,6 +48,20 @@ class Progress:
         }
         self.begin(step)
         return rates
+
+    def _seconds(self):
+        """Of training since `begin`."""
+        return max(time.perf_counter() - self._time - self._paused, 1e-9)
+
+    def show(self, step: int, losses: dict[str, float]) -> None:
+        """Draws the bar of a terminal."""
+        speed = self._speed or (step - self._step) / self._seconds()
+        parts = [f"step {step}/{self._total}"]
+        if speed:
+            left = duration((self._total - step) / speed)
+            parts += [f"{speed:.3g} steps/s", f"ETA {left}"]
+        parts += [f"{name} {value:.3g}" for name, value in losses.items()]
+        console.show_bar(step / self._total, *parts)
 
     def line(self, step: int, rates: dict[str, float], losses: dict[str, float]) -> str:
         """One line for people."""
@@ -88,12 +105,3 @@ def read_seconds(path: pathlib.Path) -> float:
         return float(path.read_bytes()) if path.exists() else 0.0
     except ValueError as error:
         raise ValueError(f"{path} is damaged: remove it to count the time anew") from error
-
-
-def duration(seconds: float) -> str:
-    """90 -> 1m30s."""
-    hours, rest = divmod(int(seconds), 3600)
-    minutes, seconds = divmod(rest, 60)
-    if hours:
-        return f"{hours}h{minutes:02}m"
-    return f"{minutes}m{seconds:02}s" if minutes else f"{seconds}s"

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from pix2pix_jax.run.progress import Progress
+from pix2pix_jax.runtime import console
 
 CALLS_IN_FLIGHT = 2  # dispatches queued on the device: enough to keep it busy, few to stop soon
 
@@ -22,6 +23,7 @@ class Reporter:
         # {name: [sum, count]} since the last line. In Python's floats and one by one, so that
         # neither stopping nor the number of steps in a dispatch changes a bit.
         self.sums: dict[str, list[float]] = dict(sums or {})
+        self._losses: dict[str, float] = {}  # of the last line
         self._compiled: set[int] = set()  # lengths of dispatches
         self.stop_agreed = False  # a process was asked to stop, and all know it
 
@@ -43,6 +45,7 @@ class Reporter:
             self._compiled.add(steps)
         while len(self._pending) > CALLS_IN_FLIGHT:
             self._check(*self._pending.pop(0))
+        self._progress.show(first_step + steps, self._losses or self._means())
 
     def check_finite(self) -> None:
         """Waits for all losses; raises FloatingPointError naming the first step that failed."""
@@ -65,13 +68,16 @@ class Reporter:
                 total[0] += value
                 total[1] += 1
 
+    def _means(self):
+        return {name: total / count for name, (total, count) in self.sums.items()}
+
     def write(self, step: int) -> None:
         """Means of the losses since the last line, and the speed."""
         self.check_finite()
-        losses = {name: total / count for name, (total, count) in self.sums.items()}
-        self.sums = {}
+        losses, self.sums = self._means(), {}
+        self._losses = losses
         rates = self._progress.rates(step)
-        print(self._progress.line(step, rates, losses), flush=True)
+        console.progress(self._progress.line(step, rates, losses))
         rows = {f"train/{name}": value for name, value in losses.items()}
         self._events.scalars(step, rows | {f"speed/{k}": v for k, v in rates.items()})
         self._history.append(step, rows)

@@ -25,7 +25,8 @@ from pix2pix_jax.runtime.store import Store
 
 Path = str | os.PathLike[str]
 CHECKPOINTS, INCOMPLETE = "checkpoints", ".incomplete"
-CONTINUED = ("config.json", "metrics.jsonl", "seconds.txt")  # files that a resumed run goes on with
+# Files that a resumed run goes on with.
+CONTINUED = ("config.json", "log.txt", "metrics.jsonl", "seconds.txt")
 
 
 class RunFolder:

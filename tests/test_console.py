@@ -1,0 +1,144 @@
+"""The bar of a terminal, the log, and what is said before compiling."""
+
+import contextlib
+import io
+import json
+import re
+import types
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from pix2pix_jax.run import compiling
+from pix2pix_jax.runtime import compilation_cache, console
+from pix2pix_jax.runtime.counter import Counter
+from tests.conftest import small_config
+
+
+class Terminal(io.StringIO):
+    """What a terminal of some width shows, with the two controls that a bar needs."""
+
+    encoding = "utf-8"
+
+    def isatty(self):
+        return True
+
+    def screen(self, width):
+        lines = [""]
+        for word in re.findall(r"\r|\n|\x1b\[K|[^\r\n\x1b]+", self.getvalue()):
+            if word == "\n":
+                lines.append("")
+            elif word == "\r":
+                column = 0
+            elif word == "\x1b[K":
+                lines[-1] = lines[-1][:column]
+            else:
+                lines[-1] += word
+                assert len(lines[-1]) < width  # or it would wrap, and could not be written over
+        return lines
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    monkeypatch.setattr(console, "INTERVAL", 0)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("COLUMNS", "60")
+    return Terminal()
+
+
+def test_messages_come_above_the_bar(terminal, tmp_path):
+    with contextlib.redirect_stdout(terminal), console.opened() as output:
+        print("before the log")
+        with output.logging_to(tmp_path / "log.txt"):
+            console.show_bar(0.5, "step 5/10", "2 steps/s", "ETA 3s", "g_l1 1.5", "d_real 0.25")
+            bar = "██████░░░░░░  50%  step 5/10  2 steps/s  ETA 3s  g_l1 1.5"
+            assert terminal.screen(60) == ["before the log", bar]
+            print("a", "message")
+            console.progress("step 5/10 in the log only")
+            assert terminal.screen(60) == ["before the log", "a message", bar]
+            console.show_bar(1, "step 10/10")
+            assert terminal.screen(60)[-1] == "████████████ 100%  step 10/10"
+            print("half", end="")
+            assert terminal.screen(60)[-1] == "half"
+            print(" a line")
+            console.clear_bar()
+            assert terminal.screen(60)[-2:] == ["half a line", ""]
+    with (
+        contextlib.redirect_stdout(io.StringIO()),
+        console.opened() as output,
+        pytest.raises(ValueError),
+        output.logging_to(tmp_path / "log.txt"),  # of the run that is resumed
+    ):
+        raise ValueError("as it was said")
+    lines = (tmp_path / "log.txt").read_text().splitlines()
+    assert all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d  ", line) for line in lines)
+    assert [line[21:] for line in lines] == [
+        "before the log",
+        "a message",
+        "step 5/10 in the log only",
+        "half a line",
+        "ValueError: as it was said",
+    ]
+
+
+@pytest.mark.parametrize("variable", ["NO_COLOR", "TERM", None])
+def test_without_a_terminal_there_are_lines(terminal, monkeypatch, variable):
+    if variable:
+        monkeypatch.setenv(variable, "dumb")
+    else:
+        terminal.isatty = lambda: False
+    with contextlib.redirect_stdout(terminal), console.opened():
+        console.show_bar(0.5, "step 5/10")
+        console.progress("step 5/10")
+    assert terminal.getvalue() == "step 5/10\n"
+
+
+def test_counting_images(terminal, monkeypatch, capsys):
+    """The first batch, which compiles, is no part of the speed."""
+    clock = types.SimpleNamespace(now=0.0)
+    monkeypatch.setattr("time.perf_counter", lambda: clock.now)
+
+    def count():
+        counter = Counter(50, "validation")
+        for seconds in (100, 5, 5):
+            clock.now += seconds
+            counter.add(10)
+        return counter
+
+    count()
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == "validation: 10 of 50 images"
+    assert second == "validation: 30 of 50 images  2.0 images/s  ETA 10s"
+    with contextlib.redirect_stdout(terminal), console.opened():
+        counter = count()
+        bar = "███████░░░░░  60%  validation  30/50 images  2.0 images/s"
+        assert terminal.screen(60) == [bar]
+        counter.add(20)
+        assert terminal.screen(60) == [""]
+
+
+def test_what_is_said_before_compiling(tmp_path, monkeypatch, capsys):
+    """Nothing is known, then the same program, then one of the same networks."""
+    monkeypatch.setattr(compilation_cache, "SHORTEST", 0)
+    monkeypatch.setattr(compiling, "_folder", lambda: tmp_path)
+    config = small_config()
+
+    def said(factor):
+        step = jax.jit(lambda state, cache, chunk, flags: (state + factor * chunk.sum(), cache))
+        call = compiling.announced(config, step)
+        for _ in range(2):
+            assert call(jnp.ones(()), None, jnp.ones((1, 3)), None)[0] == 1 + 3 * factor
+        return capsys.readouterr().out
+
+    assert said(2) == "compiling the training step, once; large networks take minutes\n"
+    (entry,) = json.loads((tmp_path / compiling.FILE).read_text()).values()
+    assert 0 <= entry["seconds"] < 60
+    assert said(2) == "loading the training step from the compilation cache\n"
+    path = tmp_path / compiling.FILE
+    path.write_text(path.read_text().replace(f": {entry['seconds']}", ": 75.0"))
+    line = "compiling the training step, once; a similar program took 1m15s here\n"
+    assert said(3) == line
+    path.write_text("{damaged")
+    assert "take minutes" in said(2)
