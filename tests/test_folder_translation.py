@@ -8,6 +8,7 @@ from PIL import Image
 
 from benchmarks import torch_baseline as baseline
 from pix2pix_jax import translate, translated_files
+from pix2pix_jax.runtime import counter
 from tests import parity
 from tests.conftest import small_config
 
@@ -52,7 +53,7 @@ def run(config, source, output, **options):
 
 def test_a_folder_over_all_devices(net, folder, monkeypatch, capsys):
     """One image on each of eight devices: what PyTorch makes of each alone, to a level."""
-    monkeypatch.setattr(translate, "SECONDS", 0)
+    monkeypatch.setattr(counter, "INTERVAL", 0)
     output = folder.parent / "out"
     (folder / "bad.png").write_bytes(b"nothing")
     failed = run(config_of(net[1], **{"eval.batch_size": 1, "eval.fit": "pad"}), folder, output)
