@@ -78,14 +78,14 @@ def draw(
 
     Args:
         drawing: of an ImageEditor; its strokes span the rectangle, or touch the area to fill.
-        tool: RECTANGLE or FILL.
+        tool: of TOOLS; FREEHAND leaves the stroke to the canvas.
         below: the colour where there is no background.
         color: to draw in; None for the colour of the stroke.
 
     Returns:
-        The pictures without it and with it, uint8 [H, W, 3]; None if there is no stroke.
+        The pictures without it and with it, uint8 [H, W, 3]; None if there is nothing to do.
     """
-    if not drawing or not drawing["layers"] or not drawing["layers"][0][..., 3].any():
+    if tool == FREEHAND or not drawing or not any(map(np.any, drawing["layers"])):
         return None
     stroked, strokes = (scaled(part) for part in flatten(drawing, below))
     rows, columns = np.nonzero(strokes)

@@ -11,7 +11,7 @@ from pix2pix_jax.trained_models import Model
 from pix2pix_jax.translator import with_hole
 
 WHITE = (255, 255, 255)
-EXAMPLE_HOLE = slice(0.4, 0.6)  # of the sides of the example
+EXAMPLE_HOLE = (0.4, 0.6)  # from where to where it goes, as parts of the sides
 
 
 class InpaintTab(ModelTab):
@@ -44,7 +44,7 @@ class InpaintTab(ModelTab):
         """A facade with a white stroke, as a canvas holds them."""
         image = self.example(name)
         stroke = np.zeros((*image.shape[:2], 4), np.uint8)
-        low, high = round(len(image) * EXAMPLE_HOLE.start), round(len(image) * EXAMPLE_HOLE.stop)
+        low, high = (round(len(image) * part) for part in EXAMPLE_HOLE)
         stroke[low:high, low:high] = 255
         holed = np.where(stroke[..., 3:] > 0, np.uint8(255), image)
         return {"background": image, "layers": [stroke], "composite": holed}

@@ -56,12 +56,14 @@ class TranslateTab(ModelTab):
             return gr.skip(), gr.skip()
         return steps[1], [*before, steps[0]][-MAX_UNDO:]
 
-    def settle(self, name: str | None, drawn: dict | None) -> dict:
-        """The picture with its strokes, which the next tool starts from."""
+    def switch(self, name: str | None, drawn: dict | None, tool: str, label: str | None) -> dict:
+        """Another tool: its brush, and the picture with the strokes of the one before."""
+        update = self.brush(name, tool, label)
         try:
-            return flatten(drawn, drawing.ground(self.known(name)[1]))[0]
+            image, _ = flatten(drawn, drawing.ground(self.known(name)[1]))
         except ValueError:  # nothing is drawn yet
-            return gr.skip()
+            return update
+        return update | {"value": image}
 
     def build(self, page: gr.Blocks) -> None:
         """Lays out the tab."""
@@ -81,12 +83,12 @@ class TranslateTab(ModelTab):
                     )
                     undo = gr.Button("Undo", size="sm", min_width=60)
                 label = gr.Radio([], show_label=False, container=False, elem_id=CLASSES)
-                colors = gr.HTML(padding=False)
                 with gr.Row():
                     draw_example = gr.Button("Example", min_width=80)
                     blank = gr.Button("Blank", min_width=80)
                     button = gr.Button("Translate", variant="primary", min_width=120)
                 samples = gr.Slider(1, MAX_SAMPLES, 3, step=1, label="Noise samples")
+                colors = gr.HTML(padding=False)
             with gr.Column():
                 slider = gr.ImageSlider(
                     label="Before and after", format="png", interactive=False, elem_id="slider"
@@ -106,10 +108,12 @@ class TranslateTab(ModelTab):
         loaded.then(**example)
         draw_example.click(**example)
         blank.click(lambda name: drawing.blank(*self.known(name)[1:]), dropdown, editor, **PRIVATE)
+        for event in (draw_example.click, blank.click):
+            event(list, None, before, **quiet)  # nothing to take back
         dropdown.change(self.choose, dropdown, [label, colors], **quiet)
-        for event in (dropdown.change, label.change, tool.change):
+        for event in (dropdown.change, label.change):
             event(self.brush, [dropdown, tool, label], editor, **quiet)
-        tool.change(self.settle, [dropdown, editor], editor, **quiet)
+        tool.change(self.switch, [dropdown, editor, tool, label], editor, **quiet)
         stroke = [dropdown, editor, tool, label, before]
         editor.input(self.draw, stroke, [editor, before], trigger_mode="always_last", **quiet)
         undo.click(step_back, [editor, before], [editor, before], **quiet)
