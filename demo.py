@@ -25,7 +25,7 @@ from pix2pix_jax.demo.translate_tab import TranslateTab
 from pix2pix_jax.trained_models import TrainedModels
 
 STYLE = """
-.fit img, #slider img {width: 100%; height: 100%; object-fit: contain} /* small images enlarged */
+.fit img {width: 100%; height: 100%; object-fit: contain} /* small images enlarged */
 #classes {gap: 4px}
 #classes label {padding: 4px 8px}
 #classes label:has(input:checked) {outline: 2px solid var(--color-accent)}

@@ -59,7 +59,9 @@ class InpaintTab(ModelTab):
                     draw_example = gr.Button("Example", min_width=80)
                     button = gr.Button("Fill", variant="primary", min_width=120)
             with gr.Column():
-                slider = gr.ImageSlider(label="Before and after", format="png", interactive=False)
+                slider = gr.ImageSlider(
+                    label="Before and after", format="png", interactive=False, elem_classes="fit"
+                )
 
         def chosen(name):
             return gr.update(brush=brush(self.known(name)[2], WHITE))

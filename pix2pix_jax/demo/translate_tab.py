@@ -91,7 +91,7 @@ class TranslateTab(ModelTab):
                 colors = gr.HTML(padding=False)
             with gr.Column():
                 slider = gr.ImageSlider(
-                    label="Before and after", format="png", interactive=False, elem_id="slider"
+                    label="Before and after", format="png", interactive=False, elem_classes="fit"
                 )
                 gallery = gr.Gallery(
                     label="Translations (choose one to compare)",
@@ -111,9 +111,11 @@ class TranslateTab(ModelTab):
         for event in (draw_example.click, blank.click):
             event(list, None, before, **quiet)  # nothing to take back
         dropdown.change(self.choose, dropdown, [label, colors], **quiet)
+        # Twice: Gradio's editor takes a brush only when it is given the next one.
+        again = {"fn": self.brush, "inputs": [dropdown, tool, label], "outputs": editor, **quiet}
         for event in (dropdown.change, label.change):
-            event(self.brush, [dropdown, tool, label], editor, **quiet)
-        tool.change(self.switch, [dropdown, editor, tool, label], editor, **quiet)
+            event(**again).then(**again)
+        tool.change(self.switch, [dropdown, editor, tool, label], editor, **quiet).then(**again)
         stroke = [dropdown, editor, tool, label, before]
         editor.input(self.draw, stroke, [editor, before], trigger_mode="always_last", **quiet)
         undo.click(step_back, [editor, before], [editor, before], **quiet)
