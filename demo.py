@@ -27,8 +27,8 @@ from pix2pix_jax.trained_models import TrainedModels
 STYLE = """
 .fit img {width: 100%; height: 100%; object-fit: contain} /* small images enlarged */
 #classes {gap: 4px}
-#classes label {padding: 4px 8px}
-#classes label:has(input:checked) {outline: 2px solid var(--color-accent)}
+.compact label {padding: 4px 8px}
+#classes label:has(input:checked) {outline: 2px solid var(--color-accent); outline-offset: -2px}
 #classes input {border-radius: 3px; background-image: none !important; box-shadow: none !important}
 """
 THEME = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"])
@@ -43,7 +43,7 @@ def build(folders: list[str]) -> gr.Blocks:
         gr.Markdown("# pix2pix_jax")
         with gr.Tab("Translate"):
             TranslateTab(models).build(page)
-        with gr.Tab("Several images"):
+        with gr.Tab("Batch"):
             BatchTab(models).build(page)
         with gr.Tab("Inpaint"):
             InpaintTab(models).build(page)

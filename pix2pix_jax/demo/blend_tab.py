@@ -112,8 +112,8 @@ def blend(
     mixed: bool,
 ) -> np.ndarray:
     """The part of the foreground within the corners, blended into the background."""
-    target = read_upload(background, "the background")
     part = _part(foreground, corners, x, y, scale)
+    target = read_upload(background, "the background")
     return poisson.blend(part.image, target, part.mask(), part.offset, solver, mixed).image
 
 

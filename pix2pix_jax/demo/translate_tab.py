@@ -56,14 +56,18 @@ class TranslateTab(ModelTab):
             return gr.skip(), gr.skip()
         return steps[1], [*before, steps[0]][-MAX_UNDO:]
 
-    def switch(self, name: str | None, drawn: dict | None, tool: str, label: str | None) -> dict:
-        """Another tool: its brush, and the picture with the strokes of the one before."""
-        update = self.brush(name, tool, label)
+    def switch(
+        self, name: str | None, drawn: dict | None, tool: str, label: str | None, before: list
+    ) -> tuple[dict, list[np.ndarray]]:
+        """The brush, the picture with its strokes, and the pictures before it with that without."""
+        update, below = self.brush(name, tool, label), drawing.ground(self.known(name)[1])
         try:
-            image, _ = flatten(drawn, drawing.ground(self.known(name)[1]))
+            image, strokes = flatten(drawn, below)
         except ValueError:  # nothing is drawn yet
-            return update
-        return update | {"value": image}
+            return update, before
+        if strokes.any() and drawn["background"] is not None:
+            before = [*before, flatten(drawn | {"layers": []}, below)[0]][-MAX_UNDO:]
+        return update | {"value": image}, before
 
     def build(self, page: gr.Blocks) -> None:
         """Lays out the tab."""
@@ -71,18 +75,21 @@ class TranslateTab(ModelTab):
         before = gr.State([])
         with gr.Row():
             with gr.Column():
-                editor = drawing.canvas("Draw, upload or photograph")
+                editor = drawing.canvas("Picture")
                 with gr.Row(equal_height=True):
                     tool = gr.Radio(
                         list(drawing.TOOLS),
                         value=drawing.FREEHAND,
                         show_label=False,
                         scale=5,
-                        min_width=230,
+                        min_width=200,
                         container=False,
+                        elem_classes="compact",
                     )
                     undo = gr.Button("Undo", size="sm", min_width=60)
-                label = gr.Radio([], show_label=False, container=False, elem_id=CLASSES)
+                label = gr.Radio(
+                    [], show_label=False, container=False, elem_id=CLASSES, elem_classes="compact"
+                )
                 with gr.Row():
                     draw_example = gr.Button("Example", min_width=80)
                     blank = gr.Button("Blank", min_width=80)
@@ -111,12 +118,11 @@ class TranslateTab(ModelTab):
         for event in (draw_example.click, blank.click):
             event(list, None, before, **quiet)  # nothing to take back
         dropdown.change(self.choose, dropdown, [label, colors], **quiet)
-        # Twice: Gradio's editor takes a brush only when it is given the next one.
-        again = {"fn": self.brush, "inputs": [dropdown, tool, label], "outputs": editor, **quiet}
-        for event in (dropdown.change, label.change):
-            event(**again).then(**again)
-        tool.change(self.switch, [dropdown, editor, tool, label], editor, **quiet).then(**again)
         stroke = [dropdown, editor, tool, label, before]
+        # Gradio's editor takes another brush only with the next picture.
+        for event in (dropdown.change, label.change, tool.change):
+            chosen = event(self.brush, [dropdown, tool, label], editor, **quiet)
+            chosen.then(self.switch, stroke, [editor, before], **quiet)
         editor.input(self.draw, stroke, [editor, before], trigger_mode="always_last", **quiet)
         undo.click(step_back, [editor, before], [editor, before], **quiet)
         button.click(
