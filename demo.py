@@ -19,26 +19,36 @@ from PIL import Image
 
 from configs.default import get_config
 from pix2pix_jax.demo import blend_tab, pictures
-from pix2pix_jax.demo.model_tabs import InpaintTab, TranslateTab
+from pix2pix_jax.demo.batch_tab import BatchTab
+from pix2pix_jax.demo.inpaint_tab import InpaintTab
+from pix2pix_jax.demo.translate_tab import TranslateTab
 from pix2pix_jax.trained_models import TrainedModels
 
-STYLE = "#filled img {width: 100%; height: 100%; object-fit: contain}"  # small images are enlarged
+STYLE = """
+.fit img {width: 100%; height: 100%; object-fit: contain} /* small images enlarged */
+#classes {gap: 4px}
+.compact label {padding: 4px 8px}
+#classes label:has(input:checked) {outline: 2px solid var(--color-accent); outline-offset: -2px}
+#classes input {border-radius: 3px; background-image: none !important; box-shadow: none !important}
+"""
 THEME = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"])
 # Seconds: uploads and results are deleted an hour after they were written, looking every 5 minutes.
 DELETE_CACHE = (300, 3600)
 
 
 def build(folders: list[str]) -> gr.Blocks:
-    """The page with its three tabs, over the models below some folders; not yet served."""
+    """The page with its four tabs, over the models below some folders; not yet served."""
     models = TrainedModels(folders, get_config)
     with gr.Blocks(title="pix2pix_jax", analytics_enabled=False, delete_cache=DELETE_CACHE) as page:
         gr.Markdown("# pix2pix_jax")
         with gr.Tab("Translate"):
             TranslateTab(models).build(page)
+        with gr.Tab("Batch"):
+            BatchTab(models).build(page)
         with gr.Tab("Inpaint"):
             InpaintTab(models).build(page)
         with gr.Tab("Blend"):
-            blend_tab.build()
+            blend_tab.build(page)
     return page
 
 

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from pix2pix_jax.images.fitting import fit
+from pix2pix_jax.images.fitting import fit, fitted_size
 from pix2pix_jax.images.levels import like, to_float
 from pix2pix_jax.images.tiles import Tiling
 from pix2pix_jax.methods.contract import Direction
@@ -88,6 +88,7 @@ class Translator:
         self.direction = direction
         self._devices = max(1, len(devices))
         self._full: set[Any] = set()  # shapes of which whole batches were computed
+        self._sizes: set[tuple[int, int]] = set()  # that were computed
         self._batch_size, self._fit = config.eval.batch_size, config.eval.fit
         self._crop_size = tuple(config.data.crop_size)
         self._divisor = build.generator(config.model, direction.out_channels).divisor
@@ -115,6 +116,7 @@ class Translator:
 
     def _batches(self, function, variables, images, indices, sample):
         run = lambda images, indices: function(variables, images, indices, sample)
+        self._sizes.add(images.shape[1:3])
         whole, shape = self._batch_size * self._devices, (function, images.shape[1:])
         if len(images) >= whole:
             self._full.add(shape)
@@ -154,6 +156,11 @@ class Translator:
             rows = zip(images, indices, strict=True)
             return [self._tiled(variables, image, index, sample) for image, index in rows]
         return self._fitted(variables, images, indices, sample, self._fit)
+
+    def is_compiled(self, size: tuple[int, int]) -> bool:
+        """Whether there is a program for images of this (height, width), by earlier ones."""
+        how = "resize" if self._tiles else self._fit  # tiles have the size of training
+        return fitted_size(size, how, self._crop_size, self._divisor) in self._sizes
 
     def describe_tiles(self) -> str:
         """What is to be known of eval.fit "tile"."""

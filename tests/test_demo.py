@@ -1,8 +1,10 @@
 """The demo, asked through its HTTP client as a browser would."""
 
+import io
 import os
 import pathlib
 import shutil
+import zipfile
 
 import cv2
 import numpy as np
@@ -11,13 +13,16 @@ import torch
 from gradio import route_utils
 from gradio_client import Client, exceptions, handle_file
 from PIL import Image
+from scipy import ndimage
 
 import demo
 from benchmarks import torch_baseline, torch_regression
 from configs.default import get_config
 from pix2pix_jax.data import palettes
-from pix2pix_jax.demo import blend_tab, drawing, pictures
-from pix2pix_jax.demo.model_tabs import InpaintTab, TranslateTab
+from pix2pix_jax.demo import batch_tab, blend_tab, drawing, pictures, placing
+from pix2pix_jax.demo.inpaint_tab import InpaintTab
+from pix2pix_jax.demo.model_tab import announce
+from pix2pix_jax.demo.translate_tab import TranslateTab, step_back
 from pix2pix_jax.methods.registry import fresh_state
 from pix2pix_jax.run import checkpoints, config_file
 from pix2pix_jax.trained_models import TrainedModels
@@ -83,10 +88,12 @@ def noise(height, width):
 def test_a_pytorch_generator_gives_its_own_images(client, models, picture):
     folder, nets = models
     image = noise(256, 256)
-    answer = client.predict(
+    (before, after), answer = client.predict(
         f"{folder}/resnet.pth", strokes(picture(image)), 3, api_name="/translate"
     )
     assert len(answer) == 1  # the network has no noise
+    np.testing.assert_array_equal(read(before), image)
+    np.testing.assert_array_equal(read(after), read(answer[0]["image"]))
     with torch.no_grad():
         expected = nhwc(nets["resnet"](nchw((image[None] / 127.5 - 1).astype(np.float32))))[0]
     difference = np.abs(read(answer[0]["image"]) - np.round((expected + 1) * 127.5))
@@ -100,7 +107,7 @@ def test_samples_of_a_run_differ_and_strokes_count(client, models, picture):
     name = f"{models[0]}/run"
     ask = lambda *drawn: [
         read(row["image"])
-        for row in client.predict(name, strokes(*drawn), 2, api_name="/translate")
+        for row in client.predict(name, strokes(*drawn), 2, api_name="/translate")[1]
     ]
     plain, drawn = ask(picture(image)), ask(picture(image), picture(stroke))
     assert len(plain) == 2 and plain[0].shape == (32, 32, 3)
@@ -114,7 +121,7 @@ def test_filling_changes_the_strokes_alone(client, models, picture):
     folder, nets = models
     image, stroke = noise(60, 70), np.zeros((60, 70, 4), np.uint8)
     stroke[10:30, 20:50] = 255
-    answer = client.predict(
+    before, answer = client.predict(
         f"{folder}/pennet.pth", strokes(picture(image), picture(stroke)), api_name="/inpaint"
     )
     hole = (stroke[..., 3:] > 0).astype(np.float32)
@@ -125,6 +132,7 @@ def test_filling_changes_the_strokes_alone(client, models, picture):
         expected = nhwc(nets["pennet"](nchw(known.astype(np.float32))))[0, :60, :70]
     expected = np.where(hole > 0, np.round((expected + 1) * 127.5), image)
     filled = read(answer)
+    np.testing.assert_array_equal(read(before), np.where(hole > 0, np.uint8(255), image))
     np.testing.assert_array_equal(filled[hole[..., 0] == 0], image[hole[..., 0] == 0])
     assert np.abs(filled - expected).max() <= 1
 
@@ -137,7 +145,7 @@ def test_blending_keeps_the_background_and_takes_the_gradients(client, picture):
     corners = "20,15\n60,15\n60,45\n20,45"
     answer = read(
         client.predict(
-            picture(foreground), picture(background), corners, 10, 5, "multigrid", False,
+            picture(foreground), picture(background), corners, 10, 5, 1, "multigrid", False,
             api_name="/blend",
         )
     )  # fmt: skip
@@ -166,7 +174,7 @@ def test_what_cannot_be_done_is_said(client, models, picture, tmp_path, monkeypa
     damaged.write_bytes(pathlib.Path(image["path"]).read_bytes()[:500])
     square = "1,1\n20,1\n20,20"
     blend = lambda fg, corners: refusal(
-        fg, image, corners, 0, 0, "multigrid", False, api_name="/blend"
+        fg, image, corners, 0, 0, 1, "multigrid", False, api_name="/blend"
     )
     assert "the foreground cannot be read" in blend(handle_file(damaged), square)
     assert "choose the foreground" in blend(None, square)
@@ -185,7 +193,7 @@ def test_what_cannot_be_done_is_said(client, models, picture, tmp_path, monkeypa
 def test_large_files_are_not_taken(client, picture):
     with pytest.raises(Exception, match="(?i)size|large|413"):
         client.predict(
-            picture(noise(700, 700)), None, "", 0, 0, "multigrid", False, api_name="/blend"
+            picture(noise(700, 700)), None, "", 0, 0, 1, "multigrid", False, api_name="/blend"
         )
 
 
@@ -199,13 +207,16 @@ def test_images_of_too_many_pixels_are_never_decoded(client, models, tmp_path):
         )
 
 
-def test_uploads_and_results_are_deleted(page, client, picture):
+def test_uploads_and_results_are_deleted(page, client, models, picture):
     """By Gradio's schedule, which knows of every file that the page has written."""
     assert page.delete_cache == demo.DELETE_CACHE
     image, square = picture(noise(32, 32)), "1,1\n20,1\n20,20"
-    client.predict(image, image, square, 0, 0, "multigrid", False, api_name="/blend")
+    client.predict(image, image, square, 0, 0, 1, "multigrid", False, api_name="/blend")
+    name = f"{models[0]}/run"
+    client.predict(name, [image], api_name="/batch")
     folder = pathlib.Path(os.environ["GRADIO_TEMP_DIR"])
-    files = lambda: [path for path in folder.rglob("*") if path.is_file()]
+    # Gradio leaves an empty file for each file of a batch.
+    files = lambda: [p for p in folder.rglob("*") if p.is_file() and p.stat().st_size]
     assert files()
     route_utils.delete_files_created_by_app(page, age=0)
     assert not files()
@@ -308,7 +319,7 @@ def test_choosing_a_model_does_not_look_into_the_folders(models, monkeypatch):
     model, palette, size = tab.known(f"{models[0]}/run")
     assert (model.config.name, palette, size) == ("small", "facades", 32)
     assert tab.known("run") == (None, None, 256)
-    assert tab.picture(f"{models[0]}/run", drawn=False).shape == (32, 32, 3)
+    assert tab.example(f"{models[0]}/run").shape == (32, 32, 3)
 
 
 def test_uploads_are_decoded_once(tmp_path, monkeypatch):
@@ -319,10 +330,10 @@ def test_uploads_are_decoded_once(tmp_path, monkeypatch):
     count = lambda path, channels: decoded.append(path) or decode(path, channels)
     monkeypatch.setattr(pictures, "open_image", count)
     for x in range(5):  # a slider is moved
-        shown = blend_tab.show_places(*paths, "1,1\n30,1\n30,30", x, 0)
+        shown = blend_tab.show_places(*paths, "1,1\n30,1\n30,30", x, 0, 1)
         blend_tab.ranges(*paths)
     assert decoded == paths
-    corner = np.abs(shown[1][1, 5].astype(int) - blend_tab.CORNER)
+    corner = np.abs(shown[1][1, 5].astype(int) - placing.CORNER)
     assert corner.max() == 0  # the corner 1,1 moved by 4
     assert (pictures.read_upload(paths[0], "it") == noise(40, 50)).all()  # nothing is drawn on it
     Image.fromarray(noise(41, 50)).save(paths[0])
@@ -367,6 +378,135 @@ def test_labels_are_drawn_in_the_data_sets_colours():
     labels = pictures.example(64, "labels")
     colors = set(map(tuple, labels.reshape(-1, 3).tolist()))
     assert len(colors) > 3 and colors <= set(palettes.FACADES.values())
-    legend = drawing.legend("facades")
-    assert "rgb(174, 0, 0)" in legend and "shop" in legend
-    assert drawing.brush(drawing.palette_colors("edges"), 64).colors == ["#ffffff", "#000000"]
+    assert "nth-of-type(12) input {background: #ae0000" in drawing.swatches("facades", "classes")
+    black = drawing.class_color("edges", "line")
+    assert drawing.brush(64, black).colors == ["#000000"]
+    sheet = drawing.blank("facades", 64)
+    assert (sheet[0] == palettes.FACADES["background"]).all()
+    assert (sheet[32:] == palettes.FACADES["wall"]).all()
+    assert (drawing.blank(None, 64) == 255).all()
+
+
+def stroke_of(image, path, color=(9, 9, 9)):
+    """What an ImageEditor holds after a stroke over the pixels (row, column) of a path."""
+    layer = np.zeros((*image.shape[:2], 4), np.uint8)
+    for row, column in path:
+        layer[row, column] = *color, 255
+    opaque = np.full((*image.shape[:2], 1), 255, np.uint8)
+    return strokes(np.concatenate([image, opaque], axis=-1), layer)
+
+
+def test_a_stroke_becomes_a_rectangle_in_the_colour_of_its_class():
+    image, diagonal = noise(40, 50), [(5 + i, 30 - i) for i in range(12)]
+    red = palettes.FACADES["pillar"]
+    before, after = drawing.draw(stroke_of(image, diagonal), drawing.RECTANGLE, (0, 0, 0), red)
+    np.testing.assert_array_equal(before, image)
+    image[5:17, 19:31] = red
+    np.testing.assert_array_equal(after, image)
+    _, free = drawing.draw(stroke_of(image, diagonal), drawing.RECTANGLE, (0, 0, 0), None)
+    assert (free[10, 25] == 9).all()  # without classes in the brush's colour
+
+
+def test_a_stroke_fills_the_area_of_one_colour_that_it_touches():
+    values = np.random.default_rng(0).integers(0, 3, (40, 50))
+    image = np.array(list(palettes.FACADES.values())[:3], np.uint8)[values]
+    at, red = (20, 25), palettes.FACADES["pillar"]
+    _, after = drawing.draw(stroke_of(image, [at]), drawing.FILL, (0, 0, 0), red)
+    areas, _ = ndimage.label(values == values[at])
+    image[areas == areas[at]] = red
+    np.testing.assert_array_equal(after, image)
+
+
+def test_nothing_is_drawn_without_a_stroke_and_on_an_empty_canvas_the_ground():
+    image, white = noise(8, 8), (255, 255, 255)
+    assert drawing.draw(None, drawing.FILL, white, None) is None
+    assert drawing.draw(stroke_of(image, []), drawing.RECTANGLE, white, None) is None
+    empty = stroke_of(image, [(2, 3), (4, 6)]) | {"background": None}
+    before, after = drawing.draw(empty, drawing.RECTANGLE, white, (0, 0, 0))
+    assert (before == 255).all() and (after == 0).all(-1).sum() == 3 * 4
+
+
+def test_undo_takes_back_strokes_and_then_rectangles(models):
+    tab = TranslateTab(TrainedModels([str(models[0])], get_config))
+    tab.look()
+    image, name = noise(32, 32), f"{models[0]}/run"
+    rectangle = tab.draw(name, stroke_of(image, [(2, 2), (9, 9)]), drawing.RECTANGLE, "shop", [])
+    assert (rectangle[0][2:10, 2:10] == palettes.FACADES["shop"]).all()
+    brushed = stroke_of(rectangle[0], [(20, 20)])
+    assert "__type__" in tab.draw(name, brushed, drawing.FREEHAND, "shop", rectangle[1])[0]
+    shown, before = step_back(brushed, rectangle[1])
+    np.testing.assert_array_equal(shown[..., :3], rectangle[0])
+    shown, before = step_back(stroke_of(rectangle[0], []), before)
+    np.testing.assert_array_equal(shown, image)
+    assert before == []
+    update, before = tab.switch(name, stroke_of(image, [(5, 6)]), drawing.FILL, "shop", [])
+    assert update["value"][5, 6].tolist() == [9, 9, 9] and (before[0] == image).all()
+
+
+def test_several_images_come_back_as_a_zip(client, models, picture, tmp_path):
+    name, images = f"{models[0]}/run", [noise(32, 32), noise(40, 24)]
+    damaged = tmp_path / "damaged.png"
+    damaged.write_bytes(b"\x89PNG no more")
+    paths = [picture(image) for image in images]
+    archive, gallery, skipped = client.predict(
+        name, [paths[0], handle_file(damaged), paths[1]], api_name="/batch"
+    )
+    models_ = TrainedModels([str(models[0])], get_config)
+    model = models_.load(models_.find()[name])
+    with zipfile.ZipFile(archive) as content:
+        assert content.namelist() == [pathlib.Path(p["path"]).name for p in paths]
+        for number, (image, entry) in enumerate(zip(images, content.namelist(), strict=True)):
+            found = np.asarray(Image.open(io.BytesIO(content.read(entry))))
+            np.testing.assert_array_equal(found, model(image, index=2 * number))
+    assert len(gallery) == 2 and "skipped damaged.png" in skipped
+    with pytest.raises(exceptions.AppError, match="damaged.png"):
+        client.predict(name, [handle_file(damaged)], api_name="/batch")
+    with pytest.raises(exceptions.AppError, match="choose images first"):
+        client.predict(name, None, api_name="/batch")
+
+
+def test_names_in_the_zip_differ():
+    paths = ["a/1.png", "b/1.jpg", "c/1_2.png", "2.webp"]
+    assert batch_tab.picture_names(paths) == ["1.png", "1_2.png", "1_2_2.png", "2.png"]
+
+
+def test_the_first_translation_of_a_size_is_announced(models):
+    all_models = TrainedModels([str(models[0])], get_config)
+    model = all_models.load(all_models.find()[f"{models[0]}/pennet.pth"])
+    said = []
+    say = lambda _, desc: said.append(desc.split()[0])
+    for size in ((60, 40), (64, 64), (65, 64)):  # padded to multiples of 64
+        announce(model, np.zeros((*size, 3)), say)
+        model(np.zeros((*size, 4), np.uint8))
+        announce(model, np.zeros((*size, 3)), say)
+    assert said == ["Compiling", "Translating", "Translating", "Translating", *said[:2]]
+
+
+def test_a_part_is_cut_out_scaled_and_put_where_it_belongs():
+    foreground, background = noise(60, 80), noise(90, 100)
+    square = [(20, 15), (59, 15), (59, 44), (20, 44)]
+    part = placing.cut_out(foreground, square, (7, 3))
+    np.testing.assert_array_equal(part.image, foreground[11:49, 16:64])
+    assert part.offset == (16 + 7, 11 + 3)
+    shown = placing.pasted(part, background)
+    expected = Image.fromarray(background)
+    expected.paste(Image.fromarray(foreground[15:45, 20:60]), (27, 18))
+    within = slice(19 + 1, 47 - 1), slice(28 + 1, 66 - 1)  # the outline hides the edge
+    np.testing.assert_array_equal(shown[within], np.asarray(expected)[within])
+
+    double = placing.cut_out(foreground, square, (0, 0), 2)
+    expected = Image.fromarray(foreground[11:49, 16:64]).resize((96, 76), Image.BICUBIC)
+    np.testing.assert_array_equal(double.image, expected)
+    rows, columns = np.nonzero(double.mask())
+    assert abs(len(rows) - 4 * 30 * 40) < 4 * 2 * (30 + 40)  # an edge of a pixel
+    middle = columns.mean() + double.offset[0], rows.mean() + double.offset[1]
+    assert np.abs(np.subtract(middle, (39.5, 29.5))).max() <= 1  # it stays where it is
+    with pytest.raises(ValueError, match="outside the foreground"):
+        placing.cut_out(foreground, [(100, 0), (120, 0), (120, 9)], (0, 0))
+
+
+def test_a_click_brings_the_middle_of_the_part_there(tmp_path):
+    path = str(tmp_path / "image.png")
+    Image.fromarray(noise(60, 80)).save(path)
+    click = type("Click", (), {"index": (50, 33)})
+    assert blend_tab.put_part(path, "20,10\n40,10\n40,30\n20,30", click) == (20, 13)

@@ -1,12 +1,20 @@
-"""The canvas to upload to or draw on, its brush, and the colours of label maps."""
+"""The canvas, and what is drawn on it: brush, rectangle, fill, blank sheet."""
 
 import gradio as gr
+import numpy as np
+from PIL import Image, ImageDraw
 
 from pix2pix_jax.data import palettes
+from pix2pix_jax.demo.pictures import flatten, scaled
 
 CANVAS = 256  # pixels a side, until there is an image
 BRUSH = 24  # the radius of the brush goes so many times into the image
-SOURCES, BUTTONS = ["upload", "clipboard"], ["download", "fullscreen"]
+SOURCES, BUTTONS = ["upload", "webcam", "clipboard"], ["download", "fullscreen"]
+FREEHAND, RECTANGLE, FILL = TOOLS = ("Brush", "Rectangle", "Fill")
+FIRST_CLASS = {"facades": "window", "edges": "line"}  # what one draws first
+SKY = 0.1  # part of a blank facade that is above the wall
+
+Color = tuple[int, int, int]
 
 
 def canvas(label: str) -> gr.ImageEditor:
@@ -18,34 +26,81 @@ def canvas(label: str) -> gr.ImageEditor:
         layers=False,
         canvas_size=(CANVAS, CANVAS),
         format="png",
-        height=480,
+        height=440,
     )
 
 
-def brush(colors: list[str], size: int) -> gr.Brush:
-    """A brush for images of `size` with these colours alone, or with any if there are none."""
-    radius = max(1, size // BRUSH)
-    if not colors:
+def brush(size: int, color: Color | None, tool: str = FREEHAND) -> gr.Brush:
+    """A brush for images of `size`, of one colour or of any; of a pixel for the other tools."""
+    radius = max(1, size // BRUSH) if tool == FREEHAND else 1
+    if color is None:
         return gr.Brush(radius)
-    return gr.Brush(radius, colors=colors, default_color=colors[-1], color_mode="fixed")
+    return gr.Brush(radius, colors=[hexadecimal(color)], color_mode="fixed")
 
 
-def legend(palette: str | None) -> str:
-    """The classes of a palette in their colours, as HTML."""
-    items = [
-        f'<span style="white-space:nowrap; margin-right:1em"><span style="background:rgb{color}; '
-        'display:inline-block; width:1em; height:1em; border:1px solid #999; vertical-align:-2px">'
-        f"</span> {name}</span>"
-        for name, color in palettes.PALETTES.get(palette, {}).items()
+def hexadecimal(color: Color) -> str:
+    """A colour as #rrggbb."""
+    return "#{:02x}{:02x}{:02x}".format(*color)
+
+
+def swatches(palette: str | None, element: str) -> str:
+    """A style sheet, as HTML, that colours the radio buttons `element` like the classes."""
+    rules = [
+        f"#{element} label:nth-of-type({number}) input {{background: {hexadecimal(color)} "
+        "!important}"
+        for number, color in enumerate(palettes.PALETTES.get(palette, {}).values(), start=1)
     ]
-    return f'<div style="line-height:1.8">{" ".join(items)}</div>'
+    return f"<style>{' '.join(rules)}</style>"
 
 
-def palette_colors(palette: str | None) -> list[str]:
-    """The colours of a palette as #rrggbb; none if there is no palette."""
-    return ["#{:02x}{:02x}{:02x}".format(*c) for c in palettes.PALETTES.get(palette, {}).values()]
+def class_color(palette: str | None, name: str | None) -> Color | None:
+    """The colour of a class; None if there is no such palette or class."""
+    return palettes.PALETTES.get(palette, {}).get(name)
 
 
-def ground(palette: str | None) -> tuple[int, int, int]:
-    """The colour of a blank sheet: the first of the palette, or white."""
+def ground(palette: str | None) -> Color:
+    """The colour below a drawing: the first of the palette, or white."""
     return next(iter(palettes.PALETTES[palette or "edges"].values()))
+
+
+def blank(palette: str | None, size: int) -> np.ndarray:
+    """A sheet to draw on, uint8 [size, size, 3]; for facades sky and, below, wall."""
+    sheet = np.full((size, size, 3), ground(palette), np.uint8)
+    if palette == "facades":
+        sheet[round(size * SKY) :] = palettes.FACADES["wall"]
+    return sheet
+
+
+def draw(
+    drawing: dict | None, tool: str, below: Color, color: Color | None
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """What the rectangle and fill tools make of a stroke.
+
+    Args:
+        drawing: of an ImageEditor; its strokes span the rectangle, or touch the area to fill.
+        tool: of TOOLS; FREEHAND leaves the stroke to the canvas.
+        below: the colour where there is no background.
+        color: to draw in; None for the colour of the stroke.
+
+    Returns:
+        The pictures without it and with it, uint8 [H, W, 3]; None if there is nothing to do.
+    """
+    if tool == FREEHAND or not drawing or not any(map(np.any, drawing["layers"])):
+        return None
+    stroked, strokes = (scaled(part) for part in flatten(drawing, below))
+    rows, columns = np.nonzero(strokes)
+    if not len(rows):
+        return None
+    middle = len(rows) // 2
+    row, column = int(rows[middle]), int(columns[middle])
+    color = color or tuple(stroked[row, column].tolist())
+    before = np.full_like(stroked, below)
+    if drawing["background"] is not None:
+        before = scaled(flatten(drawing | {"layers": []}, below)[0])
+    picture = Image.fromarray(before)
+    if tool == RECTANGLE:
+        box = [*map(int, (columns.min(), rows.min(), columns.max(), rows.max()))]
+        ImageDraw.Draw(picture).rectangle(box, fill=color)
+    else:
+        ImageDraw.floodfill(picture, (column, row), color)
+    return before, np.asarray(picture)

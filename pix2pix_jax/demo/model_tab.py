@@ -1,0 +1,96 @@
+"""What the tabs that use trained models share: they choose one, and say when it is compiled."""
+
+import gradio as gr
+import numpy as np
+
+from pix2pix_jax.demo.drawing import CANVAS
+from pix2pix_jax.demo.pictures import example
+from pix2pix_jax.trained_models import Model, TrainedModels
+from pix2pix_jax.translate import TrainedTranslator
+
+NO_MODEL = "No trained model in {}: `python launch.py --config={}` trains one; then press Refresh."
+COMPILING = "Compiling for this size, once"
+PRIVATE = {"api_visibility": "private"}
+PROGRESS = gr.Progress()  # of whoever asks: Gradio knows by the thread
+
+
+class ModelTab:
+    """A tab that works with one of the models that it can use."""
+
+    CONFIG = "configs/quickstart.py"  # trains a first model
+
+    def __init__(self, models: TrainedModels):
+        self._all = models
+        self._known: dict[str, Model] = {}
+
+    def takes(self, model: Model) -> bool:
+        """Whether a model is one for this tab: all but inpainting."""
+        return model.config.method != "inpainting"
+
+    def look(self) -> dict[str, Model]:
+        """Looks into the folders for the models of this tab, by name."""
+        self._known = {name: m for name, m in self._all.find().items() if self.takes(m)}
+        return self._known
+
+    def model(self, name: str | None) -> Model:
+        """The newest version of the model of that name.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if name not in self.look():
+            raise ValueError(
+                self.hint() or (f"there is no model {name}" if name else "choose a model")
+            )
+        return self._known[name]
+
+    def hint(self) -> str:
+        """How to get a model where there is none."""
+        folders = " or ".join(self._all.folders)
+        return "" if self._known else NO_MODEL.format(folders, self.CONFIG)
+
+    def known(self, name: str | None) -> tuple[Model | None, str | None, int]:
+        """A model that `look` has seen, the palette that it takes, and its images' longer side."""
+        model = self._known.get(name)
+        if model is None:
+            return None, None, CANVAS
+        return model, model.palette(), max(model.config.data.crop_size)
+
+    def load(self, model: Model, progress: gr.Progress) -> TrainedTranslator:
+        """The model, ready to use."""
+        progress(None, desc="Loading the model")
+        return self._all.load(model)
+
+    def example(self, name: str | None) -> np.ndarray:
+        """A random facade of the size and kind that the model was trained on."""
+        model, palette, size = self.known(name)
+        night = model and model.config.data.synthetic_kind == "night"
+        kind = "night" if night and model.direction.source == "B" else "photo"
+        seed = int(np.random.default_rng().integers(2**31))
+        return example(size, "labels" if palette == "facades" else kind, seed)
+
+    def model_row(self, page: gr.Blocks) -> tuple[gr.Dropdown, gr.events.Dependency]:
+        """The models to choose from, and the event after which one is chosen at the start.
+
+        They are looked for when the page is opened or refreshed.
+        """
+        with gr.Row(equal_height=True):
+            # Custom values are allowed: models that are trained later are no choices at the start.
+            dropdown = gr.Dropdown([], label="Model", min_width=200, allow_custom_value=True)
+            refresh = gr.Button("Refresh", size="sm", scale=0, min_width=90)
+        hint = gr.Markdown(visible=False)
+
+        def update(chosen):
+            names = list(self.look())
+            chosen = chosen if chosen in names else next(iter(names), None)
+            hint = gr.update(value=self.hint(), visible=not names)
+            return gr.update(choices=names, value=chosen), hint
+
+        refresh.click(update, dropdown, [dropdown, hint], **PRIVATE)
+        return dropdown, page.load(update, dropdown, [dropdown, hint], **PRIVATE)
+
+
+def announce(translator: TrainedTranslator, image: np.ndarray, progress: gr.Progress) -> None:
+    """Says so where the next translation, of an image [H, W, C], must be compiled first."""
+    compiled = translator.translator.is_compiled(image.shape[:2])
+    progress(None, desc="Translating" if compiled else COMPILING)
