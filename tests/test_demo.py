@@ -15,9 +15,9 @@ from PIL import Image
 import demo
 from benchmarks import torch_baseline, torch_regression
 from configs.default import get_config
-from pix2pix_jax.data import palettes
 from pix2pix_jax.demo import blend_tab, drawing, pictures
 from pix2pix_jax.demo.model_tabs import InpaintTab, TranslateTab
+from pix2pix_jax.images import palettes
 from pix2pix_jax.methods.registry import fresh_state
 from pix2pix_jax.run import checkpoints, config_file
 from pix2pix_jax.trained_models import TrainedModels

@@ -2,7 +2,7 @@
 
 import gradio as gr
 
-from pix2pix_jax.data import palettes
+from pix2pix_jax.images import palettes
 
 CANVAS = 256  # pixels a side, until there is an image
 BRUSH = 24  # the radius of the brush goes so many times into the image

@@ -60,7 +60,8 @@ def adversarial_loss_names(config: Any) -> tuple[str, ...]:
     if not config.loss.lambda_gan:
         return ()
     penalty = ("d_gp",) if config.loss.gan_mode == "wgangp" else ()
-    return ("g_gan", "d_fake", "d_real", *penalty)
+    features = ("g_feat",) if config.loss.lambda_feat else ()
+    return ("g_gan", *features, "d_fake", "d_real", *penalty)
 
 
 def l1_objective(loss: Any, batch: Batch, output: jax.Array) -> tuple[Losses, jax.Array]:
@@ -82,6 +83,9 @@ def generator_loss(
     (scales,), batch_stats = judge([image])
     gan = loss.lambda_gan * losses.gan_loss(scales, True, loss.gan_mode)
     terms = {"g_gan": gan, **terms}
+    if loss.lambda_feat:
+        (real_scales,), _ = judge([batch["target"]])
+        terms["g_feat"] = loss.lambda_feat * losses.feature_matching(scales, real_scales)
     return sum(terms.values()), (terms, batch_stats)
 
 
