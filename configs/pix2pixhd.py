@@ -1,7 +1,7 @@
-"""pix2pixHD: label maps to photographs of 1024x512 pixels and more (Wang et al. 2018).
+r"""pix2pixHD: label maps to photographs of 1024x512 pixels and more (Wang et al. 2018).
 
     python launch.py --config=configs/pix2pixhd.py:512p --config.data.dir=FOLDER
-    python launch.py --config=configs/pix2pixhd.py:1024p --config.data.dir=FOLDER \\
+    python launch.py --config=configs/pix2pixhd.py:1024p --config.data.dir=FOLDER \
         --config.init_from=runs/pix2pixhd_512p
 
 FOLDER has train/A, train/B and so on: A are label maps with ids as `python -m pix2pix_jax.dataset

@@ -34,7 +34,7 @@ def num_channels(data: Any) -> int:
 
 
 def encode(data: Any, images: jax.Array) -> jax.Array:
-    """Label maps in [-1, 1], as files have them -> 1 in the channel of a pixel's class, 0 elsewhere.
+    """Label maps in [-1, 1], as files have them -> 1 in the channel of a pixel's class, else 0.
 
     Args:
         data: the `data` section of a config.

@@ -1,0 +1,323 @@
+"""pix2pixHD against PyTorch: networks, label maps, losses, whole steps and runs, files."""
+
+import hashlib
+import itertools
+import json
+
+import jax
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from benchmarks import torch_baseline as baseline
+from configs import pix2pixhd as hd_config
+from configs.default import get_config
+from pix2pix_jax import evaluate, exchange, train, translate, weights
+from pix2pix_jax.data import loading
+from pix2pix_jax.images import classes
+from pix2pix_jax.images.fitting import fit
+from pix2pix_jax.images.palettes import FACADES
+from pix2pix_jax.methods import losses, optim, pix2pix, pix2pixhd
+from pix2pix_jax.methods.contract import Layout
+from pix2pix_jax.methods.image_pool import ImagePool
+from pix2pix_jax.methods.optim import Plateau
+from pix2pix_jax.methods.registry import abstract_state
+from pix2pix_jax.methods.state import TrainState
+from pix2pix_jax.models import build, layers, vgg
+from pix2pix_jax.models.patchgan import Scale
+from pix2pix_jax.pytorch import architectures, state_dicts
+from pix2pix_jax.settings import config_checks
+from tests import parity
+from tests import torch_pix2pixhd as theirs
+from tests.conftest import make_batch, small_config as small_default
+from tests.test_train_step import check_network
+
+SIZE, CLASSES = 32, 5
+SMALL = {
+    "data.num_classes": CLASSES,
+    "data.load_size": (36, 36),
+    "data.crop_size": (SIZE, SIZE),
+    "model.generator": "resnet_1blocks",
+    "model.num_downs": 2,
+    "model.ngf": 8,
+    "model.ndf": 4,
+    "model.n_layers": 1,
+    "model.local_blocks": 1,
+    "loss.lambda_vgg": 0.0,
+    "train.num_devices": 1,
+    "train.log_every": 1,
+    "train.num_samples": 2,
+    "eval.batch_size": 2,
+}
+LOCAL = {"model.generator": "enhancer_1blocks", "model.ngf": 4, "model.num_d": 3}
+
+
+def small_config(**fields):
+    config = hd_config.base()
+    config.update_from_flattened_dict({**SMALL, **fields})
+    return config
+
+
+def make_nets(config):
+    """PyTorch's networks of a config, with its own biases."""
+    model, channels = config.model, classes.num_channels(config.data)
+    sizes = {"ngf": model.ngf, "downs": model.num_downs, "num_blocks": 1}
+    torch.manual_seed(0)
+    if model.generator.startswith("enhancer"):
+        sizes |= {"enhancers": model.local_enhancers, "local_blocks": model.local_blocks}
+        g = theirs.LocalEnhancer(channels, **sizes)
+    else:
+        g = theirs.GlobalGenerator(channels, **sizes)
+    d = theirs.MultiscaleDiscriminator(
+        channels + 3, model.ndf, model.n_layers, model.num_d, padding=model.d_padding
+    )
+    for net in (g, d):  # wider than N(0, 0.02), so that outputs and losses differ
+        for module in net.modules():
+            if isinstance(module, torch.nn.Conv2d | torch.nn.ConvTranspose2d):
+                torch.nn.init.normal_(module.weight, std=0.1)
+    return {"G": g, "D": d}
+
+
+def torch_keys(config):
+    return {name: weights.torch_keys(config, name) for name in "GD"}
+
+
+def label_maps(count, size=SIZE, seed=0):
+    """Class and instance of pixels, uint8 [count, size, size, 3]."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (count, size // 4, size // 4, 3))
+    coarse[..., 0] %= CLASSES
+    coarse[..., 1] %= 2
+    return coarse.repeat(4, 1).repeat(4, 2).astype(np.uint8)
+
+
+# Layers and label maps
+
+
+def test_published_values_of_the_pooling():
+    x = np.arange(25, dtype=np.float32).reshape(1, 5, 5, 1)
+    expected = [[3, 4.5, 6], [10.5, 12, 13.5], [18, 19.5, 21]]
+    np.testing.assert_allclose(layers.mean_pool(x)[0, ..., 0], expected, rtol=1e-6)
+    x = parity.images(2, 255, 256, 3)
+    found = layers.mean_pool(x)
+    assert found.shape == (2, 128, 128, 3)
+    np.testing.assert_allclose(found, parity.nhwc(theirs.half(parity.nchw(x))), atol=1e-6)
+
+
+def test_published_edges():
+    instances = np.array([[1, 1, 2], [1, 1, 2], [3, 3, 3]])[None]
+    expected = [[0, 1, 1], [1, 1, 1], [1, 1, 1]]
+    np.testing.assert_array_equal(classes.edges(instances)[0], expected)
+
+
+def test_label_maps_of_ids():
+    data, labels = small_config().data, label_maps(2)
+    found = jax.jit(lambda x: classes.encode(data, x / 127.5 - 1))(labels.astype(np.float32))
+    np.testing.assert_array_equal(found, parity.nhwc(theirs.encode(labels, CLASSES)))
+    assert 0.2 < np.asarray(found)[..., -1].mean() < 0.9
+    data.input_channels = 1
+    alone = classes.encode(data, labels[..., :1] / np.float32(127.5) - 1)
+    np.testing.assert_array_equal(alone, found[..., :-1])
+    assert classes.show(data, labels).shape == labels.shape
+    assert len(np.unique(classes.show(data, labels).reshape(-1, 3), axis=0)) == CLASSES
+
+
+def test_label_maps_in_colours():
+    """Classes are found again behind noise, as of JPEG."""
+    data = hd_config.get_config("synthetic").data
+    ids = np.random.default_rng(0).integers(0, len(FACADES), (1, 16, 16))
+    colours = np.array(list(FACADES.values()))[ids] + parity.images(1, 16, 16, 3) * 20
+    found = classes.encode(data, np.float32(colours.round().clip(0, 255) / 127.5 - 1))
+    np.testing.assert_array_equal(found, np.eye(len(FACADES))[ids])
+
+
+def test_sizes_of_label_maps_change_without_new_classes():
+    image = label_maps(1)[0]
+    for how in ("resize", "scale"):
+        fitted, restore = fit(image, how, (20, 24), 4, "nearest")
+        colours = lambda x: set(map(tuple, x.reshape(-1, 3).tolist()))
+        assert colours(fitted) <= colours(image)
+        assert restore(fitted[..., :1]).shape == (*image.shape[:2], 1)
+
+
+# Networks and files
+
+
+def count(tree):
+    return sum(leaf.size for leaf in jax.tree.leaves(tree))
+
+
+@pytest.mark.parametrize(
+    "variant, fields, g, d",
+    [
+        ("512p", {}, 182_546_755, 5_603_202),
+        ("512p", {"data.input_channels": 1}, 182_543_619, 5_601_154),
+        ("512p_rgb", {"model.num_d": 1}, 182_443_267, 2_767_809),
+        ("512p", {"model.norm": "batch", "model.num_d": 1}, 182_589_507, 2_801_601 + 1_792),
+        ("512p", {"model.num_downs": 2, "model.n_layers": 4}, 11_481_667, 13_992_834),
+        ("1024p", {}, 182_857_059, 8_404_803),
+        ("1024p_rgb", {}, 182_701_827, 8_303_427),
+        ("1024p", {"model.local_enhancers": 2}, 731_346_659, 8_404_803),
+    ],
+)
+def test_published_numbers_of_parameters(variant, fields, g, d):
+    config = hd_config.get_config(variant)
+    config.update_from_flattened_dict({"data.crop_size": (128, 128), **fields})
+    networks = abstract_state(config).networks
+    assert {name: count(net.params) for name, net in networks.items()} == {"G": g, "D": d}
+
+
+def test_published_shapes_of_features():
+    module = build.discriminator(hd_config.base().model)
+    image = jax.ShapeDtypeStruct((1, 256, 512, 39), np.float32)
+    scales, _ = jax.eval_shape(module.init_with_output, jax.random.key(0), image)
+    shapes = [[x.shape[1:3] for x in (*scale.features, scale.logits)] for scale in scales]
+    assert shapes[0] == [(129, 257), (65, 129), (33, 65), (34, 66), (35, 67)]
+    assert shapes[1][0] == (65, 129) and shapes[1][-1] == (19, 35)
+    module, image = build.vgg(hd_config.base().model), jax.ShapeDtypeStruct((1, 32, 32, 3), float)
+    assert count(jax.eval_shape(module.init, jax.random.key(0), image)) == 12_944_960
+
+
+def test_names_of_layers():
+    """Published for the networks of both phases."""
+    config = hd_config.get_config("512p")
+    keys = set(weights.torch_keys(config, "G"))
+    convs = {f"model.{n}" for n in (1, 4, 7, 10, 13, 25, 28, 31, 34)}
+    convs |= {f"model.{n}.conv_block.{k}" for n in range(16, 25) for k in (1, 5)}
+    norms = {f"{k.rpartition('.')[0]}.{int(k.rpartition('.')[2]) + 1}" for k in convs}
+    assert keys == convs | norms | {"model.38"}
+    local = hd_config.get_config("1024p")
+    keys = set(weights.torch_keys(local, "G"))
+    convs |= {"model1_1.1", "model1_1.4", "model1_2.3"}
+    convs |= {f"model1_2.{n}.conv_block.{k}" for n in range(3) for k in (1, 5)}
+    norms = {f"{k.rpartition('.')[0]}.{int(k.rpartition('.')[2]) + 1}" for k in convs}
+    assert keys == convs | norms | {"model1_2.7"}
+    keys = weights.torch_keys(local, "D")
+    assert keys["scale2_layer0.0"] == ("scale_2", "conv_0") and keys["scale0_layer3.1"]
+    assert {k for k in keys if k.endswith(".0")} == {
+        f"scale{s}_layer{j}.0" for s in range(3) for j in range(5)
+    }
+    config.loss.lambda_feat = 0.0
+    convs = {k for k, path in weights.torch_keys(config, "D").items() if "conv" in path[-1]}
+    assert convs == {f"layer{s}.{n}" for s in range(2) for n in (0, 2, 5, 8, 11)}
+
+
+CASES = {
+    "global": {},
+    "local": LOCAL | {"model.local_enhancers": 2, "model.local_blocks": 2, "model.remat": True},
+    "rgb": {"data.labels": "rgb", "model.num_d": 1, "model.n_layers": 2},
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_outputs(case):
+    """Of both networks, with weights that come from PyTorch and go back to it."""
+    config = small_config(**CASES[case])
+    nets, keys = make_nets(config), torch_keys(config)
+    variables = {name: parity.variables(nets[name], keys[name]) for name in nets}
+    channels = classes.num_channels(config.data)
+    x = parity.images(2, 32, 48, channels)
+    module = build.generator(config.model, 3)
+    found = jax.jit(module.apply)(variables["G"], x)
+    np.testing.assert_allclose(found, parity.nhwc(nets["G"](parity.nchw(x))), atol=1e-4)
+    pair = np.concatenate([x, found], axis=-1)
+    scales = jax.jit(build.discriminator(config.model).apply)(variables["D"], pair)
+    expected = nets["D"](parity.nchw(pair))
+    assert len(scales) == len(expected) == config.model.num_d
+    for scale, outputs in zip(scales, expected, strict=True):
+        for ours, output in zip((*scale.features, scale.logits), outputs, strict=True):
+            np.testing.assert_allclose(ours, parity.nhwc(output), atol=1e-4)
+    for name, net in nets.items():
+        state = parity.state_dict(net)
+        back = state_dicts.to_torch(variables[name], keys[name])
+        assert back.keys() == state.keys()
+        assert all((back[key] == state[key]).all() for key in state)
+        architectures.check_fields(architectures.describe(state), config)
+        other = small_config(**{**CASES[case], "model.ngf": 5, "model.ndf": 5})
+        with pytest.raises(ValueError, match=r"ngf=|ndf="):
+            architectures.check_fields(architectures.describe(state), other)
+
+
+def test_biases_are_drawn_as_pytorch_draws_them():
+    config = small_config()
+    shapes = {"G": (1, 32, 32, 6), "D": (1, 32, 32, 9)}
+    modules = build.generator(config.model, 3), build.discriminator(config.model)
+    for module, shape in zip(modules, shapes.values(), strict=True):
+        params = jax.jit(module.init)(jax.random.key(0), np.zeros(shape, np.float32))["params"]
+        flat = jax.tree_util.tree_leaves_with_path(params)
+        for path, bias in flat:
+            if path[-1].key == "bias":
+                kernel = next(x for p, x in flat if p[:-1] == path[:-1] and p[-1].key == "kernel")
+                ratio = np.abs(bias).max() * np.sqrt(kernel[..., 0].size)
+                assert 0.3 < ratio <= 1 or len(bias) == 1
+
+
+# Losses and steps
+
+
+def test_published_weight_of_feature_matching():
+    """At the defaults 5 for each layer of both sizes, times its mean distance."""
+    scale = lambda values: Scale(
+        np.zeros(1), [np.full((1, 2, 2, 1), v, np.float32) for v in values]
+    )
+    fake, real = [scale((1, 2, 3, 4)), scale((0, 0, 0, 0))], [scale((0, 0, 0, 0))] * 2
+    loss = hd_config.base().loss
+    assert loss.lambda_feat * losses.feature_matching(fake, real) == pytest.approx(5 * 10)
+
+
+@pytest.mark.parametrize("epoch, share", [(1, 1), (100, 1), (101, 1), (102, 0.99), (200, 0.01)])
+def test_published_learning_rates(epoch, share):
+    found = optim.learning_rate(hd_config.get_config("512p").optim, np.int32(epoch - 1))
+    assert float(found) == pytest.approx(2e-4 * share, rel=1e-5)
+
+
+@pytest.fixture
+def vgg_file(tmp_path, monkeypatch):
+    """(its path, PyTorch's network) of a VGG-19 with few filters."""
+    widths = (4, 4, 6, 6, 8)
+    stages = [(numbers, w) for (numbers, _), w in zip(vgg.STAGES, widths, strict=True)]
+    monkeypatch.setattr(vgg, "STAGES", stages)
+    torch.manual_seed(3)
+    net = theirs.VGG19(stages)
+    torch.save(net.state_dict(), tmp_path / "vgg.pth")
+    digest = hashlib.sha256((tmp_path / "vgg.pth").read_bytes()).hexdigest()[:8]
+    path = (tmp_path / "vgg.pth").rename(tmp_path / f"vgg19-{digest}.pth")
+    return str(path), net
+
+
+def compare_steps(config, count, vgg_net=None, pool=None):
+    """`count` steps of ours and PyTorch's: losses within 1e-4 relative, weights as pix2pix's."""
+    nets, keys = make_nets(config), torch_keys(config)
+    networks = {name: parity.network(nets[name], keys[name], config.optim) for name in nets}
+    for net in (*nets.values(), *([vgg_net] if vgg_net else [])):
+        net.double()
+    model = theirs.Pix2PixHD(nets["G"], nets["D"], vgg=vgg_net, pool=pool)
+    state = TrainState(np.int32(0), networks, Plateau.create(), pix2pixhd.pools(config))
+    step = jax.jit(pix2pixhd.make_train_step(config, 400, Layout()))
+    for i in range(count):
+        labels, target = label_maps(2, seed=i), parity.images(2, SIZE, SIZE, 3, seed=i)
+        source = theirs.encode(labels, CLASSES).double()
+        expected = model.step(source, parity.nchw(target).double())
+        batch = {"input": labels / np.float32(127.5) - 1, "target": target}
+        state, found = step(state, batch)
+        assert found.keys() == expected.keys() == set(pix2pixhd.loss_names(config))
+        for name, value in expected.items():
+            assert float(found[name]) == pytest.approx(float(value), rel=1e-4), (i, name)
+    for name, net in nets.items():
+        check_network(state.networks[name], parity.variables(net, keys[name]), steps=count)
+    return state
+
+
+def test_steps_with_all_losses(vgg_file):
+    path, net = vgg_file
+    fields = {"loss.lambda_vgg": 10.0, "loss.vgg_weights": path, "train.batch_size": 2}
+    compare_steps(small_config(**fields), 4, net)
+
+
+def test_steps_with_a_pool(monkeypatch):
+    """It keeps label maps with images; of each batch the first is swapped once it is full."""
+    exchange = lambda pool, key, images: pool.exchange(np.array([True, False]), np.ones(2, int), images)
+    monkeypatch.setattr(ImagePool, "query", exchange)
+    turns = itertools.chain([(False, 1)], itertools.cycle([(True, 1), (False, 1)]))
+    pool = baseline.ImagePool(3, lambda: next(turns))  # which the third image fills
+    compare_steps(small_config(**{"loss.pool_size": 3, "train.batch_size": 2}), 4, pool=pool)
