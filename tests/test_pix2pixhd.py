@@ -12,9 +12,11 @@ from PIL import Image
 
 from benchmarks import torch_baseline as baseline
 from configs import pix2pixhd as hd_config
-from configs.default import get_config
 from pix2pix_jax import evaluate, exchange, train, translate, weights
 from pix2pix_jax.data import loading
+from pix2pix_jax.dataset.__main__ import main as dataset_tool
+from pix2pix_jax.dataset.labels import label_maps as label_maps_of
+from pix2pix_jax.export import onnx_file
 from pix2pix_jax.images import classes
 from pix2pix_jax.images.fitting import fit
 from pix2pix_jax.images.palettes import FACADES
@@ -22,15 +24,19 @@ from pix2pix_jax.methods import losses, optim, pix2pix, pix2pixhd
 from pix2pix_jax.methods.contract import Layout
 from pix2pix_jax.methods.image_pool import ImagePool
 from pix2pix_jax.methods.optim import Plateau
-from pix2pix_jax.methods.registry import abstract_state
+from pix2pix_jax.methods.registry import abstract_state, fresh_state
 from pix2pix_jax.methods.state import TrainState
 from pix2pix_jax.models import build, layers, vgg
 from pix2pix_jax.models.patchgan import Scale
 from pix2pix_jax.pytorch import architectures, state_dicts
+from pix2pix_jax.pytorch.pth_file import read_pth
+from pix2pix_jax.run.checkpoints import Checkpoints
 from pix2pix_jax.settings import config_checks
 from tests import parity
 from tests import torch_pix2pixhd as theirs
-from tests.conftest import make_batch, small_config as small_default
+from tests.conftest import make_batch
+from tests.conftest import small_config as small_default
+from tests.test_data import picture
 from tests.test_train_step import check_network
 
 SIZE, CLASSES = 32, 5
@@ -316,8 +322,257 @@ def test_steps_with_all_losses(vgg_file):
 
 def test_steps_with_a_pool(monkeypatch):
     """It keeps label maps with images; of each batch the first is swapped once it is full."""
-    exchange = lambda pool, key, images: pool.exchange(np.array([True, False]), np.ones(2, int), images)
+    exchange = lambda pool, key, images: pool.exchange(
+        np.array([True, False]), np.ones(2, int), images
+    )
     monkeypatch.setattr(ImagePool, "query", exchange)
     turns = itertools.chain([(False, 1)], itertools.cycle([(True, 1), (False, 1)]))
     pool = baseline.ImagePool(3, lambda: next(turns))  # which the third image fills
     compare_steps(small_config(**{"loss.pool_size": 3, "train.batch_size": 2}), 4, pool=pool)
+
+
+# Runs
+
+
+SYNTHETIC = {
+    "data.name": "synthetic",
+    "data.direction": "BtoA",
+    "data.labels": "facades",
+    "data.synthetic_size": 32,
+    "data.synthetic_train": 2,
+    "data.synthetic_eval": 2,
+    "eval.checkpoint": "latest",
+}
+
+
+@pytest.fixture(scope="module")
+def phases(tmp_path_factory):
+    """(config, workdir, init_from) of an enhancer's 5 steps after a global generator's, resumed."""
+    folder = tmp_path_factory.mktemp("phases")
+    first = small_config(**SYNTHETIC, **{"train.num_steps": 1})
+    train.train(first, str(folder / "global"))
+    exchange.export_pth(first, str(folder / "global"), str(folder / "pth"))
+    fields = {**SYNTHETIC, **LOCAL, "optim.epochs_frozen": 1, "init_from": str(folder / "global")}
+    for steps in (2, 5):
+        config = small_config(**fields, **{"train.num_steps": steps})
+        train.train(config, str(folder / "local"))
+    return config, folder / "local", folder / "pth"
+
+
+def test_a_global_generator_becomes_part_of_an_enhancer(phases):
+    """Its last layer is left out, the D for the whole size new; from runs and files alike."""
+    config, _, pth = phases
+    fresh = fresh_state(config)
+    state = weights.initialize(config, fresh)
+    keys = torch_keys(config)
+    for name, new in (("G", "model"), ("D", "scale2")):
+        network = state.networks[name]
+        found = state_dicts.to_torch(network.variables, keys[name])
+        before = state_dicts.to_torch(fresh.networks[name].variables, keys[name])
+        trained = read_pth(pth / f"1_net_{name}.pth")
+        shared = found.keys() & trained.keys()
+        assert len(shared) == len(trained) - 2 * (name == "G")
+        assert all((found[key] == trained[key]).all() for key in shared)
+        assert all((found[key] == before[key]).all() for key in found.keys() - shared)
+        assert any(key.startswith(new) for key in found.keys() - shared)
+    config = config.copy_and_resolve_references()
+    config.init_from = str(pth / "1_net_G.pth")
+    again = weights.initialize(config, fresh)
+    params = [{k: net.params for k, net in x.networks.items()} for x in (again, state)]
+    assert parity.worst(*params) == 0
+
+
+def test_a_run_in_two_phases_makes_the_steps_of_pytorch(phases):
+    """Losses within 1e-4: the enhancer alone for an epoch of 2 steps, then all, Adam anew."""
+    config, workdir, _ = phases
+    state, keys, nets = (
+        weights.initialize(config, fresh_state(config)),
+        torch_keys(config),
+        make_nets(config),
+    )
+    for name, net in nets.items():
+        arrays = state_dicts.to_torch(state.networks[name].variables, keys[name])
+        net.load_state_dict({key: torch.tensor(array) for key, array in arrays.items()})
+        net.double()
+    model = theirs.Pix2PixHD(nets["G"], nets["D"])
+    rows = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    rows = [row for row in rows if "train/g_gan" in row]
+    assert [row["step"] for row in rows] == [1, 2, 3, 4, 5]
+    examples = loading.load_examples(config.data, config.seed, "train", True)
+    before = state.networks["G"].params["global"]
+    model.train_enhancer()
+    for i, row in enumerate(rows):
+        if i == 2:
+            trained = parity.variables(nets["G"].float(), keys["G"])["params"]
+            assert parity.worst(trained["global"], before) == 0
+            assert parity.worst(trained["local_1"], state.networks["G"].params["local_1"]) > 1e-4
+            nets["G"].double()
+            model.train(nets["G"].parameters())
+        item = jax.tree.map(lambda x: x[0], examples.chunk(i, 1, 1))
+        batch = make_batch(config, examples, i, item)
+        expected = model.step(
+            one_hot(batch["input"]), parity.nchw(np.asarray(batch["target"])).double()
+        )
+        assert {f"train/{name}" for name in expected} == row.keys() - {"step"}
+        for name, value in expected.items():
+            assert row[f"train/{name}"] == pytest.approx(float(value), rel=1e-4), (i, name)
+    with Checkpoints(workdir, create=False) as saver:
+        at_two, last = (saver.restore(abstract_state(config), step).networks for step in (2, 5))
+    assert parity.worst(at_two["G"].params["global"], before) == 0
+    assert int(last["G"].opt_state.count) == 3 and int(last["D"].opt_state.count) == 5
+    for name, net in nets.items():
+        check_network(last[name], parity.variables(net.float(), keys[name]), steps=5)
+
+
+def one_hot(labels):
+    """Colours of facades in [-1, 1] -> PyTorch's channels of classes."""
+    levels, colours = ((np.asarray(labels) + 1) * 127.5).round(), np.array(list(FACADES.values()))
+    ids = np.square(levels[..., None, :] - colours).sum(-1).argmin(-1)
+    return parity.nchw(np.eye(len(FACADES))[ids])
+
+
+def test_a_run_is_evaluated_and_goes_to_pytorch_and_onnx(phases, tmp_path):
+    """PyTorch makes the same image of the exported generator, of a picture of another size."""
+    config, workdir, _ = phases
+    config = config.copy_and_resolve_references()
+    config.init_from = ""
+    assert evaluate.evaluate(config, str(workdir)).keys() == {"l1", "l2", "psnr", "ssim"}
+    Image.fromarray(picture(30, 40)).save(tmp_path / "a.png")
+    assert not translate.translate(
+        config, str(workdir), str(tmp_path / "a.png"), str(tmp_path / "out")
+    )
+    exchange.export_pth(config, str(workdir), str(tmp_path))
+    nets = make_nets(config)
+    for name, net in nets.items():
+        state = torch.load(tmp_path / f"5_net_{name}.pth", weights_only=True)
+        assert list(state) == list(net.state_dict())
+        net.load_state_dict(state, strict=True)
+    resized = Image.open(tmp_path / "a.png").resize((SIZE, SIZE), Image.Resampling.NEAREST)
+    x = one_hot(np.asarray(resized)[None] / np.float32(127.5) - 1).float()
+    expected = ((nets["G"](x)[0].permute(1, 2, 0) + 1) * 127.5).round().byte().detach().numpy()
+    expected = Image.fromarray(expected).resize((40, 30), Image.Resampling.BICUBIC)
+    found = np.asarray(Image.open(tmp_path / "out" / "a.png")).astype(int)
+    assert np.abs(found - np.asarray(expected)).max() <= 1
+    onnx_file.export_onnx(config, str(workdir), str(tmp_path))  # compares it with our own
+
+
+def test_ids_in_onnx():
+    """onnxruntime finds the classes and edges of numbers as ours does."""
+    config = small_config()
+    (direction,) = pix2pixhd.directions(config)
+    generator = build.generator(config.model, 3)
+    shape = (1, SIZE, SIZE, classes.num_channels(config.data))
+    variables = jax.jit(generator.init)(jax.random.key(0), np.zeros(shape, np.float32))
+    content = onnx_file.make_model(config, direction, variables).SerializeToString()
+    images = label_maps(1)[:, :24] / np.float32(127.5) - 1
+    ours = jax.jit(pix2pixhd.make_generate(config, direction))(
+        variables, images, jax.random.split(jax.random.key(0), 1)
+    )
+    np.testing.assert_allclose(onnx_file.run(content, images), ours, atol=1e-4)
+
+
+# Files of label maps
+
+
+def test_label_maps_of_files(tmp_path):
+    """Maps of 8 bits with a palette and of 16 bits, written as one, read and cropped alike."""
+    labels, photos = label_maps(2, 48), parity.images(2, 48, 48, 3)
+    for i in range(2):
+        for kind in ("classes", "instances", "photos", "data/train"):
+            (tmp_path / kind).mkdir(parents=True, exist_ok=True)
+        numbers = Image.fromarray(labels[i, ..., 0])
+        numbers.putpalette(list(range(255, -1, -1)) * 3)
+        numbers.save(tmp_path / "classes" / f"{i}_ids.png")
+        instance = labels[i, ..., 1].astype(np.uint16) * 256 + labels[i, ..., 2]
+        Image.fromarray(instance).save(tmp_path / "instances" / f"{i}_inst.png")
+        photo = ((photos[i] + 1) * 127.5).astype(np.uint8)
+        for folder in ("photos", "data/train/B"):
+            (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(photo).save(tmp_path / folder / f"photo_{i}.png")
+    folders = [str(tmp_path / name) for name in ("classes", "instances", "photos")]
+    dataset_tool(["labels", *folders, f"--output={tmp_path / 'data/train/A'}"])
+    found = Image.open(tmp_path / "data/train/A/photo_1.png")
+    np.testing.assert_array_equal(np.asarray(found), labels[1])
+    config = small_config(**{"data.dir": str(tmp_path / "data"), "data.preprocess": "crop"})
+    examples = loading.load_examples(config.data, 0, "train", True)
+    item = jax.tree.map(lambda x: x[0], examples.chunk(0, 1, 2))
+    batch = make_batch(config, examples, 0, item)
+    levels = np.round((np.asarray(batch["input"]) + 1) * 127.5)
+    assert set(np.unique(levels[..., 0])) <= set(range(CLASSES))
+    config.data.num_classes = 3
+    with pytest.raises(ValueError, match=r"photo_\d has the class 4, and with .*num_classes=3"):
+        loading.load_examples(config.data, 0, "train", True)
+    (tmp_path / "photos" / "photo_0.png").unlink()
+    with pytest.raises(ValueError, match="have 2, 2 and 1 images"):
+        label_maps_of(*folders, str(tmp_path / "other"))
+
+
+# Options of pix2pix
+
+
+def test_pix2pix_with_several_discriminators_and_their_features():
+    """Against PyTorch, with the updated D: its features are compared with those of the target."""
+    fields = {"model.norm": "instance", "model.num_d": 2, "loss.lambda_feat": 10.0}
+    fields |= {"model.dropout": 0.0, "loss.gan_mode": "lsgan", "data.crop_size": (SIZE, SIZE)}
+    config = small_default(**fields)
+    g = baseline.init_weights(baseline.UnetGenerator(3, 3, 5, 4, "instance", False), 1)
+    d = theirs.MultiscaleDiscriminator(6, 4, 2, 2, padding=1)
+    keys = {name: weights.torch_keys(config, name) for name in "GD"}
+    networks = {n: parity.network(net, keys[n], config.optim) for n, net in (("G", g), ("D", d))}
+    state = TrainState(np.int32(0), networks, Plateau.create(), {})
+    step = jax.jit(pix2pix.make_train_step(config, 400, Layout()))
+    g_optim, d_optim = baseline.adam(g), baseline.adam(d)
+    gan = lambda scales, real: sum(baseline.gan_loss(x[-1], real, "lsgan") for x in scales)
+    for i in range(3):
+        source, target = parity.images(2, 2, SIZE, SIZE, 3, seed=i)
+        a, b = parity.nchw(source), parity.nchw(target)
+        fake = g(a)
+        d_optim.zero_grad()
+        judge = lambda image, a=a: d(torch.cat([a, image], 1))
+        expected = {"d_fake": gan(judge(fake.detach()), False), "d_real": gan(judge(b), True)}
+        (0.5 * (expected["d_fake"] + expected["d_real"])).backward()
+        d_optim.step()
+        g_optim.zero_grad()
+        of_fake, of_real = judge(fake), judge(b)
+        expected["g_gan"] = gan(of_fake, True)
+        expected["g_l1"] = 100 * (fake - b).abs().mean()
+        pairs = [p for two in zip(of_fake, of_real, strict=True) for p in zip(*two, strict=True)]
+        pairs = [p for p in pairs if p[0].shape[1] > 1]  # without logits
+        each = [(x - y.detach()).abs().mean() for x, y in pairs]
+        expected["g_feat"] = 10 * 4 / 3 / 2 * sum(each)
+        (expected["g_gan"] + expected["g_l1"] + expected["g_feat"]).backward()
+        g_optim.step()
+        state, found = step(state, {"input": source, "target": target})
+        assert found.keys() == expected.keys() == set(pix2pix.METHOD.loss_names(config))
+        for name, value in expected.items():
+            assert float(found[name]) == pytest.approx(float(value.detach()), rel=1e-4), (i, name)
+
+
+@pytest.mark.parametrize(
+    "fields, message",
+    [
+        ({"loss.gan_mode": "wgangp"}, "gan_mode=lsgan"),
+        ({"loss.update_order": "torch"}, "pix2pixhd has simultaneous"),
+        ({"optim.epochs_frozen": 3}, "has no part that could stay"),
+        ({"data.labels": "facades", "data.input_channels": 1}, "which are colours"),
+        ({"data.labels": "facade"}, "did you mean facades"),
+        ({"data.crop_size": (36, 30)}, "multiples of 4"),
+        ({**LOCAL, "data.crop_size": (32, 36)}, "multiples of 8"),
+        ({"method": "pix2pix", "loss.update_order": "torch"}, "only pix2pixhd knows"),
+        ({"method": "cyclegan", "data.labels": "rgb"}, "lambda_feat is 10.0: features"),
+    ],
+)
+def test_what_cannot_be_is_said(fields, message):
+    with pytest.raises(ValueError, match=message):
+        config_checks.check(small_config(**fields))
+
+
+def test_missing_vgg_weights_are_said(capsys, tmp_path):
+    config = small_config(**{"loss.lambda_vgg": 10.0})
+    assert pix2pixhd.vgg_distance(config) is None and "g_vgg" not in pix2pixhd.loss_names(config)
+    assert "without pix2pixHD's VGG loss" in capsys.readouterr().out
+    config.loss.vgg_weights = str(tmp_path)
+    with pytest.raises(
+        FileNotFoundError, match="vgg19-dcbb9e9d.pth is not in .*vgg_weights=FOLDER"
+    ):
+        pix2pixhd.vgg_distance(config)

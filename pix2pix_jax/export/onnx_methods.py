@@ -36,7 +36,7 @@ def inpaint(config: Any, graph: Graph, network: Network, image: str) -> str:
 
 
 def paint(config: Any, graph: Graph, network: Network, image: str) -> str:
-    """See `images.classes.encode`: a label map becomes a channel for each class, and one of edges."""
+    """See `images.classes.encode`: a label map becomes a channel for each class, and edges."""
     data, count = config.data, classes.num_classes(config.data)
     if not count:
         return network(image)
