@@ -103,8 +103,10 @@ def vgg_distance(config: Any) -> Callable[[jax.Array, jax.Array], jax.Array] | N
     variables = jax.device_put(to_frozen(state, module, (1, 32, 32, 3), Layer))
 
     def distance(output, target):
-        found = module.apply(variables, output)
-        wanted = jax.lax.stop_gradient(module.apply(variables, target))
+        # They are constants of the program, which else would be computed with while it is compiled.
+        frozen = jax.lax.optimization_barrier(variables)
+        found = module.apply(frozen, output)
+        wanted = jax.lax.stop_gradient(module.apply(frozen, target))
         pairs = zip(VGG_WEIGHTS, found, wanted, strict=True)
         as_float = lambda x: x.astype(jnp.float32)
         return sum(weight * losses.l1(as_float(x), as_float(y)) for weight, x, y in pairs)

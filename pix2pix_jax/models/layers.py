@@ -136,9 +136,20 @@ def upsample_bilinear(x: jax.Array, align_corners: bool = True) -> jax.Array:
 
 
 def mean_pool(x: jax.Array) -> jax.Array:
-    """Halves x [N, H, W, C], rounding up: means of 3x3 pixels, as far as they lie in the image."""
-    border = ((1, 1), (1, 1))
-    return nn.avg_pool(x, (3, 3), (2, 2), border, count_include_pad=False)
+    """Halves x [N, H, W, C], rounding up: means of 3x3 pixels, as far as they lie in the image.
+
+    torch.nn.AvgPool2d(3, 2, 1, count_include_pad=False). Sums of slices, for windows are slow.
+    """
+    for axis in (1, 2):
+        n = x.shape[axis]
+        half = (n + 1) // 2
+        padded = jnp.pad(x, [(1, 1) if i == axis else (0, 0) for i in range(x.ndim)])
+        parts = [jax.lax.slice_in_dim(padded, i, i + 2 * half - 1, 2, axis) for i in range(3)]
+        position = jnp.arange(half)
+        count = 3 - (position == 0) - (2 * position + 1 >= n).astype(x.dtype)
+        shape = [half if i == axis else 1 for i in range(x.ndim)]
+        x = sum(parts) * (1 / count).reshape(shape).astype(x.dtype)
+    return x
 
 
 def with_features(

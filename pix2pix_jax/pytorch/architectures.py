@@ -47,6 +47,7 @@ def describe(state: State) -> dict[str, Any]:
             ndf, channels = state["model.0.weight"].shape[:2]
             fields = {
                 "model.discriminator": "patchgan",
+                "model.num_d": 1,
                 "model.n_layers": convs - 2,
                 "model.antialias": "model.2.filt" in state,
                 "model.ndf": ndf,
@@ -109,6 +110,7 @@ def _describe_enhancer(state):
         "model.ngf": state[f"model{enhancers}_1.1.weight"].shape[0],
         "model.local_enhancers": enhancers,
         "model.local_blocks": len(blocks),
+        "dropout": False,
         "zero_padding": fields["zero_padding"],
         "data.input_channels": fields["data.input_channels"],
         "data.output_channels": state[f"{last}{max(numbers)}.weight"].shape[0],
