@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import json
 
+import flax.linen
 import jax
 import numpy as np
 import pytest
@@ -245,7 +246,8 @@ def test_outputs(case):
 @pytest.mark.parametrize("make", [layers.Conv, layers.ConvTranspose])
 def test_biases_are_drawn_as_pytorch_draws_them(make):
     layer = make(64, 3, use_bias=True, init_bias=layers.bias_init("torch"))
-    params = layer.init(jax.random.key(0), np.zeros((1, 8, 8, 5), np.float32))["params"]
+    x = np.zeros((1, 8, 8, 5), np.float32)  # `layer.init` is the kernel's initialiser
+    params = flax.linen.Module.init(layer, jax.random.key(0), x)["params"]
     torch.manual_seed(0)
     theirs_too = {layers.Conv: torch.nn.Conv2d, layers.ConvTranspose: torch.nn.ConvTranspose2d}
     expected = theirs_too[make](5, 64, 3).bias.detach().numpy()
@@ -306,7 +308,6 @@ def compare_steps(config, count, vgg_net, pool):
             assert float(found[name]) == pytest.approx(float(value), rel=1e-4), (i, name)
     for name, net in nets.items():
         check_network(state.networks[name], parity.variables(net, keys[name]), steps=count)
-    return state
 
 
 def test_steps_with_all_losses_and_a_pool(vgg_file, monkeypatch):
