@@ -547,6 +547,7 @@ def test_pix2pix_with_several_discriminators_and_their_features():
         ({"optim.epochs_frozen": 3}, "has no part that could stay"),
         ({"data.labels": "facades", "data.input_channels": 1}, "which are colours"),
         ({"data.labels": "facade"}, "did you mean facades"),
+        ({"model.discriminator": "pixel"}, "num_d is 2, and pixels"),
         ({"data.crop_size": (36, 30)}, "multiples of 4"),
         ({**LOCAL, "data.crop_size": (32, 36)}, "multiples of 8"),
         ({"method": "pix2pix", "loss.update_order": "torch"}, "only pix2pixhd knows"),

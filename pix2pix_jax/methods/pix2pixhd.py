@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from pix2pix_jax.images import classes
-from pix2pix_jax.methods import losses, pix2pix
+from pix2pix_jax.methods import losses, pix2pix, two_phases
 from pix2pix_jax.methods.contract import (
     DISCRIMINATOR,
     GENERATOR,
@@ -27,17 +27,9 @@ from pix2pix_jax.methods.contract import (
     Step,
 )
 from pix2pix_jax.methods.image_pool import ImagePool
-from pix2pix_jax.methods.state import (
-    NetworkState,
-    TrainState,
-    apply,
-    apply_together,
-    epoch_of,
-    learning_rate_at,
-)
+from pix2pix_jax.methods.state import apply, apply_together, learning_rate_at
 from pix2pix_jax.metrics import weights_files
 from pix2pix_jax.models import build
-from pix2pix_jax.models.pix2pixhd import GLOBAL
 from pix2pix_jax.pytorch.frozen import Layer, to_frozen
 from pix2pix_jax.runtime import random_streams
 
@@ -177,7 +169,7 @@ def make_train_step(config: Any, num_examples: int, layout: Layout) -> Step:
 
         output_gradient, (g_terms, d_stats) = jax.grad(objective, has_aux=True)(output)
         (g_gradients,) = pull_back(output_gradient)
-        g, g_gradients = frozen_at_first(config, state, num_examples, g, g_gradients)
+        g, g_gradients = two_phases.frozen_at_first(config, state, num_examples, g, g_gradients)
         new = {
             "G": g.update(optim, rate, g_gradients).replace(batch_stats=g_stats),
             "D": d.update(optim, rate, d_gradients).replace(batch_stats=d_stats),
@@ -187,69 +179,12 @@ def make_train_step(config: Any, num_examples: int, layout: Layout) -> Step:
     return train_step
 
 
-def frozen_at_first(
-    config: Any, state: TrainState, num_examples: int, g: NetworkState, gradients: Any
-) -> tuple[NetworkState, Any]:
-    """G and its gradients, of which in the first optim.epochs_frozen only the last enhancer's stay.
-
-    With neither gradients nor moments Adam leaves the other parameters as they are. After these
-    epochs it starts anew for all, as the PyTorch code does.
-    """
-    optim = config.optim
-    if not optim.epochs_frozen:
-        return g, gradients
-    of_step = functools.partial(
-        epoch_of, batch_size=config.train.batch_size, num_examples=num_examples
-    )
-    is_frozen = lambda step: of_step(step) + optim.epoch_count - 1 < optim.epochs_frozen
-    frozen = is_frozen(state.step)
-    anew = is_frozen(state.step - 1) & ~frozen
-    trained = (f"local_{config.model.local_enhancers}", "conv_out")
-    gradients = {
-        name: tree if name in trained else jax.tree.map(lambda x: jnp.where(frozen, 0, x), tree)
-        for name, tree in gradients.items()
-    }
-    moments = jax.tree.map(lambda x: jnp.where(anew, jnp.zeros_like(x), x), g.opt_state)
-    return g.replace(opt_state=moments), gradients
-
-
 def make_generate(config: Any, direction: Direction) -> Generate:
     """As pix2pix's, of label maps as files have them."""
     paint = pix2pix.make_generate(config, direction)
     return lambda variables, images, keys: paint(
         variables, classes.encode(config.data, images), keys
     )
-
-
-def first_phase(config: Any) -> Any:
-    """The config that trained the global generator of a local enhancer; None for other networks."""
-    kind, _, blocks = config.model.generator.partition("_")
-    if kind != "enhancer":
-        return None
-    config, model = config.copy_and_resolve_references(), config.model
-    config.model.generator = f"resnet_{blocks}"
-    config.model.ngf = model.ngf * 2**model.local_enhancers
-    return config
-
-
-def grow(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """Variables of a local enhancer and its D, with those of a global generator and its own D.
-
-    The layer that makes its image is left out. D for the smallest images stays D for the smallest.
-    """
-    grown = {name: dict(variables) for name, variables in new.items()}
-    for kind, tree in new["G"].items():
-        if GLOBAL in tree:
-            grown["G"][kind] = tree | {GLOBAL: _shared(old["G"][kind], tree[GLOBAL])}
-    for kind, tree in new["D"].items() if "D" in old else ():
-        before = old["D"][kind]
-        several = any(name.startswith("scale_") for name in before)
-        grown["D"][kind] = _shared(before if several else {"scale_0": before}, tree)
-    return grown
-
-
-def _shared(old, new):
-    return {name: old.get(name, tree) for name, tree in new.items()}
 
 
 def check(config: Any) -> None:
@@ -300,6 +235,6 @@ METHOD = Method(
         ("loss.pool_size", "data.crop_size") if config.loss.pool_size else ("loss.pool_size",)
     ),
     prepare=lambda config, images: classes.encode(config.data, images),
-    first_phase=first_phase,
-    grow=grow,
+    first_phase=two_phases.first_phase,
+    grow=two_phases.grow,
 )

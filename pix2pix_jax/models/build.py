@@ -153,6 +153,11 @@ def discriminator(model: Any, groups: int = 1) -> nn.Module:
         judge = functools.partial(PatchGAN, model.n_layers, model.ndf, **shared)
         return MultiScale(model.num_d, norm, judge)
     if model.discriminator == "pixel":
+        if model.num_d > 1:
+            raise ValueError(
+                f"config.model.num_d is {model.num_d}, and pixels are the same at every size: set "
+                "config.model.discriminator=patchgan"
+            )
         return PixelDiscriminator(model.ndf, **shared)
     raise ValueError(
         f"model.discriminator is {model.discriminator!r}; choose patchgan (model.n_layers sets its "
