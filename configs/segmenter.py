@@ -5,7 +5,7 @@
     python launch.py --config=configs/facades.py --mode=eval \
       --config.eval.set_metrics="('segmentation',)" --config.eval.segmenter=runs/segmenter_facades
 
-L1 to the colours of the label map, whose nearest colour is the class (data/palettes.py); batches
+L1 to the colours of the label map, whose nearest colour is the class (images/palettes.py); batches
 of 10, the jitter of pix2pix, Adam 2e-4 (0.5, 0.999), evaluated without dropout. Its own scores, on
 true photographs, are what translations are held against; validation measures them, and they choose
 the checkpoint. `synthetic` is the offline data set, small enough for two CPU cores.

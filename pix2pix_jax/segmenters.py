@@ -8,7 +8,7 @@ import numpy as np
 
 from pix2pix_jax import translate
 from pix2pix_jax.data.catalogue import palette_name
-from pix2pix_jax.data.palettes import PALETTES
+from pix2pix_jax.images.palettes import PALETTES
 from pix2pix_jax.images.resizing import resize
 from pix2pix_jax.methods.contract import Direction
 from pix2pix_jax.metrics import drn, weights_files

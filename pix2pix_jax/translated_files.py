@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pix2pix_jax.images import pixel_format, rasters
+from pix2pix_jax.images import classes, pixel_format, rasters
 from pix2pix_jax.images.files import (
     find_images,
     image_size,
@@ -95,6 +95,7 @@ def read(
     if config.data.value_range:
         return [formats(config, d)[0].read(path) for d in directions]
     images = [read_image(path, d.in_channels) for d in directions]
+    classes.check_ids(config.data, images[0], path)
     if mask is None:
         return images
     return [with_hole(image, read_image(mask, 1), mask) for image in images]

@@ -91,6 +91,7 @@ class Translator:
         self._sizes: set[tuple[int, int]] = set()  # that were computed
         self._batch_size, self._fit = config.eval.batch_size, config.eval.fit
         self._crop_size = tuple(config.data.crop_size)
+        self._resize_method = "bicubic" if config.data.labels == "rgb" else "nearest"
         self._divisor = build.generator(config.model, direction.out_channels).divisor
         self._run = few_shapes.jit(make_translate(config, direction, devices))
         self._tiles = make_tiles(config, direction, devices) if self._fit == "tile" else None
@@ -200,7 +201,11 @@ class Translator:
 
     def _fitted(self, variables, images, indices, sample, how):
         fitted, restore = zip(
-            *(fit(image, how, self._crop_size, self._divisor) for image in images), strict=True
+            *(
+                fit(image, how, self._crop_size, self._divisor, self._resize_method)
+                for image in images
+            ),
+            strict=True,
         )
         outputs = [None] * len(fitted)
         for shape in dict.fromkeys(image.shape for image in fitted):

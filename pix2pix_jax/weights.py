@@ -59,35 +59,63 @@ def load_generators(config: Any, workdir: str) -> tuple[dict[str, Any], str]:
 def initialize(config: Any, state: TrainState) -> TrainState:
     """`state` with the weights of `config.init_from`, for fine-tuning; optimizers start anew.
 
-    Discriminators are taken too where the run, or a file beside the .pth, has them.
+    Discriminators are taken too where the run, or a file beside the .pth, has them. Where they are
+    of a method's first phase, its networks become parts of the larger ones.
 
     Raises:
         FileNotFoundError: there is no such checkpoint or file.
         ValueError: it is of another network, or damaged, or a generator is missing.
     """
-    target = abstract_variables(config)
-    if _is_run(config.init_from):
-        loaded, _ = _from_run(config, config.init_from, target, discriminators=True)
-    elif published.is_name(config.init_from):
-        files = published.for_networks(config, generator_names(config))
-        loaded = _from_pths(config, files, target)
-    else:
-        path = _local_pth(config.init_from)
-        files = _pth_files(path, target)
-        if missing := [name for name in generator_names(config) if name not in files]:
-            raise ValueError(
-                f"{path} is one generator of CycleGAN, and training starts from both: "
-                + _remedy(path, missing)
-            )
-        loaded = _from_pths(config, files, target)
+    first = _first_phase(config)
+    loaded = jax.device_get(_initial(first or config))
     if fresh := sorted(state.networks.keys() - loaded.keys()):
         print(f"{', '.join(fresh)}: none beside {config.init_from}, freshly initialised")
+    if first:
+        new = {name: network.variables for name, network in state.networks.items()}
+        loaded = METHODS[config.method].grow(loaded, new)
     networks = {
-        name: network.replace(**jax.device_get(loaded[name])) if name in loaded else network
+        name: network.replace(**loaded[name]) if name in loaded else network
         for name, network in state.networks.items()
     }
     extra = state.extra | average.start(config.optim, networks, generator_names(config))
     return state.replace(networks=networks, extra=extra)
+
+
+def _initial(config):
+    """Variables of the networks in config.init_from, by name."""
+    target = abstract_variables(config)
+    if _is_run(config.init_from):
+        return _from_run(config, config.init_from, target, discriminators=True)[0]
+    if published.is_name(config.init_from):
+        return _from_pths(config, published.for_networks(config, generator_names(config)), target)
+    path = _local_pth(config.init_from)
+    files = _pth_files(path, target)
+    if missing := [name for name in generator_names(config) if name not in files]:
+        raise ValueError(
+            f"{path} is one generator of CycleGAN, and training starts from both: "
+            + _remedy(path, missing)
+        )
+    return _from_pths(config, files, target)
+
+
+def _first_phase(config):
+    """The config of the networks in config.init_from, if the method's first phase trained them."""
+    first = METHODS[config.method].first_phase(config)
+    if first is None:
+        return None
+    if _is_run(config.init_from):
+        with open_run(config.init_from) as run:
+            run.pull()
+            stored = (config_file.read_config(run.folder) or {}).get("model", {})
+    else:
+        files = _pth_files(_local_pth(config.init_from), ("G", "D")).values()
+        fields = [architectures.describe(pth_file.read_pth(file)) for file in files]
+        stored = {k.removeprefix("model."): v for each in fields for k, v in each.items()}
+    if stored.get("generator") == config.model.generator:
+        return None
+    for field in ("num_d", "local_enhancers", "local_blocks"):  # free to be others than later
+        first.model[field] = stored.get(field, first.model[field])
+    return first
 
 
 def abstract_variables(config: Any, names: Iterable[str] | None = None) -> dict[str, Any]:
@@ -106,6 +134,8 @@ def torch_keys(config: Any, name: str) -> state_dicts.Keys:
         return state_dicts.projection_keys(len(config.loss.nce_layers))
     if role == GENERATOR:
         return state_dicts.generator_keys(config.model)
+    if config.model.num_d > 1 or config.method == "pix2pixhd":
+        return state_dicts.multiscale_keys(config.model, bool(config.loss.lambda_feat))
     return state_dicts.discriminator_keys(config.model)
 
 

@@ -32,6 +32,15 @@ FIELDS = {
         "loss.conditional": False,
         "loss.nce_layers": ("padded", "block_1"),
     },
+    "pix2pixhd": {
+        "data.labels": "facades",
+        "model.num_d": 2,
+        "model.norm": "instance",
+        "loss.gan_mode": "lsgan",
+        "loss.lambda_feat": 10.0,
+        "loss.pool_size": 2,
+        "loss.update_order": "simultaneous",
+    },
     "regression": {"loss.lambda_gan": 0.0, "loss.regression": "l2"},
     "inpainting": {
         "data.input_channels": 4,

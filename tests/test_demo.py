@@ -18,11 +18,11 @@ from scipy import ndimage
 import demo
 from benchmarks import torch_baseline, torch_regression
 from configs.default import get_config
-from pix2pix_jax.data import palettes
 from pix2pix_jax.demo import batch_tab, blend_tab, drawing, pictures, placing
 from pix2pix_jax.demo.inpaint_tab import InpaintTab
 from pix2pix_jax.demo.model_tab import announce
 from pix2pix_jax.demo.translate_tab import TranslateTab, step_back
+from pix2pix_jax.images import palettes
 from pix2pix_jax.methods.registry import fresh_state
 from pix2pix_jax.run import checkpoints, config_file
 from pix2pix_jax.trained_models import TrainedModels

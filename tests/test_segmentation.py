@@ -11,8 +11,8 @@ from PIL import Image
 
 from configs import segmenter as segmenter_config
 from pix2pix_jax import segmenters
-from pix2pix_jax.data.palettes import CITYSCAPES, FACADES
 from pix2pix_jax.evaluator import Row, Summary
+from pix2pix_jax.images.palettes import CITYSCAPES, FACADES
 from pix2pix_jax.methods.registry import METHODS
 from pix2pix_jax.metrics import drn, segmentation
 from pix2pix_jax.metrics.__main__ import main

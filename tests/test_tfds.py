@@ -18,7 +18,8 @@ import pytest
 from PIL import Image
 from tensorflow_datasets.core import shuffle
 
-from pix2pix_jax.data import catalogue, palettes, tfds_builders, tfds_sources
+from pix2pix_jax.data import catalogue, tfds_builders, tfds_sources
+from pix2pix_jax.images import palettes
 
 NAMES = ("10", "2", "1")
 

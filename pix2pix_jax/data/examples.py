@@ -52,7 +52,10 @@ class Examples:
         self._source, self._data, self._seed = source, data, seed
         self.shuffle, self.jittered_epochs = data.shuffle, jittered_epochs
         self._count = len(source) * (1 if jittered_epochs == math.inf else 2)
-        self._readers = {name: ImageReader(key, data, train) for name, key in kinds.items()}
+        labels = {"input"} if data.labels != "rgb" else set()
+        self._readers = {
+            name: ImageReader(key, data, train, name in labels) for name, key in kinds.items()
+        }
         self._pool = concurrent.futures.ThreadPoolExecutor(data.num_threads)
         self.one_size = data.preprocess == "resize_and_crop"  # of all images
         if jittered_epochs == math.inf:  # else they get two sizes, and a device knows one

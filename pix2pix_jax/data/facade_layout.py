@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pix2pix_jax.data.palettes import FACADES
+from pix2pix_jax.images.palettes import FACADES
 
 PALETTE = {"sky": FACADES["background"], **FACADES}
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from pix2pix_jax.images import device_resizing, pil_filters, resizing
+from pix2pix_jax.images import classes, device_resizing, pil_filters, resizing
 
 
 class Images(NamedTuple):
@@ -18,8 +18,11 @@ class Images(NamedTuple):
 class ImageReader:
     """Reads one kind of image (the input, say) from the records of a source, and resizes it."""
 
-    def __init__(self, key: str, data: Any, train: bool):
+    def __init__(self, key: str, data: Any, train: bool, is_label_map: bool = False):
+        """`is_label_map`: its numbers are classes, which nothing lies between."""
         self._key, self._data, self._train = key, data, train
+        self._is_label_map = is_label_map
+        self._method = "nearest" if is_label_map else data.resize_method
         self._left: tuple[int, int] | None = None  # size of images that the device resizes
 
     def resized(self, height: int, width: int, name: str, jitter: bool = True) -> tuple[int, int]:
@@ -62,7 +65,7 @@ class ImageReader:
         """
         data, size = self._data, record[self._key].shape[:2]
         resized = self._train and data.preprocess == "resize_and_crop" and not data.value_range
-        if resized and data.resize_method in pil_filters.KERNELS:
+        if resized and self._method in pil_filters.KERNELS:
             height, width = data.load_size
             fits = size[0] <= height and size[1] <= width
             self._left = size if fits and size != (height, width) else None
@@ -74,8 +77,10 @@ class ImageReader:
         image = record[self._key]
         if streamed and image.shape[:2] == self._left:
             return image
+        if self._is_label_map:
+            classes.check_ids(self._data, image, record["name"])
         size = self.resized(*image.shape[:2], record["name"], jitter)
-        return resizing.resize(image, size, self._data.resize_method)
+        return resizing.resize(image, size, self._method)
 
     def finish(self, images: Images) -> Images:
         """Streamed images [N, H, W, C], where those that were left to the device get resized."""
@@ -84,6 +89,6 @@ class ImageReader:
         (height, width), size = self._left, tuple(self._data.load_size)
         left = (images.sizes == jnp.array(self._left)).all(axis=-1)
         as_read = images.pixels[:, :height, :width]
-        resized = device_resizing.resize(as_read, size, self._data.resize_method)
+        resized = device_resizing.resize(as_read, size, self._method)
         pixels = jnp.where(left[:, None, None, None], resized, images.pixels)
         return Images(pixels, jnp.broadcast_to(jnp.array(size), images.sizes.shape))

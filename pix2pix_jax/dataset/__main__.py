@@ -5,6 +5,7 @@ python -m pix2pix_jax.dataset pair FOLDER_A FOLDER_B --output=PAIRS
 python -m pix2pix_jax.dataset pair FOLDER --rule=edges --output=PAIRS
 python -m pix2pix_jax.dataset prepare FOLDER --size=256 --val=0.1 --test=0.1 --output=DATA
 python -m pix2pix_jax.dataset sheet FOLDER --output=sheet.png
+python -m pix2pix_jax.dataset labels CLASSES INSTANCES PHOTOS --output=FOLDER/train/A
 
 FOLDER has images, or splits (train, val, ...) of images. Pairs are A and B side by side in one
 file, or files of one name in two folders A and B.
@@ -13,7 +14,7 @@ file, or files of one name in two folders A and B.
 import argparse
 import sys
 
-from pix2pix_jax.dataset import check, pair, prepare, sheet
+from pix2pix_jax.dataset import check, labels, pair, prepare, sheet
 from pix2pix_jax.dataset.parts import SIDE_BY_SIDE, SINGLE
 from pix2pix_jax.dataset.writing import WRITERS
 from pix2pix_jax.images.resizing import METHODS
@@ -75,6 +76,15 @@ def _parser():
     verb.add_argument("--output", required=True, metavar="FILE.png")
     verb.add_argument("--count", type=_positive, default=48, help="images of each split (48)")
     verb.add_argument("--side", type=_positive, default=128, help="width of one, pixels (128)")
+
+    verb = verbs.add_parser("labels", help="writes maps of classes and instances as one, by order")
+    verb.set_defaults(run=_labels)
+    verb.add_argument("classes", help="folder of maps of class ids")
+    verb.add_argument("instances", help="folder of maps of instance ids")
+    verb.add_argument(
+        "photos", help="folder of their photographs, which the results are named like"
+    )
+    verb.add_argument("--output", required=True, help="new folder")
     return parser
 
 
@@ -140,6 +150,11 @@ def _sheet(options):
         options.folder, options.output, options.count, options.side, FORMS[options.form]
     )
     print(f"{options.output}: {count} of the images")
+
+
+def _labels(options):
+    count = labels.label_maps(options.classes, options.instances, options.photos, options.output)
+    print(f"{count} label maps in {options.output}")
 
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@ import gradio as gr
 import numpy as np
 from PIL import Image, ImageDraw
 
-from pix2pix_jax.data import palettes
 from pix2pix_jax.demo.pictures import flatten, scaled
+from pix2pix_jax.images import palettes
 
 CANVAS = 256  # pixels a side, until there is an image
 BRUSH = 24  # the radius of the brush goes so many times into the image

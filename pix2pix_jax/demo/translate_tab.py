@@ -3,11 +3,11 @@
 import gradio as gr
 import numpy as np
 
-from pix2pix_jax.data import palettes
 from pix2pix_jax.demo import drawing
 from pix2pix_jax.demo.errors import shown
 from pix2pix_jax.demo.model_tab import PRIVATE, PROGRESS, ModelTab, announce
 from pix2pix_jax.demo.pictures import as_rgb, flatten, scaled, with_channels
+from pix2pix_jax.images import palettes
 
 MAX_SAMPLES = 6
 MAX_UNDO = 20  # pictures kept

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from pix2pix_jax.data import catalogue, palettes
+from pix2pix_jax.data import catalogue
+from pix2pix_jax.images import palettes
 from pix2pix_jax.methods.contract import Direction
 from pix2pix_jax.methods.registry import METHODS
 from pix2pix_jax.models import build

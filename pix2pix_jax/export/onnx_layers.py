@@ -82,6 +82,11 @@ class Layers:
         """The largest of each 2x2 pixels."""
         return self.graph.add("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2])
 
+    def mean_pool(self, x: str) -> str:
+        """See `models.layers.mean_pool`."""
+        settings = {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1] * 4}
+        return self.graph.add("AveragePool", x, count_include_pad=0, **settings)
+
     def double_nearest(self, x: str) -> str:
         """Every pixel as 2x2."""
         return self._double(

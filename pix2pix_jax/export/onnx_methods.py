@@ -9,8 +9,12 @@ from typing import Any
 import numpy as np
 
 from pix2pix_jax.export.onnx_graph import Graph
-from pix2pix_jax.images import colors
+from pix2pix_jax.export.onnx_packages import onnx
+from pix2pix_jax.images import classes, colors
+from pix2pix_jax.images.palettes import PALETTES
 
+FLOAT = onnx.TensorProto.FLOAT
+LAST = np.iinfo(np.int64).max  # end of a slice that goes up to the end
 Network = Callable[[str], str]  # adds the generator to the graph
 
 
@@ -29,6 +33,43 @@ def inpaint(config: Any, graph: Graph, network: Network, image: str) -> str:
     mask = graph.add("Where", hole, graph.number(1), graph.number(0))
     output = network(graph.add("Concat", known, mask, axis=1))
     return graph.add("Where", hole, output, picture) if config.eval.composite else output
+
+
+def paint(config: Any, graph: Graph, network: Network, image: str) -> str:
+    """See `images.classes.encode`: a label map becomes a channel for each class, and edges."""
+    data, count = config.data, classes.num_classes(config.data)
+    if not count:
+        return network(image)
+    levels = graph.add("Round", _affine(graph, image, 127.5, 127.5))
+    if data.labels == "ids":
+        ids = graph.channels(levels, 0, 1)
+    else:  # of |x - c|^2 the part that differs from colour to colour
+        colours = np.array(list(PALETTES[data.labels].values()), float)
+        distance = _mix(graph, "colours", levels, -2 * colours, np.square(colours).sum(1))
+        ids = graph.add("Cast", graph.add("ArgMin", distance, axis=1), to=FLOAT)
+    numbers = graph.weight("classes", np.arange(count).reshape(1, count, 1, 1))
+    found = graph.add("Cast", graph.add("Equal", ids, numbers), to=FLOAT)
+    if not classes.has_instances(data):
+        return network(found)
+    high, low = graph.channels(levels, 1, 2), graph.channels(levels, 2, 3)
+    instances = graph.add("Add", _affine(graph, high, 256), low)
+    return network(graph.add("Concat", found, _edges(graph, instances), axis=1))
+
+
+def _edges(graph, instances):
+    """1 where one of four neighbours has another number; borders have themselves outside."""
+    border = graph.weight("neighbours", [0, 0, 1, 1] * 2, np.int64)
+    padded = graph.add("Pad", instances, border, mode="edge")
+    integers = lambda name, *values: graph.weight(name, values, np.int64)
+    axes, found = integers("rows_and_columns", 2, 3), []
+    # Of the padded rows and columns, counted from both ends.
+    places = ((0, 1, -2, -1), (2, 1, LAST, -1), (1, 0, -1, -2), (1, 2, -1, LAST))
+    for i, (top, left, bottom, right) in enumerate(places):
+        bounds = integers(f"first_{i}", top, left), integers(f"last_{i}", bottom, right)
+        neighbour = graph.add("Slice", padded, *bounds, axes)
+        same = graph.add("Equal", neighbour, instances)
+        found.append(graph.add("Cast", graph.add("Not", same), to=FLOAT))
+    return graph.add("Max", *found)
 
 
 def colorize(config: Any, graph: Graph, network: Network, image: str) -> str:
@@ -93,4 +134,5 @@ def _mix(graph, name, x, matrix, bias=None):
     return graph.add("Conv", x, *weights, kernel_shape=[1, 1])
 
 
-METHODS = {"inpainting": inpaint, "colorization": colorize}  # the others add nothing
+# The others add nothing.
+METHODS = {"inpainting": inpaint, "colorization": colorize, "pix2pixhd": paint}

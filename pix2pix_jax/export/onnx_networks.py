@@ -7,6 +7,7 @@ import flax.linen as nn
 from pix2pix_jax.export.onnx_layers import Layers
 from pix2pix_jax.models.fcn import FCN, ConvDeconv
 from pix2pix_jax.models.inpainting import InpaintingUNet
+from pix2pix_jax.models.pix2pixhd import GLOBAL, LocalEnhancer
 from pix2pix_jax.models.resnet import ResNet
 from pix2pix_jax.models.unet import UNet
 
@@ -46,30 +47,61 @@ def unet(net: UNet, layers: Layers, x: str) -> str:
 
 def resnet(net: ResNet, layers: Layers, x: str) -> str:
     """See `models.resnet.ResNet`; without dropout."""
+    return _image(layers, _resnet_features(net, layers, x))
 
-    def conv(x, name, width, kind, norm):
-        x = layers.pad(x, width, kind)
-        return layers.conv(x, name, stride=1, padding=0, norm=norm)
 
-    x = layers.relu(conv(x, "conv_in", 3, "reflect", "norm_in"))
-    for i in (1, 2):
-        stride = 1 if net.antialias else 2
-        x = layers.relu(layers.conv(x, f"down_{i}", stride, norm=f"down_norm_{i}"))
-        if net.antialias:
+def _resnet_features(net, layers, x, prefix=""):
+    """All of a ResNet but the layer that makes an image; `prefix` is of its layers' names."""
+    x = layers.relu(_padded_conv(layers, x, f"{prefix}conv_in", 3, "reflect", f"{prefix}norm_in"))
+    for i in range(1, net.num_downs + 1):
+        stride = 1 if getattr(net, "antialias", False) else 2
+        x = layers.conv(x, f"{prefix}down_{i}", stride, norm=f"{prefix}down_norm_{i}")
+        x = layers.relu(x)
+        if stride == 1:
             x = layers.blur_down(x, net.ngf * 2**i)
     for i in range(1, net.num_blocks + 1):
-        block = f"block_{i}"
-        y = conv(x, f"{block}/conv_1", 1, net.padding, f"{block}/norm_1")
-        y = conv(layers.relu(y), f"{block}/conv_2", 1, net.padding, f"{block}/norm_2")
-        x = layers.add(x, y)
-    for i in (1, 2):
-        norm = f"up_norm_{i}"
-        if net.antialias_up:
-            x = layers.conv(layers.blur_up(x), f"up_{i}", stride=1, norm=norm)
+        x = _block(layers, x, f"{prefix}block_{i}", net.padding)
+    for i in range(1, net.num_downs + 1):
+        name, norm = f"{prefix}up_{i}", f"{prefix}up_norm_{i}"
+        if getattr(net, "antialias_up", False):
+            x = layers.conv(layers.blur_up(x), name, stride=1, norm=norm)
         else:
-            x = layers.conv_transpose(x, f"up_{i}", output_padding=1, norm=norm)
+            x = layers.conv_transpose(x, name, output_padding=1, norm=norm)
         x = layers.relu(x)
-    return layers.tanh(conv(x, "conv_out", 3, "reflect", None))
+    return x
+
+
+def _padded_conv(layers, x, name, width, kind, norm=None):
+    return layers.conv(layers.pad(x, width, kind), name, stride=1, padding=0, norm=norm)
+
+
+def _block(layers, x, name, padding):
+    """See `models.resnet.ResNetBlock`."""
+    y = _padded_conv(layers, x, f"{name}/conv_1", 1, padding, f"{name}/norm_1")
+    y = _padded_conv(layers, layers.relu(y), f"{name}/conv_2", 1, padding, f"{name}/norm_2")
+    return layers.add(x, y)
+
+
+def _image(layers, x):
+    return layers.tanh(_padded_conv(layers, x, "conv_out", 3, "reflect"))
+
+
+def local_enhancer(net: LocalEnhancer, layers: Layers, x: str) -> str:
+    """See `models.pix2pixhd.LocalEnhancer`."""
+    pyramid = [x]
+    for _ in range(net.enhancers):
+        pyramid.insert(0, layers.mean_pool(pyramid[0]))
+    y = _resnet_features(net, layers, pyramid[0], f"{GLOBAL}/")
+    for k, images in enumerate(pyramid[1:], start=1):
+        name = f"local_{k}/"
+        x = _padded_conv(layers, images, f"{name}conv_in", 3, "reflect", f"{name}norm_in")
+        x = layers.conv(layers.relu(x), f"{name}down", norm=f"{name}down_norm")
+        y = layers.add(layers.relu(x), y)
+        for i in range(1, net.local_blocks + 1):
+            y = _block(layers, y, f"{name}block_{i}", net.padding)
+        y = layers.conv_transpose(y, f"{name}up", output_padding=1, norm=f"{name}up_norm")
+        y = layers.relu(y)
+    return _image(layers, y)
 
 
 def conv_deconv(net: ConvDeconv, layers: Layers, x: str) -> str:
@@ -132,6 +164,7 @@ def inpainting_unet(net: InpaintingUNet, layers: Layers, x: str) -> str:
 NETWORKS: dict[type[nn.Module], Callable[..., str]] = {
     UNet: unet,
     ResNet: resnet,
+    LocalEnhancer: local_enhancer,
     ConvDeconv: conv_deconv,
     FCN: fcn,
     InpaintingUNet: inpainting_unet,

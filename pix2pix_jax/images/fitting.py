@@ -10,17 +10,22 @@ Restore = Callable[[np.ndarray], np.ndarray]  # of a result of the fitted size: 
 
 
 def fit(
-    image: np.ndarray, how: str, crop_size: tuple[int, int], divisor: int
+    image: np.ndarray,
+    how: str,
+    crop_size: tuple[int, int],
+    divisor: int,
+    method: str = "bicubic",
 ) -> tuple[np.ndarray, Restore]:
     """An image, uint8 or a raster [H, W, C], in a size that a network takes.
 
     Args:
         image: of any size.
-        how: resize (bicubic, to crop_size), scale (the same in the image's own proportions: its
+        how: resize (to crop_size), scale (the same in the image's own proportions: its
             shorter side becomes crop_size's, and the borders are mirrored up to the divisor) or
             pad (its own resolution, with such borders).
         crop_size: (height, width) of training.
         divisor: heights and widths that the network takes are its multiples.
+        method: how the image is resized; its result is resized bicubically.
 
     Returns:
         the fitted image, and the function that brings a result of its size to [H, W, ...].
@@ -30,8 +35,9 @@ def fit(
     size = image.shape[:2]
     back = lambda result: resize(result, size)
     if how == "resize":
-        return resize(image, crop_size), back
-    fitted, cut = pad_to_multiple(resize(image, scaled_size(size, min(crop_size))), divisor)
+        return resize(image, crop_size, method), back
+    scaled = resize(image, scaled_size(size, min(crop_size)), method)
+    fitted, cut = pad_to_multiple(scaled, divisor)
     return fitted, lambda result: back(cut(result))
 
 

@@ -76,7 +76,7 @@ METHOD = pix2pix.METHOD._replace(
     make_train_step=make_train_step,
     directions=directions,
     make_generate=make_generate,
-    prepare=lambda images: split(images)[0],
+    prepare=lambda config, images: split(images)[0],
     # Trained on ab, validated in RGB: no training loss is of the same kind.
     distance=lambda config: Distance("l1", {}),
     check=check,

@@ -79,6 +79,10 @@ class Method(NamedTuple):
     extra_state: Callable[[Any], dict[str, Any]] = lambda config: {}
     # (config) -> fields that the shapes of its state depend on, beside method, model and channels
     state_fields: Callable[[Any], tuple[str, ...]] = lambda config: ()
-    # images [N, H, W, C] as files have them -> what generators take, all in [-1, 1]
-    prepare: Callable[[jax.Array], jax.Array] = lambda images: images
+    # (config, images [N, H, W, C] as files have them) -> what generators take, all in [-1, 1]
+    prepare: Callable[[Any, jax.Array], jax.Array] = lambda config, images: images
+    # (config) -> that of a training whose networks are parts of this one's; None without one
+    first_phase: Callable[[Any], Any] = lambda config: None
+    # (variables of its networks by name, fresh ones) -> the fresh ones with those parts
+    grow: Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]] = lambda old, new: new
     has_holes: bool = False  # its source images have the hole as their last channel

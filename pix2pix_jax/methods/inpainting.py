@@ -128,6 +128,6 @@ METHOD = pix2pix.METHOD._replace(
     make_generate=make_generate,
     distance=lambda config: Distance("hole_l1", {"g_hole": config.loss.lambda_hole}),
     check=check,
-    prepare=prepare,
+    prepare=lambda config, images: prepare(images),
     has_holes=True,
 )

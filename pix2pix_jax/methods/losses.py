@@ -12,7 +12,7 @@ GAN_MODES = ("vanilla", "lsgan", "wgangp")
 
 
 def gan_loss(scales: list[Scale], real: bool, mode: str) -> jax.Array:
-    """Mean loss of calling images real or fake, over patches, then over scales.
+    """Loss of calling images real or fake: the mean over patches, the sum over scales (pix2pixHD).
 
     vanilla: cross entropy (Goodfellow et al. 2014, the non-saturating form for the generator);
     lsgan: squared distance to 1 or 0 (Mao et al. 2017); wgangp: minus or plus the critic's mean.
@@ -25,7 +25,7 @@ def gan_loss(scales: list[Scale], real: bool, mode: str) -> jax.Array:
     Raises:
         ValueError: unknown mode.
     """
-    return sum(_patch_loss(scale.logits, real, mode) for scale in scales) / len(scales)
+    return sum(_patch_loss(scale.logits, real, mode) for scale in scales)
 
 
 def _patch_loss(logits, real, mode):
@@ -36,6 +36,21 @@ def _patch_loss(logits, real, mode):
     if mode == "wgangp":
         return -logits.mean() if real else logits.mean()
     raise ValueError(f"loss.gan_mode is {mode!r}; choose one of {', '.join(GAN_MODES)}")
+
+
+def feature_matching(fake: list[Scale], real: list[Scale]) -> jax.Array:
+    """L1 distance of a discriminator's features (Wang et al. 2018, eq. 4), as pix2pixHD weights it.
+
+    4 / (number of layers) for each layer but the logits, and the mean over scales. No gradient
+    flows into `real`.
+    """
+    total = 0.0
+    for a, b in zip(fake, real, strict=True):
+        distances = [
+            l1(x, jax.lax.stop_gradient(y)) for x, y in zip(a.features, b.features, strict=True)
+        ]
+        total += 4 / len(distances) * sum(distances)
+    return total / len(fake)
 
 
 def gradient_penalty(

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-POLICIES = ("linear", "step", "plateau", "cosine", "constant")
+POLICIES = ("linear", "linear_late", "step", "plateau", "cosine", "constant")
 SMALLEST_DECAY = 1e-8  # ReduceLROnPlateau's eps: decays by less than this are not applied
 
 
@@ -30,6 +30,8 @@ def learning_rate(optim: Any, epoch: jax.Array) -> jax.Array:
     if optim.policy == "linear":
         decayed = jnp.maximum(0, epoch + 1 - optim.epochs) / (optim.epochs_decay + 1)
         factor = 1.0 - decayed
+    elif optim.policy == "linear_late":  # pix2pixHD's, and the Lua code's of CycleGAN
+        factor = 1.0 - jnp.maximum(0, epoch - optim.epochs) / max(optim.epochs_decay, 1)
     elif optim.policy == "step":
         factor = jnp.float32(optim.decay_factor) ** (epoch // optim.decay_every)
     elif optim.policy == "cosine":

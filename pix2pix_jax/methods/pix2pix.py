@@ -64,7 +64,8 @@ def adversarial_loss_names(config: Any) -> tuple[str, ...]:
         return ()
     penalties = ("d_gp",) if config.loss.gan_mode == "wgangp" else ()
     penalties += ("d_r1",) if config.loss.lambda_r1 else ()
-    return ("g_gan", "d_fake", "d_real", *penalties)
+    features = ("g_feat",) if config.loss.lambda_feat else ()
+    return ("g_gan", *features, "d_fake", "d_real", *penalties)
 
 
 def l1_objective(loss: Any, batch: Batch, output: jax.Array) -> tuple[Losses, jax.Array]:
@@ -86,6 +87,9 @@ def generator_loss(
     (scales,), batch_stats = judge([image])
     gan = loss.lambda_gan * losses.gan_loss(scales, True, loss.gan_mode)
     terms = {"g_gan": gan, **terms}
+    if loss.lambda_feat:
+        (real_scales,), _ = judge([batch["target"]])
+        terms["g_feat"] = loss.lambda_feat * losses.feature_matching(scales, real_scales)
     return sum(terms.values()), (terms, batch_stats)
 
 

@@ -13,6 +13,7 @@ from pix2pix_jax.methods import (
     cyclegan,
     inpainting,
     pix2pix,
+    pix2pixhd,
     regression,
 )
 from pix2pix_jax.methods.contract import GENERATOR, Direction, Generate, Layout, Method, Step
@@ -25,6 +26,7 @@ METHODS: dict[str, Method] = {
     "pix2pix": pix2pix.METHOD,
     "cyclegan": cyclegan.METHOD,
     "cut": cut.METHOD,
+    "pix2pixhd": pix2pixhd.METHOD,
     "regression": regression.METHOD,
     "inpainting": inpainting.METHOD,
     "colorization": colorization.METHOD,
@@ -89,7 +91,7 @@ def make_statistics(config: Any, direction: Direction) -> Callable[..., Any] | N
 
     def measure(variables, parts, key):
         settings = {"rngs": {"dropout": key}, "dropout": config.eval.dropout}
-        _, found = apply(generator, variables, method.prepare(parts), **settings)
+        _, found = apply(generator, variables, method.prepare(config, parts), **settings)
         return variables | {"batch_stats": found}
 
     return _computing(config, measure)

@@ -17,7 +17,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from pix2pix_jax.data.palettes import CITYSCAPES
+from pix2pix_jax.images.palettes import CITYSCAPES
 from pix2pix_jax.metrics import (
     drn,
     folders,

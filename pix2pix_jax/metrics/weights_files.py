@@ -1,4 +1,4 @@
-"""The published weights that metrics take: their names, where they are, how they are recognised.
+"""Published weights that metrics and losses take: names, where they are, how they are recognised.
 
 Nothing is downloaded: the user names a file, or a folder that has it under its published name.
 """
@@ -13,6 +13,7 @@ import numpy as np
 
 from pix2pix_jax.pytorch.pth_file import read_pth
 
+FOLDER_FLAGS = "--config.eval.weights_dir=FOLDER, or --weights=FOLDER"  # of metrics
 HASH_IN_NAME = re.compile(r"-([0-9a-f]{8})\.pth")  # torch.hub's: how the file's SHA-256 begins
 
 
@@ -36,6 +37,7 @@ BACKBONES = {
     ),
     "vgg": Published("vgg16-397923af.pth", f"{TORCHVISION}vgg16-397923af.pth", "397923af"),
 }
+VGG19 = Published("vgg19-dcbb9e9d.pth", f"{TORCHVISION}vgg19-dcbb9e9d.pth", "dcbb9e9d")
 LPIPS_HEADS = {
     "alex": Published("alex.pth", "lpips/weights/v0.1 of the PyPI package lpips", "df73285e"),
     "vgg": Published("vgg.pth", "lpips/weights/v0.1 of the PyPI package lpips", "a78928a0"),
@@ -46,12 +48,15 @@ DRN = Published(
 )
 
 
-def read(weights: str | os.PathLike[str], published: Published) -> dict[str, np.ndarray]:
+def read(
+    weights: str | os.PathLike[str], published: Published, flags: str = FOLDER_FLAGS
+) -> dict[str, np.ndarray]:
     """The arrays of a published file.
 
     Args:
         weights: the file, or the folder that has it under its published name.
         published: which.
+        flags: those that name the folder.
 
     Raises:
         FileNotFoundError: it is not there.
@@ -65,7 +70,7 @@ def read(weights: str | os.PathLike[str], published: Published) -> dict[str, np.
         where = f"is not in {path.parent}" if weights else "is needed, and no folder is named"
         raise FileNotFoundError(
             f"the weights file {published.name} {where}: get it from {published.source}, and give "
-            "its folder (--config.eval.weights_dir=FOLDER, or --weights=FOLDER)"
+            f"its folder ({flags})"
         )
     _check_hash(path, published)
     return read_pth(path)

@@ -12,10 +12,12 @@ from pix2pix_jax.models.fcn import FCN, ConvDeconv
 from pix2pix_jax.models.inpainting import InpaintingUNet
 from pix2pix_jax.models.patch_projection import PatchProjection
 from pix2pix_jax.models.patchgan import PatchGAN, PixelDiscriminator
+from pix2pix_jax.models.pix2pixhd import LocalEnhancer, MultiScale
 from pix2pix_jax.models.resnet import ResNet
 from pix2pix_jax.models.unet import UNet
+from pix2pix_jax.models.vgg import VGG19
 
-BIAS_RULES = ("torch", "last", "none")
+BIAS_RULES = ("torch", "all", "last", "none")
 
 
 def generator(model: Any, out_channels: int, groups: int = 1) -> nn.Module:
@@ -36,8 +38,8 @@ def generator(model: Any, out_channels: int, groups: int = 1) -> nn.Module:
             return build(model, out_channels, groups, match[1] if match.groups() else None)
     raise ValueError(
         f"model.generator is {model.generator!r}; choose unet_<size> (unet_256, unet_128, ...), "
-        "resnet_<n>blocks (resnet_9blocks, resnet_6blocks), convdeconv, fcn_32s, fcn_16s, fcn_8s "
-        "or inpainting_unet"
+        "resnet_<n>blocks (resnet_9blocks, resnet_6blocks), enhancer_<n>blocks, convdeconv, "
+        "fcn_32s, fcn_16s, fcn_8s or inpainting_unet"
     )
 
 
@@ -71,10 +73,27 @@ def _resnet(model, out_channels, groups, blocks):
         out_channels,
         int(blocks),
         model.ngf,
+        model.num_downs,
         dropout=model.dropout,
         padding=model.padding,
         antialias=model.antialias,
         antialias_up=model.antialias_up,
+        remat=model.remat,
+        last_bias=model.bias != "none",
+        conv_transpose=_conv_transpose(model),
+        **_shared(model, groups),
+    )
+
+
+def _enhancer(model, out_channels, groups, blocks):
+    return LocalEnhancer(
+        out_channels,
+        int(blocks),
+        model.ngf,
+        model.num_downs,
+        model.local_enhancers,
+        model.local_blocks,
+        padding=model.padding,
         remat=model.remat,
         last_bias=model.bias != "none",
         conv_transpose=_conv_transpose(model),
@@ -113,6 +132,7 @@ def _inpainting_unet(model, out_channels, groups, _):
 GENERATORS = {
     r"unet_(\d+)": _unet,
     r"resnet_(\d+)blocks": _resnet,
+    r"enhancer_(\d+)blocks": _enhancer,
     r"convdeconv": _convdeconv,
     r"fcn_(32|16|8)s": _fcn,
     r"inpainting_unet": _inpainting_unet,
@@ -124,12 +144,22 @@ def discriminator(model: Any, groups: int = 1) -> nn.Module:
     shared = _shared(model, groups, model.norm if model.norm_d == "same" else model.norm_d)
     if model.spectral_norm:
         shared["conv"] = functools.partial(shared["conv"], spectral_norm=True)
-    shared["first_bias"] = model.bias == "torch"
+    shared["first_bias"] = model.bias in ("torch", "all")
     shared["leaky_slope"] = model.leaky_slope
     if model.discriminator == "patchgan":
         shared |= {"last_bias": model.bias != "none", "antialias": model.antialias}
-        return PatchGAN(model.n_layers, model.ndf, **shared)
+        shared |= {"padding": model.d_padding, "widest": model.d_widest or None}
+        if model.num_d == 1:
+            return PatchGAN(model.n_layers, model.ndf, **shared)
+        norm = shared.pop("norm")
+        judge = functools.partial(PatchGAN, model.n_layers, model.ndf, **shared)
+        return MultiScale(model.num_d, norm, judge)
     if model.discriminator == "pixel":
+        if model.num_d > 1:
+            raise ValueError(
+                f"config.model.num_d is {model.num_d}, and pixels are the same at every size: set "
+                "config.model.discriminator=patchgan"
+            )
         return PixelDiscriminator(model.ndf, **shared)
     raise ValueError(
         f"model.discriminator is {model.discriminator!r}; choose patchgan (model.n_layers sets its "
@@ -144,6 +174,11 @@ def projection(model: Any) -> PatchProjection:
     )
 
 
+def vgg(model: Any) -> VGG19:
+    """The network whose features pix2pixHD compares, in the precision of the others."""
+    return VGG19(functools.partial(layers.Conv, dtype=jnp.dtype(model.dtype)))
+
+
 def _shared(model, groups, norm=None):
     """Settings that every network has: normalisation (model.norm), bias rule, convolution."""
     norm = norm or model.norm
@@ -151,7 +186,7 @@ def _shared(model, groups, norm=None):
         raise ValueError(f"model.bias is {model.bias!r}; choose one of {', '.join(BIAS_RULES)}")
     return {
         "norm": _norm(model, norm, groups),
-        "bias": model.bias == "torch" and norm == "instance",
+        "bias": model.bias == "all" or (model.bias == "torch" and norm == "instance"),
         "conv": functools.partial(layers.Conv, **_conv_settings(model)),
     }
 
@@ -164,7 +199,8 @@ def _conv_settings(model):
     if model.dtype not in ("float32", "bfloat16"):
         raise ValueError(f"model.dtype is {model.dtype!r}; choose float32 or bfloat16")
     init = layers.kernel_init(model.init_type, model.init_gain)
-    return {"init": init, "dtype": jnp.dtype(model.dtype)}
+    init_bias = layers.bias_init(model.init_bias)
+    return {"init": init, "init_bias": init_bias, "dtype": jnp.dtype(model.dtype)}
 
 
 def _norm(model, norm, groups):

@@ -40,6 +40,23 @@ def kernel_init(kind: str = "normal", gain: float = 0.02) -> Initializer:
     return init
 
 
+def bias_init(kind: str = "zeros") -> Callable[[int], Initializer]:
+    """From a layer's fan-in to the initialiser of its bias.
+
+    "zeros", or "torch": U(-1/sqrt(fan_in), 1/sqrt(fan_in)) with the fan-in of `kernel_init`.
+    """
+    if kind == "zeros":
+        return lambda fan_in: nn.initializers.zeros
+    if kind != "torch":
+        raise ValueError(f"model.init_bias is {kind!r}; choose zeros or torch")
+
+    def uniform(fan_in):
+        bound = fan_in**-0.5
+        return lambda key, shape: jax.random.uniform(key, shape, minval=-bound, maxval=bound)
+
+    return uniform
+
+
 class Conv(nn.Module):
     """Convolution with torch's symmetric zero padding."""
 
@@ -52,6 +69,7 @@ class Conv(nn.Module):
     dtype: Any = jnp.float32  # of the computation; parameters are float32
     init: Initializer = kernel_init()
     spectral_norm: bool = False  # divide the kernel by its largest singular value
+    init_bias: Callable[[int], Initializer] = bias_init()
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -61,7 +79,7 @@ class Conv(nn.Module):
         if self.spectral_norm:
             w = spectral_norm.normalize(self, w)
         y = convolve(x.astype(self.dtype), w.astype(self.dtype), self.stride, self.padding)
-        return _add_bias(self, y)
+        return _add_bias(self, y, w.shape)
 
 
 class ConvTranspose(nn.Module):
@@ -76,6 +94,7 @@ class ConvTranspose(nn.Module):
     train_bias: bool = True
     dtype: Any = jnp.float32
     init: Initializer = kernel_init()
+    init_bias: Callable[[int], Initializer] = bias_init()
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -84,13 +103,14 @@ class ConvTranspose(nn.Module):
         w = self.param("kernel", self.init, shape).astype(self.dtype)
         x = x.astype(self.dtype)
         y = convolve_transpose(x, w, self.stride, self.padding, self.output_padding)
-        return _add_bias(self, y)
+        return _add_bias(self, y, w.shape)
 
 
-def _add_bias(module: Conv | ConvTranspose, y: jax.Array) -> jax.Array:
+def _add_bias(module: Conv | ConvTranspose, y: jax.Array, kernel: tuple[int, ...]) -> jax.Array:
     if not module.use_bias:
         return y
-    bias = module.param("bias", nn.initializers.zeros, (module.features,))
+    init = module.init_bias(math.prod(kernel[:-1]))
+    bias = module.param("bias", init, (module.features,))
     if not module.train_bias:  # else rounding would be summed up, and Adam would follow it
         bias = jax.lax.stop_gradient(bias)
     return (y + bias).astype(module.dtype)
@@ -116,6 +136,23 @@ def upsample_bilinear(x: jax.Array, align_corners: bool = True) -> jax.Array:
         x = jnp.stack([even, odd], axis + 1).reshape(
             [2 * size if i == axis else size for i, size in enumerate(x.shape)]
         )
+    return x
+
+
+def mean_pool(x: jax.Array) -> jax.Array:
+    """Halves x [N, H, W, C], rounding up: means of 3x3 pixels, as far as they lie in the image.
+
+    torch.nn.AvgPool2d(3, 2, 1, count_include_pad=False). Sums of slices, for windows are slow.
+    """
+    for axis in (1, 2):
+        n = x.shape[axis]
+        half = (n + 1) // 2
+        padded = jnp.pad(x, [(1, 1) if i == axis else (0, 0) for i in range(x.ndim)])
+        parts = [jax.lax.slice_in_dim(padded, i, i + 2 * half - 1, 2, axis) for i in range(3)]
+        position = jnp.arange(half)
+        count = 3 - (position == 0) - (2 * position + 1 >= n).astype(x.dtype)
+        shape = [half if i == axis else 1 for i in range(x.ndim)]
+        x = sum(parts) * (1 / count).reshape(shape).astype(x.dtype)
     return x
 
 

@@ -28,6 +28,8 @@ class PatchGAN(nn.Module):
     first_bias: bool = True
     last_bias: bool = True
     leaky_slope: float = 0.2
+    padding: int = 1
+    widest: int | None = None  # filters at most, in place of 8 * ndf
     antialias: bool = False  # a convolution with stride 1, then a blur with stride 2 (CUT)
     conv: Callable[..., nn.Module] = Conv  # convolutions, with initialiser and dtype bound
 
@@ -43,8 +45,9 @@ class PatchGAN(nn.Module):
         features = []
         for i in range(self.n_layers + 1):
             halves = i < self.n_layers
-            width = self.ndf * min(2**i, 8)
+            width = min(self.ndf * 2**i, self.widest or 8 * self.ndf)
             settings = {"stride": 2 if halves and not self.antialias else 1, "name": f"conv_{i}"}
+            settings["padding"] = self.padding
             if i == 0:
                 x = self.conv(width, use_bias=self.first_bias, **settings)(x)
             else:
@@ -54,7 +57,8 @@ class PatchGAN(nn.Module):
             if halves and self.antialias:
                 x = blur_down(x)
             features.append(x)
-        last = self.conv(1, stride=1, use_bias=self.last_bias, name=f"conv_{self.n_layers + 1}")
+        name, settings = f"conv_{self.n_layers + 1}", {"stride": 1, "padding": self.padding}
+        last = self.conv(1, use_bias=self.last_bias, name=name, **settings)
         return [Scale(last(x).astype("float32"), features)]
 
 

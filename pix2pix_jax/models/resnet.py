@@ -17,12 +17,13 @@ PAD_MODES = {"reflect": "reflect", "replicate": "edge", "zero": "constant"}
 class ResNet(nn.Module):
     """Two downsamplings, residual blocks at a quarter of the size, two upsamplings.
 
-    Images in [-1, 1] to images in [-1, 1].
+    Images in [-1, 1] to images in [-1, 1]. Four of each are pix2pixHD's global generator.
     """
 
     out_channels: int = 3
     num_blocks: int = 9
-    ngf: int = 64  # filters at full size; 4 * ngf in the blocks
+    ngf: int = 64  # filters at full size, doubled by each downsampling
+    num_downs: int = 2
     norm: Callable[..., nn.Module] = Identity  # normalisation, with its settings bound
     bias: bool = True  # of the convolutions before a norm; torch: with instance norm
     last_bias: bool = True
@@ -34,7 +35,10 @@ class ResNet(nn.Module):
     conv: Callable[..., nn.Module] = Conv  # convolutions, with initialiser and dtype bound
     conv_transpose: Callable[..., nn.Module] = ConvTranspose
 
-    divisor = 4  # heights and widths are multiples of this
+    @property
+    def divisor(self) -> int:
+        """Heights and widths are multiples of this."""
+        return 2**self.num_downs
 
     @nn.compact
     def __call__(
@@ -82,7 +86,7 @@ class ResNet(nn.Module):
         yield "padded", mirror
         yield conv(self.conv, self.ngf, "conv_in", **wide)
         yield norm_relu("norm_in")
-        for i in (1, 2):
+        for i in range(1, self.num_downs + 1):
             yield conv(self.conv, self.ngf * 2**i, f"down_{i}", kernel=3, stride=stride)
             yield norm_relu(f"down_norm_{i}")
             if self.antialias:
@@ -93,8 +97,8 @@ class ResNet(nn.Module):
                 self.norm, self.bias, self.dropout, self.padding, self.conv, name=f"block_{i}"
             )
             yield f"block_{i}", lambda x, block=block: block(x, running, dropout)
-        for i in (1, 2):
-            width = self.ngf * 2 ** (2 - i)
+        for i in range(1, self.num_downs + 1):
+            width = self.ngf * 2 ** (self.num_downs - i)
             if self.antialias_up:
                 yield f"up_blur_{i}", blur_up
                 yield conv(self.conv, width, f"up_{i}", kernel=3, stride=1)

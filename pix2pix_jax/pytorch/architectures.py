@@ -1,9 +1,13 @@
 """Which network a PyTorch state_dict belongs to, and whether it is that of a config."""
 
+import re
 from typing import Any
 
+from pix2pix_jax.images import classes
 from pix2pix_jax.pytorch import spectral_norm
 from pix2pix_jax.pytorch.state_dicts import State
+
+ENHANCER = re.compile(r"model(\d+)_1\.")  # how names of an enhancer's layers begin
 
 
 def describe(state: State) -> dict[str, Any]:
@@ -24,8 +28,12 @@ def describe(state: State) -> dict[str, Any]:
             fields = {"model.discriminator": "pixel", "model.ndf": ndf, "channels": channels}
         elif "model.model.0.weight" in state:
             fields = _describe_unet(state)
+        elif "model1_1.1.weight" in state:
+            fields = _describe_enhancer(state)
         elif any(".conv_block." in name for name in state):
             fields = _describe_resnet(state)
+        elif "scale0_layer0.0.weight" in state or "layer0.0.weight" in state:
+            fields = _describe_multiscale(state)
         elif "mlp_0.0.weight" in state:
             return {"model.projection_width": state["mlp_0.0.weight"].shape[0]}
         elif "dw_conv01.0.weight" in state:
@@ -41,6 +49,7 @@ def describe(state: State) -> dict[str, Any]:
             ndf, channels = state["model.0.weight"].shape[:2]
             fields = {
                 "model.discriminator": "patchgan",
+                "model.num_d": 1,
                 "model.n_layers": convs - 2,
                 "model.antialias": "model.2.filt" in state,
                 "model.ndf": ndf,
@@ -50,8 +59,8 @@ def describe(state: State) -> dict[str, Any]:
             raise KeyError
     except (KeyError, IndexError, ValueError) as error:
         raise ValueError(
-            "its layers are those of no U-Net, ResNet, inpainting U-Net, PatchGAN, pixel "
-            "discriminator or projection head; the first are "
+            "its layers are those of no U-Net, ResNet, local enhancer, inpainting U-Net, PatchGAN, "
+            "pixel discriminator or projection head; the first are "
             + ", ".join(map(repr, list(state)[:3]))
         ) from error
     if "model.discriminator" in fields:
@@ -83,12 +92,47 @@ def _describe_resnet(state):
     return {
         "model.generator": f"resnet_{len(blocks)}blocks",
         "model.ngf": ngf,
+        "model.num_downs": (blocks[0] - 4) // (3 + ("model.7.filt" in state)),
         "model.antialias": "model.7.filt" in state,
         "model.antialias_up": f"model.{blocks[-1] + 1}.filt" in state,
         "dropout": convs[1] - convs[0] == (4 if zero else 5),
         "zero_padding": zero,
         "data.input_channels": channels,
         "data.output_channels": state[f"model.{last}.weight"].shape[0],
+    }
+
+
+def _describe_enhancer(state):
+    fields = _describe_resnet({k: array for k, array in state.items() if k.startswith("model.")})
+    enhancers = max(int(found[1]) for found in map(ENHANCER.match, state) if found)
+    last = f"model{enhancers}_2."
+    numbers = {int(name.split(".")[1]) for name in state if name.startswith(last)}
+    blocks = {int(n.split(".")[1]) for n in state if n.startswith(last) and ".conv_block." in n}
+    return {
+        "model.generator": fields["model.generator"].replace("resnet", "enhancer"),
+        "model.num_downs": fields["model.num_downs"],
+        "model.ngf": state[f"model{enhancers}_1.1.weight"].shape[0],
+        "model.local_enhancers": enhancers,
+        "model.local_blocks": len(blocks),
+        "dropout": False,
+        "zero_padding": fields["zero_padding"],
+        "data.input_channels": fields["data.input_channels"],
+        "data.output_channels": state[f"{last}{max(numbers)}.weight"].shape[0],
+    }
+
+
+def _describe_multiscale(state):
+    with_features = "scale0_layer0.0.weight" in state
+    first = "scale0_layer0.0.weight" if with_features else "layer0.0.weight"
+    prefix = "scale0_" if with_features else "layer0."
+    convs = sum(a.ndim == 4 for name, a in state.items() if name.startswith(prefix))
+    ndf, channels = state[first].shape[:2]
+    return {
+        "model.discriminator": "patchgan",
+        "model.num_d": len({name.split("_")[0].split(".")[0] for name in state}),
+        "model.n_layers": convs - 2,
+        "model.ndf": ndf,
+        "channels": channels,
     }
 
 
@@ -107,7 +151,8 @@ def check_fields(fields: dict[str, Any], config: Any) -> None:
         ValueError: they are different networks; says which fields to set.
     """
     data = config.data
-    expected = {"channels": data.input_channels + data.output_channels}
+    source = classes.num_channels(data)
+    expected = {"channels": source + data.output_channels, "data.input_channels": source}
     if config.method != "cyclegan" and not config.loss.conditional:
         expected["channels"] = data.output_channels
     expected["dropout"] = config.model.dropout > 0

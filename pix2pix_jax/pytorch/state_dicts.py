@@ -7,6 +7,7 @@ import numpy as np
 from flax import traverse_util
 
 from pix2pix_jax.models import blur
+from pix2pix_jax.models.pix2pixhd import GLOBAL
 from pix2pix_jax.pytorch import spectral_norm
 
 State = dict[str, np.ndarray]
@@ -44,6 +45,7 @@ def resnet_keys(
     padding: str = "reflect",
     antialias: bool = False,
     antialias_up: bool = False,
+    num_downs: int = 2,
 ) -> Keys:
     """Layers of a ResNet generator; dropout and zero padding shift the numbers in its blocks.
 
@@ -51,23 +53,16 @@ def resnet_keys(
     """
     keys = {"model.1": ("conv_in",), "model.2": ("norm_in",)}
     number = 4  # of the next layer
-    for i in (1, 2):
+    for i in range(1, num_downs + 1):
         keys[f"model.{number}"] = (f"down_{i}",)
         keys[f"model.{number + 1}"] = (f"down_norm_{i}",)
         if antialias:
             keys[f"model.{number + 3}"] = (f"down_{i}", "blur_down")
         number += 3 + antialias
-    pad = 0 if padding == "zero" else 1
-    first = pad
-    second = first + 3 + (1 if dropout else 0) + pad
     for i in range(1, num_blocks + 1):
-        prefix, block = f"model.{number}.conv_block.", f"block_{i}"
-        keys[f"{prefix}{first}"] = (block, "conv_1")
-        keys[f"{prefix}{first + 1}"] = (block, "norm_1")
-        keys[f"{prefix}{second}"] = (block, "conv_2")
-        keys[f"{prefix}{second + 1}"] = (block, "norm_2")
+        keys |= _block_keys(f"model.{number}", f"block_{i}", dropout, padding)
         number += 1
-    for i in (1, 2):
+    for i in range(1, num_downs + 1):
         if antialias_up:
             keys[f"model.{number}"] = (f"up_{i}", "blur_up")
         number += antialias_up
@@ -75,6 +70,51 @@ def resnet_keys(
         keys[f"model.{number + 1}"] = (f"up_norm_{i}",)
         number += 3
     keys[f"model.{number + 1}"] = ("conv_out",)
+    return keys
+
+
+def _block_keys(prefix, name, dropout, padding):
+    """Layers of a residual block."""
+    pad = 0 if padding == "zero" else 1
+    second = pad + 3 + (1 if dropout else 0) + pad
+    keys = {}
+    for number, layer in ((pad, 1), (second, 2)):
+        keys[f"{prefix}.conv_block.{number}"] = (name, f"conv_{layer}")
+        keys[f"{prefix}.conv_block.{number + 1}"] = (name, f"norm_{layer}")
+    return keys
+
+
+def enhancer_keys(
+    num_blocks: int, num_downs: int, enhancers: int, local_blocks: int, padding: str = "reflect"
+) -> Keys:
+    """Layers of pix2pixHD's local enhancer; its global generator's without the last one."""
+    of_global = resnet_keys(num_blocks, False, padding, num_downs=num_downs)
+    keys = {k: (GLOBAL, *path) for k, path in of_global.items() if path != ("conv_out",)}
+    for k in range(1, enhancers + 1):
+        name, down, up = f"local_{k}", f"model{k}_1.", f"model{k}_2."
+        keys |= {f"{down}1": (name, "conv_in"), f"{down}2": (name, "norm_in")}
+        keys |= {f"{down}4": (name, "down"), f"{down}5": (name, "down_norm")}
+        for i in range(local_blocks):
+            block = _block_keys(f"{up}{i}", f"block_{i + 1}", False, padding)
+            keys |= {prefix: (name, *path) for prefix, path in block.items()}
+        keys |= {f"{up}{local_blocks}": (name, "up"), f"{up}{local_blocks + 1}": (name, "up_norm")}
+    keys[f"{up}{local_blocks + 4}"] = ("conv_out",)
+    return keys
+
+
+def multiscale_keys(model: Any, with_features: bool) -> Keys:
+    """Layers of pix2pixHD's discriminators, scale0 for the smallest images.
+
+    Its code numbers them anew in each layer where their features are compared, else through all.
+    """
+    keys = {}
+    for prefix, (name,) in patchgan_keys(model.n_layers).items():
+        layer, number = int(name.split("_")[1]), int(name.startswith("norm_"))
+        for s in range(model.num_d):
+            place = f"scale{s}_layer{layer}.{number}"
+            if not with_features:
+                place = f"layer{s}.{prefix.removeprefix('model.')}"
+            keys[place] = (f"scale_{s}", name) if model.num_d > 1 else (name,)
     return keys
 
 
@@ -125,7 +165,7 @@ def generator_keys(model: Any) -> Keys:
         )
     if model.generator == "inpainting_unet":
         return inpainting_keys()
-    match = re.fullmatch(r"(unet|resnet)_(\d+)(?:blocks)?", model.generator)
+    match = re.fullmatch(r"(unet|resnet|enhancer)_(\d+)(?:blocks)?", model.generator)
     if not match:
         raise ValueError(
             f"config.model.generator={model.generator} has no counterpart in the PyTorch code, so "
@@ -133,9 +173,12 @@ def generator_keys(model: Any) -> Keys:
         )
     if match[1] == "unet":
         return unet_keys(int(match[2]).bit_length() - 1)
-    return resnet_keys(
-        int(match[2]), model.dropout > 0, model.padding, model.antialias, model.antialias_up
-    )
+    blocks = int(match[2])
+    if match[1] == "enhancer":
+        sizes = (model.num_downs, model.local_enhancers, model.local_blocks)
+        return enhancer_keys(blocks, *sizes, model.padding)
+    has_dropout, blurs = model.dropout > 0, (model.antialias, model.antialias_up)
+    return resnet_keys(blocks, has_dropout, model.padding, *blurs, model.num_downs)
 
 
 def discriminator_keys(model: Any) -> Keys:

@@ -16,7 +16,14 @@ from pix2pix_jax.runtime.whole_file import whole_file
 Path = str | os.PathLike[str]
 CONFIG_FILE = "config.json"
 MAX_CONFIG_BYTES = 2**20
-NETWORK_FIELDS = ("method", "model", "data.input_channels", "data.output_channels")
+NETWORK_FIELDS = (
+    "method",
+    "model",
+    "data.input_channels",
+    "data.output_channels",
+    "data.labels",
+    "data.num_classes",
+)
 DATA_FIELDS = (  # what the examples are
     "data.name",
     "data.dir",

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from flax.traverse_util import flatten_dict
 
-from pix2pix_jax.images import masks
+from pix2pix_jax.images import classes, masks
 from pix2pix_jax.methods import losses, optim
 from pix2pix_jax.methods.registry import METHODS, abstract_state
 from pix2pix_jax.methods.state import TrainState
@@ -29,6 +29,7 @@ CHOICES = {
     ),
     "data.resize_method": ("bicubic", "bilinear", "nearest"),
     "data.mask_kind": masks.KINDS,
+    "data.labels": classes.KINDS,
     "model.norm_d": ("same", "batch", "instance", "none"),
     "loss.gan_mode": losses.GAN_MODES,
     "loss.regression": tuple(losses.REGRESSION),
@@ -79,6 +80,10 @@ RANGES = {
         "model.ngf",
         "model.ndf",
         "model.n_layers",
+        "model.num_downs",
+        "model.num_d",
+        "model.local_enhancers",
+        "model.local_blocks",
         "model.projection_width",
         "loss.nce_patches",
         "loss.r1_every",
@@ -104,11 +109,16 @@ RANGES = {
         "loss.lambda_a",
         "loss.lambda_b",
         "loss.lambda_identity",
+        "loss.lambda_feat",
+        "loss.lambda_vgg",
         "loss.lambda_gp",
         "loss.lambda_r1",
         "loss.d_loss_factor",
         "loss.pool_size",
         "optim.learning_rate_d",
+        "model.d_padding",
+        "model.d_widest",
+        "optim.epochs_frozen",
         "optim.epochs",
         "optim.epochs_decay",
         "optim.plateau_patience",
@@ -139,6 +149,7 @@ RANGES = {
         "optim.beta2",
         "optim.plateau_threshold",
     ),
+    Range(1, 256): ("data.num_classes",),
     Range(0, 2**32 - 1): ("seed",),
 }
 LENGTHS = {
@@ -165,6 +176,7 @@ def check(config: Any) -> TrainState:
     if config.data.value_range:
         _check_rasters(config)
     METHODS[config.method].check(config)
+    _check_method(config)
     discriminator_checks.check(config)
     return abstract_state(config)  # raises for a network that cannot take the crop
 
@@ -232,6 +244,29 @@ def _check_together(data, model, optim, train):
         )
 
 
+def _check_method(config):
+    """Fields that only some methods have a use for, and would leave out."""
+    loss, name = config.loss, config.method
+    if loss.lambda_feat and METHODS[name].data == "sets":
+        raise ValueError(
+            f"config.loss.lambda_feat is {loss.lambda_feat}: features of an image are compared "
+            f"with those of its target, and {name} has none; set it to 0"
+        )
+    if name == "pix2pixhd":
+        return
+    for field, off in (
+        ("data.labels", "rgb"),
+        ("loss.lambda_vgg", 0.0),
+        ("optim.epochs_frozen", 0),
+    ):
+        section, _, leaf = field.partition(".")
+        if config[section][leaf] != off:
+            raise ValueError(
+                f"config.{field} is {config[section][leaf]!r}, which only pix2pixhd knows: set it "
+                f"to {off!r}, or config.method to pix2pixhd"
+            )
+
+
 def _check_rasters(config):
     """What images with a value range are not for."""
     values = config.data.value_range
@@ -243,7 +278,7 @@ def _check_rasters(config):
     if METHODS[config.method].data not in ("pairs", "sets"):
         raise ValueError(
             f"config.data.value_range is set, and {config.method} is for photographs: leave it "
-            "empty, or choose pix2pix, regression, cyclegan or cut"
+            "empty, or choose pix2pix, pix2pixhd, regression, cyclegan or cut"
         )
     if config.eval.set_metrics:
         raise ValueError(

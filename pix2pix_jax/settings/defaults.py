@@ -28,6 +28,8 @@ def get_config() -> ml_collections.ConfigDict:
     data.direction = "AtoB"  # AtoB: A is the input and B the target; BtoA: the reverse
     data.input_channels = 3  # of the input: 1 (grayscale) or 3; inpainting: output_channels + 1
     data.output_channels = 3  # of the target: 1 (grayscale) or 3; colorization: 2 (a and b)
+    data.labels = "rgb"  # pix2pixHD's input: rgb (an image), ids or a palette's name (classes)
+    data.num_classes = 35  # labels=ids: ids are below it
     data.value_range = ()  # any channels, 8 or 16 bits, float: (low, high), or of input and target
     data.shown_channels = ()  # with value_range, in pictures: one, or (red, green, blue), from 0
     data.preprocess = "resize_and_crop"  # or: crop, scale_width, scale_width_and_crop, none
@@ -48,7 +50,7 @@ def get_config() -> ml_collections.ConfigDict:
     data.synthetic_size = 64  # height and width of the synthetic images
 
     config.model = model = ml_collections.ConfigDict()
-    model.generator = "unet_256"  # unet_256, resnet_9blocks, convdeconv, fcn_8s, inpainting_unet
+    model.generator = "unet_256"  # or resnet_9blocks, enhancer_9blocks, fcn_8s, ... (models/build)
     model.ngf = 64  # filters of the generator's first layer
     model.norm = "batch"  # normalisation: batch, instance or none
     model.norm_eps = 1e-5  # epsilon inside the normalisation's square root
@@ -58,7 +60,7 @@ def get_config() -> ml_collections.ConfigDict:
     model.spectral_norm = False  # discriminator: each kernel over its largest singular value
     model.norm_innermost = False  # U-Net: normalise the innermost downsampling too (TF tutorial)
     model.sync_batch_norm = False  # batch statistics over all devices instead of each device
-    model.bias = "torch"  # torch: as PyTorch; last: tf tutorials, last layers only; none: nowhere
+    model.bias = "torch"  # torch: as PyTorch; all (pix2pixHD); last: last layers only (TF); none
     model.dropout = 0.5  # dropout rate of the generator; 0: none
     model.dropout_blocks = (2, 3, 4)  # U-Net ups with dropout, 1 = innermost (ngf*8-wide ones only)
     model.leaky_slope = 0.2  # slope of LeakyReLU below zero
@@ -66,30 +68,40 @@ def get_config() -> ml_collections.ConfigDict:
     model.skip_leaks = False  # U-Net skips pass LeakyReLU (TF tutorial), else ReLU
     model.upsample = "transposed"  # or resize: x2, reflect pad, 3x3 conv (against checkerboards)
     model.padding = "reflect"  # ResNet padding: reflect, replicate or zero
+    model.num_downs = 2  # ResNet: downsamplings; 4 make pix2pixHD's global generator
+    model.local_enhancers = 1  # enhancer: times that it doubles the size of the global generator
+    model.local_blocks = 3  # enhancer: residual blocks at each of these sizes
     model.fcn_convs = (2, 2, 3, 3, 3)  # FCN: convolutions of each of the five stages (VGG-16)
     model.fcn_split_upsampling = False  # FCN: x2 layers instead of the last upsampling
     model.antialias = False  # ResNet, PatchGAN: convolution and blur instead of strides (CUT)
     model.antialias_up = False  # ResNet: blur and convolution instead of transposed ones (CUT)
     model.projection_width = 256  # CUT: width of the projection head's two layers
-    model.remat = False  # ResNet: recompute blocks in the backward pass, to save memory
+    model.remat = False  # ResNet, enhancer: recompute blocks in the backward pass, to save memory
     model.discriminator = "patchgan"  # patchgan, or pixel (1x1 receptive field)
     model.ndf = 64  # filters of the discriminator's first layer
     model.n_layers = 3  # strided layers of the PatchGAN: 3 gives the 70x70 receptive field
+    model.d_padding = 1  # border of the PatchGAN's convolutions (pix2pixHD: 2)
+    model.d_widest = 0  # PatchGAN: most filters of a layer (pix2pixHD: 512); 0: 8 * ndf
+    model.num_d = 1  # PatchGANs, for the whole size, half of it, and so on (pix2pixHD: 2 or 3)
     model.init_type = "normal"  # kernels: normal, xavier, kaiming or orthogonal
     model.init_gain = 0.02  # standard deviation (normal) or gain of the initialisation
+    model.init_bias = "zeros"  # biases: zeros, or torch (uniform, as PyTorch's layers)
     model.dtype = "float32"  # computation: float32 or bfloat16 (parameters stay float32)
 
     config.loss = loss = ml_collections.ConfigDict()
     loss.gan_mode = "vanilla"  # vanilla (cross entropy), lsgan (squares) or wgangp
     loss.lambda_gan = 1.0  # weight of the generator's adversarial loss; 0: no discriminator
     loss.lambda_l1 = 100.0  # weight of the L1 distance to the target; 0: none
+    loss.lambda_feat = 0.0  # weight of the distance of the discriminator's features; 0: none
+    loss.lambda_vgg = 0.0  # pix2pixHD: weight of the distance of VGG-19's features
+    loss.vgg_weights = ""  # pix2pixHD: vgg19-dcbb9e9d.pth, or its folder; empty: no such distance
     loss.regression = "l1"  # regression: l1, or l2 (mean square)
     loss.lambda_hole = 6.0  # inpainting: weight of L1 inside the hole
     loss.lambda_valid = 1.0  # inpainting: weight of L1 outside the hole
     loss.lambda_a = 10.0  # CycleGAN: weight of the cycle A -> B -> A
     loss.lambda_b = 10.0  # CycleGAN: weight of the cycle B -> A -> B
     loss.lambda_identity = 0.5  # CycleGAN: weight of the identity loss, times lambda_a or lambda_b
-    loss.pool_size = 50  # CycleGAN: older translations kept for each discriminator; 0: none
+    loss.pool_size = 50  # CycleGAN, pix2pixHD: older translations kept for a discriminator; 0: none
     loss.lambda_nce = 1.0  # CUT: weight of the patchwise contrastive loss
     loss.nce_identity = True  # CUT: that loss also between B and its translation (not FastCUT)
     loss.nce_layers = ("padded", "down_1", "down_2", "block_1", "block_5")  # CUT: of the generator
@@ -110,9 +122,10 @@ def get_config() -> ml_collections.ConfigDict:
     optim.beta1 = 0.5  # Adam's decay of the first moment
     optim.beta2 = 0.999  # Adam's decay of the second moment
     optim.eps = 1e-8  # Adam's epsilon, outside the square root
-    optim.policy = "linear"  # linear, step, plateau, cosine or constant, by epoch as in PyTorch
+    optim.policy = "linear"  # linear, linear_late (pix2pixHD), step, plateau, cosine or constant
     optim.epochs = 100  # epochs at the constant learning rate (cosine: the half period)
     optim.epochs_decay = 100  # epochs of linear decay after that (trained under every policy)
+    optim.epochs_frozen = 0  # pix2pixHD: first epochs, in which only the last enhancer is trained
     optim.decay_every = 50  # step: epochs between decays
     optim.decay_factor = 0.1  # step: factor that the learning rate is multiplied by
     optim.plateau_patience = 5  # plateau: validations without improvement before a decay
