@@ -18,6 +18,7 @@ from pix2pix_jax.export.description import describe, is_random
 from pix2pix_jax.export.files import export_each
 from pix2pix_jax.methods.contract import Direction
 from pix2pix_jax.methods.registry import make_generate
+from pix2pix_jax.models import build
 from pix2pix_jax.settings import config_checks
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -59,7 +60,8 @@ def make_program(config: Any, direction: Direction, variables: Any) -> jax.expor
         return generate(variables, images, keys)
 
     divisor = facts["divisor"]
-    least = -(-LEAST_SIDE // divisor)
+    module = build.generator(config.model, direction.out_channels)
+    least = max(-(-LEAST_SIDE // divisor), getattr(module, "least", 1))
     n, rows, columns = jax.export.symbolic_shape(
         "n, rows, columns", constraints=[f"rows >= {least}", f"columns >= {least}"]
     )

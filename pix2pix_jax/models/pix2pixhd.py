@@ -38,6 +38,7 @@ class LocalEnhancer(nn.Module):
     conv_transpose: Callable[..., nn.Module] = ConvTranspose
 
     dropout = 0.0
+    least = ResNet.least
 
     @property
     def divisor(self) -> int:

@@ -35,6 +35,8 @@ class ResNet(nn.Module):
     conv: Callable[..., nn.Module] = Conv  # convolutions, with initialiser and dtype bound
     conv_transpose: Callable[..., nn.Module] = ConvTranspose
 
+    least = 2  # times the divisor: its blocks mirror the border, and a pixel has none
+
     @property
     def divisor(self) -> int:
         """Heights and widths are multiples of this."""
