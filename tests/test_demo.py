@@ -411,6 +411,15 @@ def test_a_stroke_becomes_a_rectangle_in_the_colour_of_its_class():
     np.testing.assert_array_equal(after, image)
 
 
+def test_on_a_large_picture_a_thin_stroke_counts():
+    image = np.full((900, 3 * pictures.MAX_SIDE, 3), 255, np.uint8)
+    stroke = [(30 + i, 600 + i) for i in range(300)]
+    _, after = drawing.draw(stroke_of(image, stroke), drawing.RECTANGLE, (0, 0, 0), (1, 2, 3))
+    assert after.shape == (300, pictures.MAX_SIDE, 3)
+    assert (after[12:108, 202:298] == (1, 2, 3)).all()
+    assert (after == (1, 2, 3)).all(-1).sum() <= 104**2  # and little more
+
+
 def test_a_stroke_fills_the_area_of_one_colour_that_it_touches():
     values = np.random.default_rng(0).integers(0, 3, (40, 50))
     image = np.array(list(palettes.FACADES.values())[:3], np.uint8)[values]

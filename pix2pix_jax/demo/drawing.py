@@ -88,20 +88,24 @@ def draw(
     """
     if tool == FREEHAND or not drawing or not any(map(np.any, drawing["layers"])):
         return None
-    stroked, strokes = (scaled(part) for part in flatten(drawing, below))
+    stroked, strokes = flatten(drawing, below)
+    if not strokes.any():
+        return None
+    color = color or tuple(stroked[strokes][0].tolist())
     before = np.full_like(stroked, below)
     if drawing["background"] is not None:
-        before = scaled(flatten(drawing | {"layers": []}, below)[0])
+        before, _ = flatten(drawing | {"layers": []}, below)
+    before = scaled(before)
+    strokes = scaled(strokes[..., None] * np.uint8(255))[..., 0] > 0
     picture = Image.fromarray(before)
     # Several strokes, if they came faster than the answers.
     numbers, count = ndimage.label(strokes, np.ones((3, 3)))
     for number in range(1, count + 1):
         rows, columns = map(np.ndarray.tolist, np.nonzero(numbers == number))
         point = columns[len(rows) // 2], rows[len(rows) // 2]
-        paint = color or tuple(stroked[point[::-1]].tolist())
         if tool == RECTANGLE:
             box = min(columns), min(rows), max(columns), max(rows)
-            ImageDraw.Draw(picture).rectangle(box, fill=paint)
+            ImageDraw.Draw(picture).rectangle(box, fill=color)
         else:
-            ImageDraw.floodfill(picture, point, paint)
+            ImageDraw.floodfill(picture, point, color)
     return before, np.asarray(picture)
