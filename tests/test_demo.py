@@ -405,6 +405,19 @@ def test_a_stroke_becomes_a_rectangle_in_the_colour_of_its_class():
     np.testing.assert_array_equal(after, image)
     _, free = drawing.draw(stroke_of(image, diagonal), drawing.RECTANGLE, (0, 0, 0), None)
     assert (free[10, 25] == 9).all()  # without classes in the brush's colour
+    two = stroke_of(image, [*diagonal, (20, 3), (21, 4)])
+    _, after = drawing.draw(two, drawing.RECTANGLE, (0, 0, 0), (1, 2, 3))
+    image[5:17, 19:31] = image[20:22, 3:5] = 1, 2, 3
+    np.testing.assert_array_equal(after, image)
+
+
+def test_on_a_large_picture_a_thin_stroke_counts():
+    image = np.full((900, 3 * pictures.MAX_SIDE, 3), 255, np.uint8)
+    stroke = [(30 + i, 600 + i) for i in range(300)]
+    _, after = drawing.draw(stroke_of(image, stroke), drawing.RECTANGLE, (0, 0, 0), (1, 2, 3))
+    assert after.shape == (300, pictures.MAX_SIDE, 3)
+    assert (after[12:108, 202:298] == (1, 2, 3)).all()
+    assert (after == (1, 2, 3)).all(-1).sum() <= 104**2  # and little more
 
 
 def test_a_stroke_fills_the_area_of_one_colour_that_it_touches():
@@ -421,7 +434,7 @@ def test_nothing_is_drawn_without_a_stroke_and_on_an_empty_canvas_the_ground():
     image, white = noise(8, 8), (255, 255, 255)
     assert drawing.draw(None, drawing.FILL, white, None) is None
     assert drawing.draw(stroke_of(image, []), drawing.RECTANGLE, white, None) is None
-    empty = stroke_of(image, [(2, 3), (4, 6)]) | {"background": None}
+    empty = stroke_of(image, [(2, 3), (3, 4), (4, 5), (4, 6)]) | {"background": None}
     before, after = drawing.draw(empty, drawing.RECTANGLE, white, (0, 0, 0))
     assert (before == 255).all() and (after == 0).all(-1).sum() == 3 * 4
 
@@ -430,7 +443,9 @@ def test_undo_takes_back_strokes_and_then_rectangles(models):
     tab = TranslateTab(TrainedModels([str(models[0])], get_config))
     tab.look()
     image, name = noise(32, 32), f"{models[0]}/run"
-    rectangle = tab.draw(name, stroke_of(image, [(2, 2), (9, 9)]), drawing.RECTANGLE, "shop", [])
+    rectangle = tab.draw(
+        name, stroke_of(image, [(i, i) for i in range(2, 10)]), drawing.RECTANGLE, "shop", []
+    )
     assert (rectangle[0][2:10, 2:10] == palettes.FACADES["shop"]).all()
     brushed = stroke_of(rectangle[0], [(20, 20)])
     assert "__type__" in tab.draw(name, brushed, drawing.FREEHAND, "shop", rectangle[1])[0]

@@ -43,9 +43,8 @@ class BatchTab(ModelTab):
                 skipped.append(f"skipped {error}")
                 continue
             image = with_channels(image, model.direction.in_channels)
-            announce(translator, image, progress)
+            announce(translator, image, progress, number / len(paths))
             results.append((as_rgb(translator(image, index=number)), path))
-            progress((number + 1, len(paths)), desc="Translating", unit="images")
         if not results:
             raise ValueError("; ".join(skipped))
         names = picture_names([path for _, path in results])
@@ -54,7 +53,7 @@ class BatchTab(ModelTab):
 
     def build(self, page: gr.Blocks) -> None:
         """Lays out the tab."""
-        dropdown, _ = self.model_row(page)
+        dropdown, _, _ = self.model_row(page)
         with gr.Row():
             with gr.Column():
                 files = gr.File(

@@ -51,7 +51,7 @@ class InpaintTab(ModelTab):
 
     def build(self, page: gr.Blocks) -> None:
         """Lays out the tab."""
-        dropdown, loaded = self.model_row(page)
+        dropdown, loaded, _ = self.model_row(page)
         with gr.Row():
             with gr.Column():
                 editor = canvas("Upload, then brush over what is to be filled")

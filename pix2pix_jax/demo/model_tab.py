@@ -2,6 +2,7 @@
 
 import gradio as gr
 import numpy as np
+from gradio.events import Dependency
 
 from pix2pix_jax.demo.drawing import CANVAS
 from pix2pix_jax.demo.pictures import example
@@ -58,7 +59,7 @@ class ModelTab:
 
     def load(self, model: Model, progress: gr.Progress) -> TrainedTranslator:
         """The model, ready to use."""
-        progress(None, desc="Loading the model")
+        progress(0, desc="Loading the model")
         return self._all.load(model)
 
     def example(self, name: str | None) -> np.ndarray:
@@ -69,11 +70,8 @@ class ModelTab:
         seed = int(np.random.default_rng().integers(2**31))
         return example(size, "labels" if palette == "facades" else kind, seed)
 
-    def model_row(self, page: gr.Blocks) -> tuple[gr.Dropdown, gr.events.Dependency]:
-        """The models to choose from, and the event after which one is chosen at the start.
-
-        They are looked for when the page is opened or refreshed.
-        """
+    def model_row(self, page: gr.Blocks) -> tuple[gr.Dropdown, Dependency, Dependency]:
+        """The models to choose from; what is to follow opening the page, and looking again."""
         with gr.Row(equal_height=True):
             # Custom values are allowed: models that are trained later are no choices at the start.
             dropdown = gr.Dropdown([], label="Model", min_width=200, allow_custom_value=True)
@@ -86,11 +84,23 @@ class ModelTab:
             hint = gr.update(value=self.hint(), visible=not names)
             return gr.update(choices=names, value=chosen), hint
 
-        refresh.click(update, dropdown, [dropdown, hint], **PRIVATE)
-        return dropdown, page.load(update, dropdown, [dropdown, hint], **PRIVATE)
+        events = (
+            event(update, dropdown, [dropdown, hint], **PRIVATE)
+            for event in (page.load, refresh.click)
+        )
+        return dropdown, *events
 
 
-def announce(translator: TrainedTranslator, image: np.ndarray, progress: gr.Progress) -> None:
-    """Says so where the next translation, of an image [H, W, C], must be compiled first."""
+def announce(
+    translator: TrainedTranslator, image: np.ndarray, progress: gr.Progress, done: float = 0
+) -> None:
+    """Says what is under way: translating an image [H, W, C], or first compiling for its size.
+
+    Args:
+        translator: to be used next.
+        image: to be translated next.
+        progress: shows it on the page.
+        done: part of all images that are translated already, 0 to 1.
+    """
     compiled = translator.translator.is_compiled(image.shape[:2])
-    progress(None, desc="Translating" if compiled else COMPILING)
+    progress(done, desc="Translating" if compiled else COMPILING)

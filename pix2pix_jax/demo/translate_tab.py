@@ -71,7 +71,7 @@ class TranslateTab(ModelTab):
 
     def build(self, page: gr.Blocks) -> None:
         """Lays out the tab."""
-        dropdown, loaded = self.model_row(page)
+        dropdown, loaded, refreshed = self.model_row(page)
         before = gr.State([])
         with gr.Row():
             with gr.Column():
@@ -104,7 +104,7 @@ class TranslateTab(ModelTab):
                     label="Translations (choose one to compare)",
                     format="png",
                     columns=3,
-                    height="auto",
+                    height=260,
                     allow_preview=False,
                     interactive=False,
                     buttons=drawing.BUTTONS,
@@ -112,17 +112,20 @@ class TranslateTab(ModelTab):
 
         quiet = {"show_progress": "hidden", **PRIVATE}
         example = {"fn": self.example, "inputs": dropdown, "outputs": editor, **PRIVATE}
-        loaded.then(**example)
         draw_example.click(**example)
         blank.click(lambda name: drawing.blank(*self.known(name)[1:]), dropdown, editor, **PRIVATE)
         for event in (draw_example.click, blank.click):
             event(list, None, before, **quiet)  # nothing to take back
-        dropdown.change(self.choose, dropdown, [label, colors], **quiet)
-        stroke = [dropdown, editor, tool, label, before]
         # Gradio's editor takes another brush only with the next picture.
-        for event in (dropdown.change, label.change, tool.change):
-            chosen = event(self.brush, [dropdown, tool, label], editor, **quiet)
-            chosen.then(self.switch, stroke, [editor, before], **quiet)
+        stroke = [dropdown, editor, tool, label, before]
+        choose = {"fn": self.choose, "inputs": dropdown, "outputs": [label, colors], **quiet}
+        brush = {"fn": self.brush, "inputs": [dropdown, tool, label], "outputs": editor, **quiet}
+        switch = {"fn": self.switch, "inputs": stroke, "outputs": [editor, before], **quiet}
+        loaded.then(**choose).then(**brush).then(**example)
+        for event in (refreshed.then, dropdown.input):
+            event(**choose).then(**brush).then(**switch)
+        for event in (label.input, tool.input):
+            event(**brush).then(**switch)
         editor.input(self.draw, stroke, [editor, before], trigger_mode="always_last", **quiet)
         undo.click(step_back, [editor, before], [editor, before], **quiet)
         button.click(
