@@ -27,7 +27,7 @@ from pix2pix_jax.trained_models import TrainedModels
 STYLE = """
 .fit img {width: 100%; height: 100%; object-fit: contain} /* small images enlarged */
 .compact .wrap {gap: 5px}
-.compact label {padding: 4px 8px}
+.compact label {padding: 4px 7px}
 #classes label:has(input:checked) {outline: 2px solid var(--color-accent); outline-offset: -2px}
 #classes input {border-radius: 3px; background-image: none !important; box-shadow: none !important}
 """

@@ -405,7 +405,8 @@ def test_a_stroke_becomes_a_rectangle_in_the_colour_of_its_class():
     np.testing.assert_array_equal(after, image)
     _, free = drawing.draw(stroke_of(image, diagonal), drawing.RECTANGLE, (0, 0, 0), None)
     assert (free[10, 25] == 9).all()  # without classes in the brush's colour
-    two = stroke_of(image, [*diagonal, (20, 3), (21, 4)])
+    two = stroke_of(image, [*diagonal, (20, 3), (21, 4)])  # one of them with a gap
+    two["layers"][0][8:10] = 0
     _, after = drawing.draw(two, drawing.RECTANGLE, (0, 0, 0), (1, 2, 3))
     image[5:17, 19:31] = image[20:22, 3:5] = 1, 2, 3
     np.testing.assert_array_equal(after, image)

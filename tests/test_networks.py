@@ -230,7 +230,7 @@ def test_wrong_sizes_name_the_divisor(size, fields, words):
     [
         {"generator": "unet_100"},
         {"norm": "layer"},
-        {"bias": "all"},
+        {"bias": "some"},
         {"dtype": "float16"},
         {"upsample": "shuffle"},
         {"init_type": "uniform"},

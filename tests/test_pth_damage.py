@@ -224,7 +224,7 @@ def test_weights_are_no_integers(dtype):
         state_dicts.to_flax(state, {"conv": ("conv",)})
 
 
-@pytest.mark.parametrize("name", ["weight", "conv.weight_orig", "norm.weight"])
+@pytest.mark.parametrize("name", ["weight", "conv.weight_g", "norm.weight"])
 def test_arrays_without_a_place(name):
     with pytest.raises(ValueError, match=f"no place for '{name}'"):
         state_dicts.to_flax({name: np.ones(3)}, {"conv": ("conv",)})

@@ -5,7 +5,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from pix2pix_jax.demo.pictures import flatten, scaled
+from pix2pix_jax.demo.errors import shown
+from pix2pix_jax.demo.pictures import flatten, read_upload, scaled
 from pix2pix_jax.images import palettes
 
 CANVAS = 256  # pixels a side, until there is an image
@@ -13,6 +14,7 @@ BRUSH = 24  # the radius of the brush goes so many times into the image
 SOURCES, BUTTONS = ["upload", "webcam", "clipboard"], ["download", "fullscreen"]
 FREEHAND, RECTANGLE, FILL = TOOLS = ("Brush", "Rectangle", "Fill")
 FIRST_CLASS = {"facades": "window", "edges": "line"}  # what one draws first
+GAP = 7  # pixels; strokes nearer than that are one
 SKY = 0.1  # part of a blank facade that is above the wall
 
 Color = tuple[int, int, int]
@@ -29,6 +31,19 @@ def canvas(label: str) -> gr.ImageEditor:
         format="png",
         height=440,
     )
+
+
+def own_picture(editor: gr.ImageEditor) -> None:
+    """Where to give the canvas another picture: it offers that itself only while it is empty."""
+    with gr.Accordion("Upload or webcam", open=False):
+        source = gr.Image(
+            show_label=False, type="filepath", image_mode=None, sources=SOURCES, height=240
+        )
+
+    def take(path):
+        return read_upload(path, "the picture") if path else gr.skip()
+
+    source.change(shown(take), source, editor, api_visibility="private")
 
 
 def brush(size: int, color: Color | None, tool: str = FREEHAND) -> gr.Brush:
@@ -98,8 +113,9 @@ def draw(
     before = scaled(before)
     strokes = scaled(strokes[..., None] * np.uint8(255))[..., 0] > 0
     picture = Image.fromarray(before)
-    # Several strokes, if they came faster than the answers.
-    numbers, count = ndimage.label(strokes, np.ones((3, 3)))
+    # Several strokes, if they came faster than the answers. The faint pixels of one are gaps.
+    numbers, count = ndimage.label(ndimage.binary_dilation(strokes, np.ones((GAP, GAP))))
+    numbers *= strokes
     for number in range(1, count + 1):
         rows, columns = map(np.ndarray.tolist, np.nonzero(numbers == number))
         point = columns[len(rows) // 2], rows[len(rows) // 2]

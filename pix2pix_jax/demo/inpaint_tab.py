@@ -3,7 +3,7 @@
 import gradio as gr
 import numpy as np
 
-from pix2pix_jax.demo.drawing import brush, canvas
+from pix2pix_jax.demo.drawing import brush, canvas, own_picture
 from pix2pix_jax.demo.errors import shown
 from pix2pix_jax.demo.model_tab import PRIVATE, PROGRESS, ModelTab, announce
 from pix2pix_jax.demo.pictures import as_rgb, flatten, scaled, with_channels
@@ -54,10 +54,11 @@ class InpaintTab(ModelTab):
         dropdown, loaded, _ = self.model_row(page)
         with gr.Row():
             with gr.Column():
-                editor = canvas("Upload, then brush over what is to be filled")
+                editor = canvas("Brush over what is to be filled")
                 with gr.Row():
                     draw_example = gr.Button("Example", min_width=80)
                     button = gr.Button("Fill", variant="primary", min_width=120)
+                own_picture(editor)
             with gr.Column():
                 slider = gr.ImageSlider(
                     label="Before and after", format="png", interactive=False, elem_classes="fit"

@@ -76,17 +76,17 @@ class TranslateTab(ModelTab):
         with gr.Row():
             with gr.Column():
                 editor = drawing.canvas("Picture")
-                with gr.Row(equal_height=True):
+                with gr.Row():
                     tool = gr.Radio(
                         list(drawing.TOOLS),
                         value=drawing.FREEHAND,
                         show_label=False,
                         scale=5,
-                        min_width=200,
+                        min_width=245,
                         container=False,
                         elem_classes="compact",
                     )
-                    undo = gr.Button("Undo", size="sm", min_width=60)
+                    undo = gr.Button("Undo", size="sm", min_width=50)
                 label = gr.Radio(
                     [], show_label=False, container=False, elem_id=CLASSES, elem_classes="compact"
                 )
@@ -94,6 +94,7 @@ class TranslateTab(ModelTab):
                     draw_example = gr.Button("Example", min_width=80)
                     blank = gr.Button("Blank", min_width=80)
                     button = gr.Button("Translate", variant="primary", min_width=120)
+                drawing.own_picture(editor)
                 samples = gr.Slider(1, MAX_SAMPLES, 3, step=1, label="Noise samples")
                 colors = gr.HTML(padding=False)
             with gr.Column():
