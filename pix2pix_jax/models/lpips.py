@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from pix2pix_jax.models.frozen import FrozenConv, max_pool
+from pix2pix_jax.models.vgg import stage_maps
 
 EPS = 1e-10
 # ImageNet's mean and standard deviation, for images in [-1, 1].
@@ -46,16 +47,9 @@ class VGG16(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> list[jax.Array]:
         """The maps after the last ReLU of each stage."""
-        stages = ((0, 2), (5, 7), (10, 12, 14), (17, 19, 21), (24, 26, 28))
-        found = []
-        for numbers, width in zip(stages, self.channels, strict=True):
-            if found:
-                x = max_pool(x, 2, 2)
-            for number in numbers:
-                conv = FrozenConv(width, padding=(1, 1), name=f"features.{number}")
-                x = nn.relu(conv(x))
-            found.append(x)
-        return found
+        numbers = ((0, 2), (5, 7), (10, 12, 14), (17, 19, 21), (24, 26, 28))
+        conv = lambda width, name: FrozenConv(width, padding=(1, 1), name=name)
+        return stage_maps(x, tuple(zip(numbers, self.channels, strict=True)), conv, -1)
 
 
 BACKBONES = {"alex": AlexNet, "vgg": VGG16}
