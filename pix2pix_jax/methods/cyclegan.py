@@ -234,10 +234,8 @@ def make_train_step(config: Any, num_examples: int, layout: Layout) -> Step:
                 name, fake = side.discriminator, fakes[side.target]
                 if filled:
                     pool_key = random_streams.named(key(random_streams.POOL), name)
-                    # A pool takes images one by one, on every device. Without `gather` before
-                    # and after, XLA spreads them, and each turn fetches the whole batch.
-                    pool, fake = filled[side.target].query(pool_key, layout.gather(fake))
-                    filled[side.target], fake = pool, layout.spread(layout.gather(fake))
+                    pool = filled[side.target]
+                    filled[side.target], fake = pool.query_over(layout, pool_key, fake)
                 penalty_key = random_streams.named(key(random_streams.PENALTY), name)
                 judge = functools.partial(pix2pix.judge_images, modules[name], augment(name), None)
                 nets[name], d_terms = update_discriminator(

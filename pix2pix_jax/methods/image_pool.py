@@ -4,6 +4,8 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
+from pix2pix_jax.methods.contract import Layout
+
 
 @flax.struct.dataclass
 class ImagePool:
@@ -35,6 +37,16 @@ class ImagePool:
         swaps = jax.random.bernoulli(swap_key, 0.5, images.shape[:1])
         indices = jax.random.randint(index_key, images.shape[:1], 0, size)
         return self.exchange(swaps, indices, images)
+
+    def query_over(
+        self, layout: Layout, key: jax.Array, images: jax.Array
+    ) -> tuple["ImagePool", jax.Array]:
+        """`query` of images that lie over devices, each of which keeps the whole pool.
+
+        Without `gather` after it, too, XLA fetches the batch once more.
+        """
+        pool, images = self.query(key, layout.gather(images))
+        return pool, layout.spread(layout.gather(images))
 
     def exchange(
         self, swaps: jax.Array, indices: jax.Array, images: jax.Array

@@ -158,10 +158,10 @@ def make_train_step(config: Any, num_examples: int, layout: Layout) -> Step:
         output, pull_back, g_stats = jax.vjp(generate, g.params, has_aux=True)
         fake = pair(jax.lax.stop_gradient(output))
         if loss.pool_size:
-            pool, fake = state.extra["pools"]["D"].query(
-                key(random_streams.POOL), layout.gather(fake)
+            pool, fake = state.extra["pools"]["D"].query_over(
+                layout, key(random_streams.POOL), fake
             )
-            extra, fake = {"pools": {"D": pool}}, layout.spread(layout.gather(fake))
+            extra = {"pools": {"D": pool}}
         d_gradients, (d_terms, d_stats, of_real) = jax.grad(discriminator_loss, has_aux=True)(
             d.params, d.batch_stats, judge("D"), fake, pair(target)
         )
