@@ -11,7 +11,7 @@ python launch.py --config=configs/facades.py --distributed        one process a 
 After `pip install -e .` the command `pix2pix-jax` is the same, in any folder.
 """
 
-from pix2pix_jax import command
+from pix2pix_jax.__main__ import main
 
 if __name__ == "__main__":
-    command.run()
+    main()

@@ -16,7 +16,7 @@ from absl import flags
 from flax.traverse_util import flatten_dict
 from ml_collections import config_flags
 
-from pix2pix_jax import command
+from pix2pix_jax import __main__, command
 from pix2pix_jax.runtime import compilation_cache
 from pix2pix_jax.settings import config_checks
 from tests.conftest import small_config
@@ -181,7 +181,7 @@ def test_what_pip_installs():
     """The console command is there, and setuptools finds every folder of the package."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     point = importlib.metadata.EntryPoint("", project["project"]["scripts"]["pix2pix-jax"], "")
-    assert point.load() is command.run
+    assert point.load() is __main__.main
     folders = {path.parent for path in (ROOT / "pix2pix_jax").rglob("*.py")}
     assert all((folder / "__init__.py").is_file() for folder in folders)
 

@@ -44,6 +44,24 @@ released = host_memory.release_beyond(1)
 print(released, kept, resident())
 """
 
+STEPS = """
+import ctypes, sys
+from pix2pix_jax.runtime import host_memory
+if sys.argv[1] == "restart":
+    host_memory.restart_with_settings()
+assert host_memory.keep_freed()
+libc, size, place = ctypes.CDLL(None), 1 << 26, ctypes.c_void_p()
+libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+places = set()
+for step in range(6):
+    assert libc.posix_memalign(ctypes.byref(place), 64, size) == 0
+    places.add(place.value)
+    small = [libc.malloc(size) for size in range(16, 128, 16)]
+    for piece in [place, *small]:
+        libc.free(piece)
+print(len(places))
+"""
+
 
 def run(program, argument):
     settings = {"GLIBC_TUNABLES", *(name for name in os.environ if name.startswith("MALLOC_"))}
@@ -72,6 +90,11 @@ def test_idle_memory_goes_back_where_a_container_is_almost_full(tmp_path, limit)
     assert float(kept) > 512  # MiB: the piece in use and the idle one
     assert float(left) == pytest.approx(float(kept) - (256 if is_full else 0), abs=8)
     assert (released == b"True") == is_full
+
+
+@only_glibc
+def test_steps_take_one_place_after_the_restart():
+    assert int(run(STEPS, "restart")[0]) == 1 < int(run(STEPS, "none")[0])
 
 
 def test_machines_with_an_accelerator_are_left_alone(monkeypatch):

@@ -7,7 +7,12 @@ import importlib.util
 import os
 import pathlib
 import platform
+import sys
 
+# glibc cuts the ends, 96 bytes in all, off every aligned allocation. Its threads' caches hand such
+# an end beside a step's memory to something small that stays; then the next step, whose request is
+# 96 bytes larger than that place, takes a new one. Read by glibc at the program's start.
+SETTINGS = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=0"}
 TRIM_THRESHOLD, MMAP_MAX, ARENA_MAX = -1, -4, -8  # malloc.h
 CONTAINER_LIMITS = (  # cgroups 2 and 1
     "/sys/fs/cgroup/memory.max",
@@ -17,13 +22,26 @@ CONTAINER_LIMITS = (  # cgroups 2 and 1
 _keeps = False
 
 
+def restart_with_settings() -> None:
+    """Starts this program anew with `SETTINGS`, where `keep_freed` would do something.
+
+    Call it before anything else is done. It returns where the settings are there already, and under
+    a debugger, which would lose the program.
+    """
+    has_settings = all(os.environ.get(name) == value for name, value in SETTINGS.items())
+    if has_settings or not _may_keep() or sys.gettrace() or "pydevd" in sys.modules:
+        return
+    os.environ.update(SETTINGS)
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
 def keep_freed() -> bool:
     """Tells glibc to keep what is freed for the next allocation; call it before JAX is imported.
 
     XLA's CPU backend takes all temporary memory of a step at its start (0.3 GiB for pix2pix, 3 GiB
     for CycleGAN at batch 1) and frees it at its end. Mapped anew for every step, each of its pages
     would be cleared at its first use, which takes up to a tenth of the step. The price is memory:
-    a small piece in the place that a step has left sends the next one to another place. See
+    without `SETTINGS` small pieces send a step to another place, several times. See
     `release_beyond`.
 
     Returns:
@@ -31,7 +49,7 @@ def keep_freed() -> bool:
         where the environment has settings for malloc.
     """
     global _keeps
-    if platform.libc_ver()[0] != "glibc" or not _only_cpu() or _has_settings():
+    if not _may_keep():
         return False
     # One arena: other threads' are too small, so that glibc would map the memory after all. It
     # would still use those that exist, hence "before JAX is imported".
@@ -72,8 +90,13 @@ def _memory():
     return min(limits)
 
 
-def _has_settings():
-    return any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ)
+def _may_keep():
+    return platform.libc_ver()[0] == "glibc" and _only_cpu() and not _has_others_settings()
+
+
+def _has_others_settings():
+    names = {name for name in os.environ if name.startswith("MALLOC_") or name == "GLIBC_TUNABLES"}
+    return any(os.environ[name] != SETTINGS.get(name) for name in names)
 
 
 def _only_cpu():
