@@ -1,0 +1,75 @@
+"""Variants side by side: their flags, the table and the picture."""
+
+import argparse
+import json
+import pathlib
+import statistics
+
+import numpy as np
+import pytest
+from flax.traverse_util import flatten_dict
+from PIL import Image
+
+from benchmarks import ablations
+from tests.test_command import parse
+
+SEEDS = {"l1_cgan": (0.25, 0.31), "l1": (0.5,)}  # L1 of each seed
+
+
+@pytest.fixture
+def options(tmp_path):
+    return argparse.Namespace(
+        workdir=tmp_path,
+        data=pathlib.Path("facades"),
+        steps=4000,
+        seeds=3,
+        segmenter=None,
+        arms=list(ablations.ARMS),
+    )
+
+
+@pytest.fixture
+def finished(options):
+    """Folders as training and evaluation leave them, and a run that has no evaluation yet."""
+    for arm, values in SEEDS.items():
+        for seed, value in enumerate(values):
+            run = ablations.folder(options, arm, seed)
+            (run / "eval" / "images").mkdir(parents=True)
+            (run / "eval" / "metrics.json").write_text(json.dumps({"mean": {"l1": value}}))
+            (run / "seconds.txt").write_text(str(60 * (seed + 1)))
+            for number, kind in enumerate(("input", "output", "target")):
+                color = (40 * number, 10 * seed, len(arm))
+                Image.new("RGB", (8, 8), color).save(run / "eval" / "images" / f"7_{kind}.png")
+    ablations.folder(options, "cgan", 0).mkdir(parents=True)
+    return ablations.finished(options)
+
+
+@pytest.mark.parametrize("arm", ablations.ARMS)
+def test_arms_differ_in_what_their_names_say(arm, options, monkeypatch):
+    monkeypatch.chdir(ablations.ROOT)
+    config, base = (parse(*ablations.flags(name, options)) for name in (arm, "l1_cgan"))
+    assert (config.optim.epochs + config.optim.epochs_decay) * 400 == config.train.num_steps == 4000
+    assert config.model.generator == "unet_128" and config.data.crop_size == (128, 128)
+    fields = ablations.ARMS[arm][1]
+    assert fields.items() <= flatten_dict(config.to_dict(), sep=".").items()
+    assert (config.to_dict() == base.to_dict()) == (arm == "l1_cgan")
+    assert config.data.flip == (arm != "no_jitter")
+
+
+def test_table(finished):
+    header, _, *rows = ablations.table(finished).splitlines()
+    assert header == "| arm | seeds | L1 | time of a run |"
+    mean, spread = statistics.mean(SEEDS["l1_cgan"]), statistics.stdev(SEEDS["l1_cgan"])
+    assert rows == [
+        f"| `l1_cgan` | 2 | {mean:.4f} ± {spread:.4f} | 1m30s |",
+        "| `l1` | 1 | 0.5000 | 1m00s |",
+    ]
+
+
+def test_picture_has_the_first_seed_of_each(finished):
+    page = ablations.picture(finished)
+    colors = {tuple(color) for color in page.reshape(-1, 3)}
+    inputs, outputs = (0, 0, len("l1_cgan")), [(40, 0, len(arm)) for arm in SEEDS]
+    assert {inputs, *outputs, (80, 0, len("l1_cgan"))} <= colors
+    assert not any(color[1] == 10 for color in colors - {(10, 10, 10)})
+    assert page.dtype == np.uint8
