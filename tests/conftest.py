@@ -98,18 +98,6 @@ def pytest_sessionfinish():
     shutil.rmtree(os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def coarse_curves():
-    """Pictures of a run's curves in few pixels and without a layout, which take half the time."""
-    from matplotlib.figure import Figure
-
-    from pix2pix_jax.report import curves
-
-    curves.Figure = lambda **settings: Figure(**settings | {"dpi": 20, "layout": None})
-    yield
-    curves.Figure = Figure
-
-
 @pytest.fixture(scope="session")
 def finished_run(tmp_path_factory):
     """(config, workdir) of a small run that has been trained."""
