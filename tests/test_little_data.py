@@ -316,9 +316,10 @@ def test_r1_is_lazy():
 def test_diff_augment_against_the_published_rule(shape):
     """A condition of one channel beside the image: moved and cut alike, not recolored."""
     images = parity.images(*shape)
+    augment = jax.jit(lambda x, draws: diff_augment.augment(x, draws, diff_augment.OPERATIONS, 1))
     for seed in range(3):
         draws = diff_augment.draw(jax.random.key(seed), shape)
-        found = diff_augment.augment(images, draws, diff_augment.OPERATIONS, 1)
+        found = augment(images, draws)
         expected = augment_as_published(parity.nchw(images), draws, 1)
         np.testing.assert_allclose(found, parity.nhwc(expected), atol=2e-6)
 
@@ -348,10 +349,9 @@ def test_diff_augment_moves_cuts_and_lets_gradients_through():
     assert (np.asarray(cut) == 0).sum((1, 2, 3)).tolist() == [3 * 4 * 4, 3 * 8 * 8]
     assert not cut[0, 12:, :4].any() and not cut[1, 4:12, 4:12].any()
 
-    gradient = jax.grad(lambda x: diff_augment.augment(x, draws, ("translation", "cutout")).sum())(
-        images
-    )
-    seen = np.asarray(diff_augment.augment(images, draws, ("translation", "cutout")) != 0)
+    augment = lambda x: diff_augment.augment(x, draws, ("translation", "cutout"))
+    gradient = jax.jit(jax.grad(lambda x: augment(x).sum()))(images)
+    seen = np.asarray(jax.jit(augment)(images) != 0)
     assert set(np.unique(gradient)) == {0, 1} and gradient.sum() == seen.sum()
     np.testing.assert_array_equal(diff_augment.augment(images, draws, ()), images)
     gray = jnp.full((2, 4, 4, 3), 0.25)  # saturation and contrast leave it as it is

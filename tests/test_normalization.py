@@ -45,13 +45,13 @@ def test_first_and_second_derivatives(axes):
         return (jnp.tanh(y) * ours(weight)[0]).sum()
 
     first = torch.autograd.grad(theirs(x, scale, bias), (x, scale, bias), create_graph=True)
-    found = jax.grad(mine, (0, 1, 2))(*ours(x, scale, bias))
+    found = jax.jit(jax.grad(mine, (0, 1, 2)))(*ours(x, scale, bias))
     for a, b in zip(found, ours(*first), strict=True):
         np.testing.assert_allclose(a, b, atol=2e-5)
 
     second = torch.autograd.grad(first[0].square().sum(), (x, scale, bias))
     penalty = lambda *args: jnp.square(jax.grad(mine)(*args)).sum()
-    found = jax.grad(penalty, (0, 1, 2))(*ours(x, scale, bias))
+    found = jax.jit(jax.grad(penalty, (0, 1, 2)))(*ours(x, scale, bias))
     for a, b in zip(found, ours(*second), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-4 * float(jnp.abs(b).max()))
 
@@ -73,7 +73,7 @@ def test_batches_together_are_batches_one_after_the_other(norm):
     config.update({"norm": norm, "ndf": 4, "n_layers": 1})
     module = build.discriminator(config)
     batches = [parity.images(3, 16, 16, 3, seed=seed) * (1 + seed) for seed in range(2)]
-    variables = module.init(jax.random.key(0), batches[0])
+    variables = jax.jit(module.init)(jax.random.key(0), batches[0])
     together = jax.jit(functools.partial(apply_together, module))
     found, stats = together(variables, batches)
 
@@ -105,7 +105,7 @@ def test_biases_before_a_norm_change_nothing_and_are_not_trained(generator):
     config = get_config().model
     config.update({"generator": generator, "ngf": 2, "norm": "instance", "dropout": 0.0})
     module, x = build.generator(config, 3), parity.images(1, 32, 32, 3)
-    params = module.init(jax.random.key(0), x)["params"]
+    params = jax.jit(module.init)(jax.random.key(0), x)["params"]
     named = jax.tree_util.tree_leaves_with_path(params)
     biases = [jax.tree_util.keystr(path) for path, _ in named if "bias" in str(path)]
     layers = ["conv_out"] if generator == "resnet_1blocks" else ["down_1", "down_5", "up_1"]

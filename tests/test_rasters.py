@@ -225,6 +225,8 @@ def test_pairs_of_rasters_are_trained_on_evaluated_and_translated(tmp_path, caps
             "data.output_channels": 1,
             "data.load_size": (32, 32),
             "data.flip": False,
+            "model.generator": "resnet_1blocks",
+            "model.n_layers": 1,
             "train.num_steps": 1,
         }
     )

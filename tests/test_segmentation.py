@@ -82,7 +82,7 @@ def test_a_drn_segments_as_pytorchs(blocks, bottleneck):
     normalised = (images / 255 - drn.MEAN) / drn.DEVIATION
     with torch.no_grad():
         expected = net(parity.nchw(normalised.astype(np.float32)))
-    scores = module.apply(variables, jnp.asarray(normalised, jnp.float32))
+    scores = jax.jit(module.apply)(variables, jnp.asarray(normalised, jnp.float32))
     found = jax.nn.log_softmax(scores)
     np.testing.assert_allclose(found, parity.nhwc(expected), atol=1e-4 * expected.abs().max())
     # At the size of larger label maps, by PIL.
