@@ -6,15 +6,28 @@ import torch
 
 from benchmarks.torch_arrays import nchw, nhwc, state_dict, variables
 from pix2pix_jax.methods.optim import adam
-from pix2pix_jax.methods.state import NetworkState
+from pix2pix_jax.methods.state import NetworkState, TrainState
 
-__all__ = ["images", "nchw", "network", "nhwc", "state_dict", "variables", "worst"]
+__all__ = ["follow", "images", "nchw", "network", "nhwc", "state_dict", "variables", "worst"]
 
 
 def network(net: torch.nn.Module, keys: dict[str, tuple[str, ...]], optim) -> NetworkState:
     """A `NetworkState` with the weights of `net` and a fresh optimizer."""
     tree = variables(net, keys)
     return NetworkState(tree["params"], tree["batch_stats"], adam(optim).init(tree["params"]))
+
+
+def follow(state: TrainState, nets: dict, keys: dict) -> TrainState:
+    """`state` with the weights and statistics that PyTorch's networks have now.
+
+    Adam makes a whole step of a gradient that is zero but for rounding, to a side that depends on
+    the processor. From the same weights at each step nothing comes of it.
+    """
+    networks = dict(state.networks)
+    for name, net in nets.items():
+        tree = jax.tree.map(np.float32, variables(net, keys[name]))
+        networks[name] = networks[name].replace(**tree)
+    return state.replace(networks=networks)
 
 
 def images(*shape: int, seed: int = 0) -> np.ndarray:
