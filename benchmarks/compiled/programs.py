@@ -6,13 +6,18 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, SingleDeviceSharding
 
-from configs import cyclegan, facades
+from configs import cut, cyclegan, facades
 from pix2pix_jax import dispatch
 from pix2pix_jax.data import loading
 from pix2pix_jax.methods.registry import METHODS, abstract_state
 from pix2pix_jax.translator import make_translate
 
-CONFIGS = {"pix2pix": facades.get_config, "cyclegan": cyclegan.base}
+CONFIGS = {
+    "pix2pix": facades.get_config,
+    "cyclegan": cyclegan.base,
+    "cut": cut.base,
+    "fastcut": lambda: cut.base(fast=True),
+}
 EXAMPLES = 400  # in the cache, as facades has them
 STEPS = 20  # in a dispatch, as `dispatch.fused_steps` has them on an accelerator
 

@@ -32,10 +32,20 @@ def loss_curves(
     found = panels(curves, distance)
     columns = _columns(len(found))
     rows = math.ceil(len(found) / columns)
-    figure = Figure(figsize=(4.4 * columns, 3.2 * rows + 0.3), dpi=110, layout="constrained")
+    width, height = 4.4 * columns, 3.2 * rows + 0.3
+    figure = Figure(figsize=(width, height), dpi=110)
     FigureCanvasAgg(figure)
-    figure.suptitle(title)
-    cells = figure.subplots(rows, columns, squeeze=False).ravel()
+    figure.suptitle(title, y=1 - 0.1 / height, va="top")
+    # By hand, for a layout engine draws everything a second time.
+    edges = {
+        "left": 0.6 / width,
+        "right": 1 - 0.15 / width,
+        "bottom": 0.5 / height,
+        "top": 1 - 0.65 / height,
+        "wspace": 0.6 / (4.4 - 0.6),
+        "hspace": 0.85 / (3.2 - 0.85),
+    }
+    cells = figure.subplots(rows, columns, squeeze=False, gridspec_kw=edges).ravel()
     for axes, (name, lines) in zip(cells, found.items(), strict=False):
         for color, (label, steps, values) in zip(COLORS * len(lines), lines, strict=False):
             marker = "o" if len(steps) < 20 else ""
