@@ -1,4 +1,7 @@
-"""What launch.py, the command `pix2pix-jax` and `python -m pix2pix_jax` start with."""
+"""Trains, evaluates or applies an image-to-image translator; the head of launch.py has examples.
+
+launch.py, the command `pix2pix-jax` and `python -m pix2pix_jax` start here.
+"""
 
 from pix2pix_jax.runtime import host_memory
 

@@ -97,6 +97,23 @@ def test_steps_take_one_place_after_the_restart():
     assert int(run(STEPS, "restart")[0]) == 1 < int(run(STEPS, "none")[0])
 
 
+@only_glibc
+def test_a_program_that_runs_this_one_is_not_restarted(monkeypatch):
+    """As in IPython, where `%run launch.py` is not what Python was started with."""
+    monkeypatch.setattr(host_memory, "_may_keep", lambda: True)
+    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    monkeypatch.setattr(sys, "argv", ["launch.py"])
+    restarts = []
+    monkeypatch.setattr(os, "execv", lambda *command: restarts.append(command))
+    monkeypatch.setattr(sys, "orig_argv", ["python", "-m", "ipykernel_launcher"])
+    host_memory.restart_with_settings()
+    assert not restarts
+    monkeypatch.setattr(sys, "orig_argv", ["python", "-X", "dev", "launch.py"])
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    host_memory.restart_with_settings()
+    assert restarts == [(sys.executable, [sys.executable, "-X", "dev", "launch.py"])]
+
+
 def test_machines_with_an_accelerator_are_left_alone(monkeypatch):
     monkeypatch.setenv("JAX_PLATFORMS", "cuda,cpu")
     assert not host_memory.keep_freed()

@@ -25,11 +25,13 @@ _keeps = False
 def restart_with_settings() -> None:
     """Starts this program anew with `SETTINGS`, where `keep_freed` would do something.
 
-    Call it before anything else is done. It returns where the settings are there already, and under
-    a debugger, which would lose the program.
+    Call it before anything else is done. It returns where the settings are there already, where
+    another program runs this one (IPython's %run), and under a debugger, which would lose it.
     """
     has_settings = all(os.environ.get(name) == value for name, value in SETTINGS.items())
-    if has_settings or not _may_keep() or sys.gettrace() or "pydevd" in sys.modules:
+    is_started_here = {sys.argv[0], "pix2pix_jax"} & set(sys.orig_argv)
+    is_debugged = sys.gettrace() or "pydevd" in sys.modules
+    if has_settings or not is_started_here or is_debugged or not _may_keep():
         return
     os.environ.update(SETTINGS)
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
