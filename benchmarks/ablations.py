@@ -21,6 +21,7 @@ import sys
 import numpy as np
 from PIL import Image
 
+from benchmarks.convergence.table import spread, with_spread
 from pix2pix_jax.images.files import read_image
 from pix2pix_jax.report.grids import grid
 from pix2pix_jax.run.progress import read_seconds
@@ -34,7 +35,7 @@ ARMS = {  # name: variant of configs/facades.py, fields beside it
     "cgan": ("cgan", {}),
     "lambda10": ("lambda10", {}),
     "lambda125": ("lambda125", {}),
-    "no_jitter": ("no_jitter", {}),
+    "no_jitter": ("no_jitter", {"data.load_size": (128, 128)}),
     # Sharper without another network
     "feature_matching": ("l1_cgan", {"model.num_d": 2, "loss.lambda_feat": 10.0}),
     # For little data
@@ -59,13 +60,12 @@ EVALUATED, IMAGES = "eval/metrics.json", "eval/images"  # in a run
 def flags(arm: str, options: argparse.Namespace) -> list[str]:
     """What launch.py is called with for an arm, but for the seed and the workdir."""
     variant, fields = ARMS[arm]
-    crop, load = 128, 128 if arm == "no_jitter" else 143
     epochs = options.steps / TRAIN_PAIRS / 2
     fields = {
         "data.dir": options.data.absolute(),
         "data.eval_split": "test",
-        "data.load_size": load,
-        "data.crop_size": crop,
+        "data.load_size": 143,
+        "data.crop_size": 128,
         "model.generator": "unet_128",
         "model.ngf": 32,
         "model.ndf": 32,
@@ -103,13 +103,12 @@ def folder(options: argparse.Namespace, arm: str, seed: int) -> pathlib.Path:
 
 def finished(options: argparse.Namespace) -> dict[str, list[pathlib.Path]]:
     """{arm: folders of its evaluated runs}, arms without any left out."""
-    found = {
-        arm: [folder(options, arm, seed) for seed in range(options.seeds)] for arm in options.arms
-    }
-    found = {
-        arm: [run for run in runs if (run / EVALUATED).exists()] for arm, runs in found.items()
-    }
-    return {arm: runs for arm, runs in found.items() if runs}
+    found = {}
+    for arm in options.arms:
+        runs = [folder(options, arm, seed) for seed in range(options.seeds)]
+        if runs := [run for run in runs if (run / EVALUATED).exists()]:
+            found[arm] = runs
+    return found
 
 
 def table(runs: dict[str, list[pathlib.Path]]) -> str:
@@ -122,15 +121,13 @@ def table(runs: dict[str, list[pathlib.Path]]) -> str:
     rows = [["arm", "seeds", *(METRICS[name][0] for name in names), "time of a run"]]
     rows.append(["---"] * len(rows[0]))
     for arm, values in measured.items():
-        cells = [_mean([v[name] for v in values], METRICS[name][1]) for name in names]
+        cells = []
+        for name in names:
+            column = np.array([value[name] for value in values])
+            cells.append(with_spread(column.mean(), spread(column), f".{METRICS[name][1]}f"))
         seconds = np.mean([read_seconds(run / "seconds.txt") for run in runs[arm]])
         rows.append([f"`{arm}`", str(len(values)), *cells, duration(seconds)])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
-
-
-def _mean(values, digits):
-    text = f"{np.mean(values):.{digits}f}"
-    return f"{text} ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else text
 
 
 def picture(runs: dict[str, list[pathlib.Path]]) -> np.ndarray:
@@ -166,8 +163,9 @@ def main() -> None:
         sys.exit(f"error: {options.workdir} has no evaluated run so far")
     options.workdir.mkdir(parents=True, exist_ok=True)
     Image.fromarray(picture(runs)).save(options.workdir / "ablations.jpg", quality=90)
-    (options.workdir / "ablations.md").write_text(table(runs) + "\n")
-    print(table(runs))
+    text = table(runs)
+    (options.workdir / "ablations.md").write_text(text + "\n")
+    print(text)
 
 
 if __name__ == "__main__":

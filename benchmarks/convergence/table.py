@@ -37,15 +37,15 @@ def _row(name, curves: list[Curve]):
     values = [curve.values[:, -count:].mean(1) for curve in curves]
     digits = 4 if abs(values[0].mean()) < 2 else 2
     row = [title, f"{curves[0].steps[-1]:,}"]
-    row += [_with_spread(v.mean(), _spread(v), f".{digits}f") for v in values]
+    row += [with_spread(v.mean(), spread(v), f".{digits}f") for v in values]
     if len(curves) < 2:
         return row
     mean, error, within = compare(*values)
     verdict = "one seed" if within is None else "yes" if within else "no"
-    return [*row, _with_spread(mean, error, f"+.{digits}f"), verdict]
+    return [*row, with_spread(mean, error, f"+.{digits}f"), verdict]
 
 
-def _spread(values):
+def spread(values: np.ndarray) -> float:
     """Standard deviation over the seeds; NaN of a single one."""
     return values.std(ddof=1) if len(values) > 1 else np.nan
 
@@ -62,11 +62,12 @@ def compare(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, float, bool | 
     difference = ours - theirs
     if len(difference) < 2:
         return float(difference.mean()), float("nan"), None
-    error = _spread(difference) / np.sqrt(len(difference))
+    error = spread(difference) / np.sqrt(len(difference))
     pooled = np.sqrt((ours.var(ddof=1) + theirs.var(ddof=1)) / 2)
     return float(difference.mean()), float(error), bool(abs(difference.mean()) <= pooled)
 
 
-def _with_spread(value, spread, form):
+def with_spread(value: float, deviation: float, form: str) -> str:
+    """Both as text; the value alone if there is no deviation (NaN)."""
     text = f"{value:{form}}"
-    return text if np.isnan(spread) else f"{text} ± {spread:{form.lstrip('+')}}"
+    return text if np.isnan(deviation) else f"{text} ± {deviation:{form.lstrip('+')}}"
