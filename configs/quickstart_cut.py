@@ -5,7 +5,7 @@
 
 The data of quickstart_cyclegan, with networks reduced in size. FastCUT weights NCE with 1 here, not
 with 10: else facades are still bright after 2,000 steps, for D is never deceived. Look at
-runs/quickstart_cut/samples while it trains: four minutes on two CPU cores.
+runs/quickstart_cut/samples while it trains: CUT takes four minutes on two CPU cores.
 """
 
 from configs import cut, quickstart_cyclegan
