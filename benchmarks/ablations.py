@@ -2,6 +2,7 @@
 
     python -m benchmarks.ablations --data=FOLDER --steps=40000 --seeds=3
     python -m benchmarks.ablations --data=FOLDER --arms l1_cgan l1 cgan --segmenter=runs/segmenter
+    python -m benchmarks.ablations --data=FOLDER --pairs=50 --seeds=3 --workdir=runs/little_data
     python -m benchmarks.ablations --data=FOLDER --seeds=3 --only_report
 
 FOLDER has facades in pairs, `train` and `test`. All train `configs/facades.py` at 128x128 with half
@@ -45,7 +46,7 @@ ARMS = {  # name: variant of configs/facades.py, fields beside it
     "two_time_scales": ("l1_cgan", {"optim.learning_rate_d": 8e-4}),
     "ema": ("l1_cgan", {"optim.ema_images": 1000}),
 }
-TRAIN_PAIRS = 400
+PAIRS = 400  # that the facades have to train on
 METRICS = {  # of evaluation: title, digits
     "l1": ("L1", 4),
     "ssim": ("SSIM", 4),
@@ -60,10 +61,11 @@ EVALUATED, IMAGES = "eval/metrics.json", "eval/images"  # in a run
 def flags(arm: str, options: argparse.Namespace) -> list[str]:
     """What launch.py is called with for an arm, but for the seed and the workdir."""
     variant, fields = ARMS[arm]
-    epochs = options.steps / TRAIN_PAIRS / 2
+    epochs = options.steps / (options.pairs or PAIRS) / 2
     fields = {
         "data.dir": options.data.absolute(),
         "data.eval_split": "test",
+        "data.max_items": options.pairs,
         "data.load_size": 143,
         "data.crop_size": 128,
         "model.generator": "unet_128",
@@ -151,6 +153,7 @@ def main() -> None:
     add("--workdir", type=pathlib.Path, default=pathlib.Path("runs/ablations"))
     add("--arms", nargs="+", choices=ARMS, default=list(ARMS), help="default: all")
     add("--steps", type=int, default=40_000, help="of every run")
+    add("--pairs", type=int, default=0, help="only so many to train on and to test with; 0: all")
     add("--seeds", type=int, default=1, help="how many: 0, 1, ...")
     add("--segmenter", type=pathlib.Path, help="run of configs/segmenter.py, for its scores")
     add("--only_report", action="store_true", help="train nothing")

@@ -22,6 +22,7 @@ def options(tmp_path):
         workdir=tmp_path,
         data=pathlib.Path("facades"),
         steps=4000,
+        pairs=0,
         seeds=3,
         segmenter=None,
         arms=list(ablations.ARMS),
@@ -54,6 +55,14 @@ def test_arms_differ_in_what_their_names_say(arm, options, monkeypatch):
     assert fields.items() <= flatten_dict(config.to_dict(), sep=".").items()
     assert (config.to_dict() == base.to_dict()) == (arm == "l1_cgan")
     assert config.data.flip == (arm != "no_jitter")
+
+
+def test_few_pairs_are_seen_as_often_as_the_steps_say(options, monkeypatch):
+    monkeypatch.chdir(ablations.ROOT)
+    options.pairs = 50
+    config = parse(*ablations.flags("l1_cgan", options))
+    assert config.data.max_items == 50
+    assert (config.optim.epochs + config.optim.epochs_decay) * 50 == config.train.num_steps
 
 
 def test_table(finished):
