@@ -15,6 +15,12 @@ import functools
 from typing import Any, NamedTuple
 from unittest import mock
 
+from pix2pix_jax.runtime import host_memory
+
+if __name__ == "__main__":  # as launch.py, before JAX is imported
+    host_memory.restart_with_settings()
+    host_memory.keep_freed()
+
 import jax
 import jax.numpy as jnp
 import numpy as np

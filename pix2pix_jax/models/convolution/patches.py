@@ -25,10 +25,14 @@ def patch_weight_gradient(x: jax.Array, y: jax.Array, geometry: Geometry) -> jax
     )
 
 
-def tap_weight_gradient(x: jax.Array, y: jax.Array, geometry: Geometry) -> jax.Array:
-    """The weight gradient as one matrix product for each tap of the kernel."""
-    taps = jnp.stack([_over_pixels(tap, y) for tap in _taps(x, geometry)])
-    return taps.reshape(geometry.kernel, geometry.kernel, x.shape[3], y.shape[3])
+def flipped_weight_gradient(x: jax.Array, y: jax.Array, geometry: Geometry) -> jax.Array:
+    """The weight gradient at stride 1 over patches of y, which has fewer channels than x.
+
+    Where x and y change places, taps come in reverse order.
+    """
+    margin = geometry.kernel - 1 - geometry.padding
+    swapped = Geometry(*y.shape[1:3], geometry.kernel, stride=1, padding=margin)
+    return jnp.flip(patch_weight_gradient(y, x, swapped), (0, 1)).swapaxes(2, 3)
 
 
 def _over_pixels(x, y):
@@ -38,19 +42,6 @@ def _over_pixels(x, y):
 
 def _matrix(w):
     return w.reshape(-1, w.shape[-1])
-
-
-def _taps(x, geometry):
-    """The K * K shifted, strided views of x [N, H, W, I], each [N, h, w, I]."""
-    n, _, _, channels = x.shape
-    p, k, s = geometry.padding, geometry.kernel, geometry.stride
-    x = jnp.pad(x, ((0, 0), (p, p), (p, p), (0, 0)))
-    rows, columns = s * (geometry.out_height - 1) + 1, s * (geometry.out_width - 1) + 1
-    return [
-        lax.slice(x, (0, i, j, 0), (n, i + rows, j + columns, channels), (1, s, s, 1))
-        for i in range(k)
-        for j in range(k)
-    ]
 
 
 def _patches(x, geometry):
