@@ -23,7 +23,7 @@ from collections.abc import Callable
 
 from pix2pix_jax.runtime import host_memory
 
-if __name__ == "__main__":  # as launch.py, before JAX is imported; not in PyTorch's workers
+if __name__ == "__main__":  # as launch.py, before JAX computes; not in PyTorch's workers
     host_memory.restart_with_settings()
     host_memory.keep_freed()
 

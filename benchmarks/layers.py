@@ -17,7 +17,7 @@ from unittest import mock
 
 from pix2pix_jax.runtime import host_memory
 
-if __name__ == "__main__":  # as launch.py, before JAX is imported
+if __name__ == "__main__":  # as launch.py, before JAX computes
     host_memory.restart_with_settings()
     host_memory.keep_freed()
 

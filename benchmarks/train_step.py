@@ -73,17 +73,16 @@ def ours(options: argparse.Namespace, images: list[np.ndarray]) -> tuple[Callabl
     mesh = Mesh(np.array(jax.devices()[:1]), ("data",), axis_types=(AxisType.Auto,))
     state = processes.place(fresh_state(config), shardings(mesh)[0], donated=True)
     cache = processes.place(examples.cache, shardings(mesh)[0])
-    run_steps, steps = make_run_steps(config, examples, mesh), steps_per_call(options)
+    steps = steps_per_call(options)
+    chunk = lambda first: examples.chunk(first, steps, options.batch)
+    program = make_run_steps(config, examples, mesh).lower(state, cache, chunk(0), None).compile()
     firsts = itertools.count(0, steps)
-    host_memory.trim()
+    host_memory.trim()  # what the compiler has left
 
     def run():
         nonlocal state
-        first = next(firsts)
-        state, losses = run_steps(state, cache, examples.chunk(first, steps, options.batch), None)
+        state, losses = program(state, cache, chunk(next(firsts)), None)
         host_memory.release_beyond()
-        if first == 0:
-            host_memory.trim()  # what the compiler has left
         jax.block_until_ready((state, losses))
 
     return run, floor.nbytes(state, state, images)

@@ -241,8 +241,6 @@ class _Loop:
             steps, chunk = next(self._chunks)
             flags = processes.flags(self._stop.requested, len(steps), self._split)
         self._state, losses = self._run_steps(self._state, self._cache, chunk, flags)
-        if self.step == self._start:
-            host_memory.trim()  # what the compiler has left
         self._report.add(self.step, losses)
         self.step = steps.stop
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 
-from pix2pix_jax.runtime import compilation_cache, processes
+from pix2pix_jax.runtime import compilation_cache, host_memory, processes
 from pix2pix_jax.runtime.counter import duration
 from pix2pix_jax.runtime.whole_file import whole_file
 
@@ -24,26 +24,28 @@ def announced(config: Any, run_steps: Callable) -> Callable:
     The line says whether the program lies in the compilation cache; else, how long a similar one
     took, if one was compiled here. What is measured is kept in the cache for the next start.
     """
-    ready: set[int] = set()  # numbers of steps, each of which has its program
+    programs: dict[int, Callable] = {}  # by number of steps
 
     def call(state, cache, chunk, flags):
         steps = jax.tree.leaves(chunk)[0].shape[0]
-        if steps in ready:
-            return run_steps(state, cache, chunk, flags)
-        ready.add(steps)
-        # JAX's key of the cache cannot be asked for, so a program is known by its text. Lowering it
-        # is no work done twice: the call takes it from here.
-        text = run_steps.lower(state, cache, chunk, flags).as_text()
-        key, like = _hash(_place(), text), _hash(_place(), *_sizes(config), steps)
-        known = _read()
-        print(_line(key, like, steps, known), flush=True)
-        began = time.perf_counter()
-        found = run_steps(state, cache, chunk, flags)
-        if key not in known:
-            _keep(key, {"like": like, "seconds": round(time.perf_counter() - began, 1)})
-        return found
+        if steps not in programs:
+            programs[steps] = _compile(config, run_steps.lower(state, cache, chunk, flags), steps)
+            host_memory.trim()  # what the compiler has left, before the step takes its own
+        return programs[steps](state, cache, chunk, flags)
 
     return call
+
+
+def _compile(config, lowered, steps):
+    # JAX's key of the cache cannot be asked for, so a program is known by its text.
+    key, like = _hash(_place(), lowered.as_text()), _hash(_place(), *_sizes(config), steps)
+    known = _read()
+    print(_line(key, like, steps, known), flush=True)
+    began = time.perf_counter()
+    program = lowered.compile()
+    if key not in known:
+        _keep(key, {"like": like, "seconds": round(time.perf_counter() - began, 1)})
+    return program
 
 
 def _line(key, like, steps, known):

@@ -9,11 +9,12 @@ import pathlib
 import platform
 import sys
 
-# glibc cuts the ends, 96 bytes in all, off every aligned allocation. Its threads' caches hand such
-# an end beside a step's memory to something small that stays; then the next step, whose request is
-# 96 bytes larger than that place, takes a new one. Read by glibc at the program's start.
-SETTINGS = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=0"}
-TRIM_THRESHOLD, MMAP_MAX, ARENA_MAX = -1, -4, -8  # malloc.h
+# Read by glibc at the program's start. No cache of small pieces for each thread: glibc cuts the
+# ends, 96 bytes in all, off every aligned allocation; these caches hand such an end beside a step's
+# memory to something small that stays; then the next step, whose request is 96 bytes larger than
+# that place, takes a new one. And pages of 2 MiB, where the kernel has them (glibc 2.35 on).
+SETTINGS = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=0:glibc.malloc.hugetlb=1"}
+TRIM_THRESHOLD, MMAP_MAX = -1, -4  # malloc.h
 CONTAINER_LIMITS = (  # cgroups 2 and 1
     "/sys/fs/cgroup/memory.max",
     "/sys/fs/cgroup/memory/memory.limit_in_bytes",
@@ -38,13 +39,16 @@ def restart_with_settings() -> None:
 
 
 def keep_freed() -> bool:
-    """Tells glibc to keep what is freed for the next allocation; call it before JAX is imported.
+    """Tells glibc to keep what is freed for the next allocation; call it before JAX computes.
 
     XLA's CPU backend takes all temporary memory of a step at its start (0.3 GiB for pix2pix, 3 GiB
     for CycleGAN at batch 1) and frees it at its end. Mapped anew for every step, each of its pages
-    would be cleared at its first use, which takes up to a tenth of the step. The price is memory:
-    without `SETTINGS` small pieces send a step to another place, several times. See
-    `release_beyond`.
+    would be cleared at its first use, which takes up to a tenth of the step. Only what this thread
+    takes is kept: other threads' shares of the heap are too small, and glibc maps such memory after
+    all. Hence the step runs in this thread, as JAX does it without asynchronous dispatch. (A single
+    heap for all threads would do as well, but they wait for each other in it: the compiler takes
+    nearly twice as long.) The price is memory: without `SETTINGS` small pieces send a step to
+    another place, several times. See `release_beyond`.
 
     Returns:
         Whether it was done: not with another C library, nor where JAX may find an accelerator, nor
@@ -53,9 +57,10 @@ def keep_freed() -> bool:
     global _keeps
     if not _may_keep():
         return False
-    # One arena: other threads' are too small, so that glibc would map the memory after all. It
-    # would still use those that exist, hence "before JAX is imported".
-    settings = {ARENA_MAX: 1, MMAP_MAX: 0, TRIM_THRESHOLD: -1}
+    import jax  # takes a second, which `restart_with_settings` need not wait for
+
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
+    settings = {MMAP_MAX: 0, TRIM_THRESHOLD: -1}
     _keeps = all(ctypes.CDLL(None).mallopt(*setting) for setting in settings.items())
     return _keeps
 
