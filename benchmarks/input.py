@@ -25,6 +25,7 @@ from pix2pix_jax.runtime import host_memory
 
 if __name__ == "__main__":  # as launch.py, before JAX computes; not in PyTorch's workers
     host_memory.restart_with_settings()
+    host_memory.prepare()
     host_memory.keep_freed()
 
 import jax

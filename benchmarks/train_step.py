@@ -52,7 +52,7 @@ CONFIGS = {
 }
 LAYOUTS = {"PyTorch": torch.contiguous_format, "PyTorch channels_last": torch.channels_last}
 # Before JAX is imported, hence not in `serve`.
-SETTINGS = "from pix2pix_jax.runtime import host_memory; host_memory.keep_freed();"
+SETTINGS = "from pix2pix_jax.runtime import host_memory; host_memory.prepare();"
 SERVE = "from benchmarks import train_step; train_step.serve()"
 PAUSE = 0.05  # seconds
 SHARE = "0.4"  # of an accelerator's memory for ours; PyTorch's two take what they need
@@ -77,7 +77,7 @@ def ours(options: argparse.Namespace, images: list[np.ndarray]) -> tuple[Callabl
     chunk = lambda first: examples.chunk(first, steps, options.batch)
     program = make_run_steps(config, examples, mesh).lower(state, cache, chunk(0), None).compile()
     firsts = itertools.count(0, steps)
-    host_memory.trim()  # what the compiler has left
+    host_memory.keep_freed()
 
     def run():
         nonlocal state

@@ -154,7 +154,7 @@ def _start_jax(workdir):
     """Sets up memory, the compilation cache and other processes, before JAX computes."""
     from pix2pix_jax.runtime import host_memory
 
-    host_memory.keep_freed()
+    host_memory.prepare()
     from pix2pix_jax.runtime import compilation_cache, processes
 
     chosen = COMPILATION_CACHE.value or os.environ.get("JAX_COMPILATION_CACHE_DIR")

@@ -30,7 +30,7 @@ def announced(config: Any, run_steps: Callable) -> Callable:
         steps = jax.tree.leaves(chunk)[0].shape[0]
         if steps not in programs:
             programs[steps] = _compile(config, run_steps.lower(state, cache, chunk, flags), steps)
-            host_memory.trim()  # what the compiler has left, before the step takes its own
+            host_memory.keep_freed()  # but for what the compiler has left
         return programs[steps](state, cache, chunk, flags)
 
     return call

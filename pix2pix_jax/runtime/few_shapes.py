@@ -40,7 +40,7 @@ def jit(function: Callable[..., Any], kept: int = KEPT) -> Callable[..., Any]:
         misses = compiled.cache_info().misses
         result = compiled(structure, shapes, tuple(sorted(static.items())))(*args)
         if compiled.cache_info().misses > misses:
-            host_memory.trim()  # the compiler leaves hundreds of MB that malloc would keep
+            host_memory.keep_freed()  # but for hundreds of MB that the compiler leaves
         return result
 
     call.cache_info, call.cache_clear = compiled.cache_info, compiled.cache_clear

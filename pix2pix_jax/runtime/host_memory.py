@@ -20,11 +20,12 @@ CONTAINER_LIMITS = (  # cgroups 2 and 1
     "/sys/fs/cgroup/memory/memory.limit_in_bytes",
 )
 
+_prepared = False  # by `prepare`
 _keeps = False
 
 
 def restart_with_settings() -> None:
-    """Starts this program anew with `SETTINGS`, where `keep_freed` would do something.
+    """Starts this program anew with `SETTINGS`, where `prepare` would do something.
 
     Call it before anything else is done. It returns where the settings are there already, where
     another program runs this one (IPython's %run), and under a debugger, which would lose it.
@@ -38,30 +39,43 @@ def restart_with_settings() -> None:
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
-def keep_freed() -> bool:
-    """Tells glibc to keep what is freed for the next allocation; call it before JAX computes.
-
-    XLA's CPU backend takes all temporary memory of a step at its start (0.3 GiB for pix2pix, 3 GiB
-    for CycleGAN at batch 1) and frees it at its end. Mapped anew for every step, each of its pages
-    would be cleared at its first use, which takes up to a tenth of the step. Only what this thread
-    takes is kept: other threads' shares of the heap are too small, and glibc maps such memory after
-    all. Hence the step runs in this thread, as JAX does it without asynchronous dispatch. (A single
-    heap for all threads would do as well, but they wait for each other in it: the compiler takes
-    nearly twice as long.) The price is memory: without `SETTINGS` small pieces send a step to
-    another place, several times. See `release_beyond`.
+def prepare() -> bool:
+    """Has JAX compute in this thread, whose memory `keep_freed` can keep; before JAX computes.
 
     Returns:
         Whether it was done: not with another C library, nor where JAX may find an accelerator, nor
         where the environment has settings for malloc.
     """
-    global _keeps
-    if not _may_keep():
-        return False
-    import jax  # takes a second, which `restart_with_settings` need not wait for
+    global _prepared
+    if _may_keep():
+        import jax  # takes a second, which `restart_with_settings` need not wait for
 
-    jax.config.update("jax_cpu_enable_async_dispatch", False)
-    settings = {MMAP_MAX: 0, TRIM_THRESHOLD: -1}
-    _keeps = all(ctypes.CDLL(None).mallopt(*setting) for setting in settings.items())
+        jax.config.update("jax_cpu_enable_async_dispatch", False)
+        _prepared = True
+    return _prepared
+
+
+def keep_freed() -> bool:
+    """Has glibc keep what is freed for the next allocation, and gives back what is idle now.
+
+    XLA's CPU backend takes all temporary memory of a step at its start (0.3 GiB for pix2pix, 3 GiB
+    for CycleGAN at batch 1) and frees it at its end. Mapped anew for every step, each of its pages
+    would be cleared at its first use, which takes up to a tenth of the step. Only what the main
+    thread takes is kept: other threads' heaps are too small, and glibc maps such memory after all.
+    (One heap for all threads would do as well, but they wait for each other in it: the compiler
+    takes nearly twice as long.) The price is memory: without `SETTINGS` small pieces send a step to
+    another place, several times. See `release_beyond`.
+
+    Call it when a program is compiled: what the compiler takes and frees is best not kept.
+
+    Returns:
+        Whether it was done: never without `prepare`.
+    """
+    global _keeps
+    trim()
+    if _prepared and not _keeps:
+        settings = {MMAP_MAX: 0, TRIM_THRESHOLD: -1}
+        _keeps = all(ctypes.CDLL(None).mallopt(*setting) for setting in settings.items())
     return _keeps
 
 
