@@ -53,6 +53,8 @@ host_memory._prepared = True  # without JAX, which would fill the heap with piec
 assert host_memory.keep_freed()
 libc, size, place = ctypes.CDLL(None), 1 << 26, ctypes.c_void_p()
 libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+# A cache that is full, from what ran before, would take no end of a place.
+held = [libc.malloc(size) for size in range(16, 1024, 16) for _ in range(10)]
 places = set()
 for step in range(6):
     assert libc.posix_memalign(ctypes.byref(place), 64, size) == 0
