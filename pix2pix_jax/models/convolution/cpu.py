@@ -57,7 +57,7 @@ def choose_weight_gradient(x: jax.Array, y: jax.Array, geometry: Geometry) -> Fo
         return patch_weight_gradient
     if channels <= 8 and geometry.kernel <= 7:
         return patch_weight_gradient
-    if features <= 8 and geometry.kernel <= 7 and geometry.stride == 1:
+    if features <= 8 and geometry.kernel <= 7 and geometry.stride == 1 and _margin(geometry) >= 0:
         return flipped_weight_gradient
     if _prefer_winograd_weight_gradient(x, geometry, channels, features):
         return winograd.weight_gradient if geometry.stride == 1 else winograd_weight_gradient_3x3
