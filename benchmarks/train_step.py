@@ -75,7 +75,9 @@ def ours(options: argparse.Namespace, images: list[np.ndarray]) -> tuple[Callabl
     cache = processes.place(examples.cache, shardings(mesh)[0])
     steps = steps_per_call(options)
     chunk = lambda first: examples.chunk(first, steps, options.batch)
-    program = make_run_steps(config, examples, mesh).lower(state, cache, chunk(0), None).compile()
+    lowered = make_run_steps(config, examples, mesh).lower(state, cache, chunk(0), None)
+    host_memory.trim()  # as training does
+    program = lowered.compile()
     firsts = itertools.count(0, steps)
     host_memory.keep_freed()
 

@@ -85,7 +85,6 @@ def train(config: Any, workdir: str) -> dict[str, float]:
             return {}
         _print_first_lines(plan, state)
         state = processes.place(state, shardings(plan.mesh)[0], donated=True)
-        host_memory.trim()
         return _run(plan, saver, state, output)
 
 

@@ -2,6 +2,7 @@
 
 import functools
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +14,8 @@ from configs.default import get_config
 from pix2pix_jax.methods.packing import packing
 from pix2pix_jax.methods.state import apply_together
 from pix2pix_jax.models import build
-from pix2pix_jax.models.normalization import moments, standardize
+from pix2pix_jax.models.layers import Conv
+from pix2pix_jax.models.normalization import BatchNorm, InstanceNorm, moments, standardize
 from tests import parity
 
 SHAPE = (2, 5, 6, 4)
@@ -54,6 +56,25 @@ def test_first_and_second_derivatives(axes):
     found = jax.jit(jax.grad(penalty, (0, 1, 2)))(*ours(x, scale, bias))
     for a, b in zip(found, ours(*second), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-4 * float(jnp.abs(b).max()))
+
+
+@pytest.mark.parametrize("norm", [InstanceNorm, BatchNorm])
+def test_the_backward_pass_keeps_two_arrays_for_each_layer(norm):
+    """What the convolution takes and what it gives; the rest is computed when it is needed."""
+    layers, x = 10, jnp.ones((2, 64, 64, 64))
+
+    class Net(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            for _ in range(layers):
+                x = nn.relu(norm()(Conv(x.shape[-1], kernel=3, stride=1)(x)))
+            return x
+
+    net = Net()
+    variables = jax.eval_shape(net.init, jax.random.key(0), x)
+    loss = lambda v, x: jnp.square(net.apply(v, x, mutable="batch_stats")[0]).sum()
+    compiled = jax.jit(jax.grad(loss)).lower(variables, x).compile()
+    assert compiled.memory_analysis().temp_size_in_bytes < 2.3 * layers * x.nbytes
 
 
 @pytest.mark.parametrize("mean", [0, 1e3, -1e5])

@@ -42,6 +42,7 @@ def _compile(config, lowered, steps):
     known = _read()
     print(_line(key, like, steps, known), flush=True)
     began = time.perf_counter()
+    host_memory.trim()  # the compiler takes half a gigabyte and more
     program = lowered.compile()
     if key not in known:
         _keep(key, {"like": like, "seconds": round(time.perf_counter() - began, 1)})

@@ -17,6 +17,8 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from pix2pix_jax.runtime import host_memory
+
 TOKEN_FILE = ".processes"  # shows, at the start, that all processes see one workdir
 
 
@@ -66,6 +68,8 @@ def place(tree: Any, sharding: NamedSharding, donated: bool = False) -> Any:
     With `donated` they are copies that a jitted function can write to. On a CPU others share the
     memory of the host arrays, and a donated state would be there twice.
     """
+    if donated:
+        host_memory.trim()  # of what drawing or reading them has left
     if jax.process_count() == 1:
         if donated:
             tree = jax.tree.map(lambda x: jnp.array(x, copy=True), tree)
