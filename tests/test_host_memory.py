@@ -19,8 +19,8 @@ if sys.argv[1] == "keep":
     assert host_memory.prepare() and host_memory.keep_freed()
 import jax, jax.numpy as jnp
 barrier = jax.lax.optimization_barrier
-function = jax.jit(lambda x: barrier(jnp.sin(x)).sum())  # takes 64 MiB for the sines
-x = jnp.ones(1 << 24)
+function = jax.jit(lambda x: barrier(jnp.sin(x)).sum())  # takes 40 MiB for the sines
+x = jnp.ones(10 << 20)
 for step in range(80):
     if step == 30:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

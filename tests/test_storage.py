@@ -181,7 +181,8 @@ def test_a_second_training_is_refused_and_a_killed_one_replaced(memory, monkeypa
     assert found(address) == (3, [1, 2, 3])
 
 
-def test_a_run_goes_on_there_and_is_used_from_there(memory, finished_run, capsys):
+def test_a_run_goes_on_there_and_is_used_from_there(memory, finished_run, capsys, monkeypatch):
+    monkeypatch.setattr(store_lock, "WATCH", 0.1)  # the lock that is copied with the run
     config, workdir = finished_run
     address = "memory://bucket/runs/small"
     objects = lambda: {path.removeprefix("/bucket/runs/small/") for path in memory}

@@ -1,10 +1,12 @@
 """The methods by the name that `config.method` gives, and what is made of one: state, functions."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import ml_collections
 
 from pix2pix_jax.methods import (
     average,
@@ -46,6 +48,11 @@ def abstract_state(config: Any) -> TrainState:
     Raises:
         ValueError: a network that cannot be, or cannot take the size of the crop.
     """
+    return _abstract_state(ml_collections.FrozenConfigDict(config))
+
+
+@functools.lru_cache(maxsize=8)  # asked for several times at a run's start, 0.2 s each
+def _abstract_state(config):
     return jax.eval_shape(lambda key: create_state(config, key), jax.random.key(0))
 
 
