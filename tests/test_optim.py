@@ -1,6 +1,7 @@
 """Learning rates and Adam against torch.optim, epoch by epoch."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -9,7 +10,7 @@ import torch
 from configs.default import get_config
 from pix2pix_jax import train
 from pix2pix_jax.methods import optim
-from pix2pix_jax.methods.state import epoch_of
+from pix2pix_jax.methods.state import NetworkState, epoch_of
 
 
 def scheduler(config, optimizer):
@@ -130,6 +131,25 @@ def test_adam_without_momentum_and_its_state():
     for a, b in zip(jax.tree.leaves(states[0]), jax.tree.leaves(states[1]), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-6)
         assert a.dtype == b.dtype
+
+
+def test_a_step_takes_memory_for_its_gradients_alone():
+    """Parameters and Adam's moments, which are donated, are written where they lie."""
+    config = get_config().optim
+    params = {name: np.ones((256, 256), np.float32) for name in "abc"}
+    network = NetworkState(params, {}, optim.adam(config).init(params))
+
+    def step(network, x):
+        def loss(params):
+            y = x
+            for kernel in params.values():
+                y = jax.nn.relu(y @ kernel)
+            return jnp.square(y).sum()
+
+        return network.update(config, 1.0, jax.grad(loss)(network.params))
+
+    compiled = jax.jit(step, donate_argnums=0).lower(network, np.ones((8, 256))).compile()
+    assert compiled.memory_analysis().temp_size_in_bytes < 3.5 * params["a"].nbytes
 
 
 @pytest.mark.parametrize("batch_size, n", [(1, 400), (4, 17823), (3, 10)])

@@ -30,13 +30,21 @@ class NetworkState:
         """One step of Adam."""
         pack, unpack = packing(self.params)
 
-        def each(params, opt_state, gradients, rate):
+        def step(params, opt_state, gradients, rate):
             updates, opt_state = optimizers.adam(optim).update(gradients, opt_state)
             return jax.tree.map(lambda p, u: p - rate * u, params, updates), opt_state
 
+        def each(params, opt_state, gradients, rate):
+            # No parameter is written before all are read, no mean before what it is for is: then
+            # XLA needs no copies of them, which take a tenth of pix2pix's step.
+            rate += 0 * sum(_first(g) for g in jax.tree.leaves(gradients))
+            params, opt_state = step(params, opt_state, gradients, rate)
+            mu = jax.tree.map(lambda m, p: m + 0 * _first(p), opt_state.mu, params)
+            return params, opt_state._replace(mu=mu)
+
         def together(params, opt_state, gradients, rate):
             opt_state = opt_state._replace(mu=pack(opt_state.mu), nu=pack(opt_state.nu))
-            params, opt_state = each(pack(params), opt_state, pack(gradients), rate)
+            params, opt_state = step(pack(params), opt_state, pack(gradients), rate)
             mu, nu = unpack(opt_state.mu), unpack(opt_state.nu)
             return unpack(params), opt_state._replace(mu=mu, nu=nu)
 
@@ -65,6 +73,11 @@ class TrainState:
         """The inverse of `to_tree`."""
         shared = {name: tree[name] for name in ("step", "networks", "plateau")}
         return cls(**shared, extra={k: v for k, v in tree.items() if k not in shared})
+
+
+def _first(x):
+    """One number of x, as an array without axes."""
+    return jax.lax.slice(x, [0] * x.ndim, [1] * x.ndim).reshape(())
 
 
 def create_network(module: nn.Module, optim: Any, key: jax.Array, shape: Any) -> NetworkState:
