@@ -51,8 +51,6 @@ CONFIGS = {
     "fastcut": lambda: cut.base(fast=True),
 }
 LAYOUTS = {"PyTorch": torch.contiguous_format, "PyTorch channels_last": torch.channels_last}
-# Before JAX is imported, hence not in `serve`.
-SETTINGS = "from pix2pix_jax.runtime import host_memory; host_memory.prepare();"
 SERVE = "from benchmarks import train_step; train_step.serve()"
 PAUSE = 0.05  # seconds
 SHARE = "0.4"  # of an accelerator's memory for ours; PyTorch's two take what they need
@@ -200,8 +198,7 @@ class Contestant:
     """Us or PyTorch in another process, which runs one step at every call."""
 
     def __init__(self, name: str, arguments: list[str]) -> None:
-        program = SETTINGS + SERVE if name == "ours" else SERVE
-        command = [sys.executable, "-c", program, name, *arguments]
+        command = [sys.executable, "-c", SERVE, name, *arguments]
         pipe = subprocess.PIPE
         environment = {"XLA_PYTHON_CLIENT_MEM_FRACTION": SHARE} | os.environ
         environment |= host_memory.SETTINGS if name == "ours" else {}
@@ -235,6 +232,7 @@ def serve() -> None:
     shape = (options.batch, options.size, options.size, 3)
     images = [generator.uniform(-1, 1, shape).astype(np.float32) for _ in range(2)]
     if name == "ours":
+        host_memory.prepare()  # as launch.py
         run, moved = (our_translation if options.inference else ours)(options, images)
         parts = {"bytes": lambda: moved, "rates": lambda: floor.rates(options.dtype)}
         parts["steps"] = lambda: steps_per_call(options)

@@ -107,8 +107,9 @@ def scale_by_adam(b1: float, b2: float, eps: float) -> optax.GradientTransformat
         count = optax.safe_increment(state.count)
         mu = jax.tree.map(lambda m, g: b1 * m + (1 - b1) * g, state.mu, gradients)
         nu = jax.tree.map(lambda v, g: b2 * v + (1 - b2) * g * g, state.nu, gradients)
-        first, second = correction(b1, count), correction(b2, count)
-        updates = jax.tree.map(lambda m, v: (m / first) / (jnp.sqrt(v / second) + eps), mu, nu)
+        # As PyTorch, numbers first: one division for each parameter, not three.
+        first, second = 1 / correction(b1, count), 1 / jnp.sqrt(correction(b2, count))
+        updates = jax.tree.map(lambda m, v: m * first / (jnp.sqrt(v) * second + eps), mu, nu)
         return updates, optax.ScaleByAdamState(count, mu, nu)
 
     return optax.GradientTransformation(optax.scale_by_adam().init, update)
