@@ -12,6 +12,8 @@ from pix2pix_jax.methods import optim as optimizers
 from pix2pix_jax.methods.packing import packing
 from pix2pix_jax.models.normalization import for_passes
 
+LARGE = 1 << 16  # numbers; less is copied faster than what avoids it is compiled
+
 
 @flax.struct.dataclass
 class NetworkState:
@@ -37,10 +39,10 @@ class NetworkState:
         def each(params, opt_state, gradients, rate):
             # No parameter is written before all are read, no mean before what it is for is: then
             # XLA needs no copies of them, which take a tenth of pix2pix's step.
-            rate += 0 * sum(_first(g) for g in jax.tree.leaves(gradients))
+            rate += 0 * sum(_first(g) for g in jax.tree.leaves(gradients) if g.size >= LARGE)
             params, opt_state = step(params, opt_state, gradients, rate)
-            mu = jax.tree.map(lambda m, p: m + 0 * _first(p), opt_state.mu, params)
-            return params, opt_state._replace(mu=mu)
+            after = lambda m, p: m + 0 * _first(p) if m.size >= LARGE else m
+            return params, opt_state._replace(mu=jax.tree.map(after, opt_state.mu, params))
 
         def together(params, opt_state, gradients, rate):
             opt_state = opt_state._replace(mu=pack(opt_state.mu), nu=pack(opt_state.nu))
