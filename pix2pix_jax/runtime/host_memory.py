@@ -58,7 +58,7 @@ def prepare() -> bool:
 def keep_freed() -> bool:
     """Has glibc keep what is freed for the next allocation, and gives back what is idle now.
 
-    XLA's CPU backend takes all temporary memory of a step at its start (0.3 GiB for pix2pix, 3 GiB
+    XLA's CPU backend takes all temporary memory of a step at its start (0.2 GiB for pix2pix, 2 GiB
     for CycleGAN at batch 1) and frees it at its end. Mapped anew for every step, each of its pages
     would be cleared at its first use, which takes up to a tenth of the step. Only what the main
     thread takes is kept: other threads' heaps are too small, and glibc maps such memory after all.
