@@ -2,6 +2,8 @@
 
 import functools
 import math
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
@@ -14,7 +16,7 @@ from pix2pix_jax.data import loading
 from pix2pix_jax.data.prefetch import prefetched
 from pix2pix_jax.dispatch import make_run_steps, shardings, spans
 from pix2pix_jax.evaluator import Validator
-from pix2pix_jax.methods.registry import METHODS, fresh_state
+from pix2pix_jax.methods.registry import METHODS, compiled_fresh_state
 from pix2pix_jax.methods.state import TrainState
 from pix2pix_jax.metrics.registry import HIGHER_IS_BETTER
 from pix2pix_jax.report.curves import loss_curves
@@ -37,6 +39,7 @@ class _Plan(NamedTuple):
 
     config: Any
     abstract: TrainState  # shapes and dtypes of the state
+    drawing: Future[Callable[[], TrainState]] | None  # of new networks; None with a checkpoint
     run: RunFolder
     mesh: Mesh
     examples: Any
@@ -102,6 +105,9 @@ def _prepare(config, run) -> _Plan:
         config_file.check_same_data(workdir, config)
         config_file.check_same_average(workdir, config)
         print("".join(f"{line}\n" for line in changes), end="", flush=True)
+        drawing = None
+    else:
+        drawing = _in_background(compiled_fresh_state, config)
     data, seed, kind = config.data, config.seed, METHODS[config.method].data
     examples = loading.load_examples(
         data, seed, data.train_split, True, kind, jittered_epochs(config)
@@ -109,7 +115,15 @@ def _prepare(config, run) -> _Plan:
     validation = loading.load_examples(data, seed, data.eval_split, train=False, kind=kind)
     checks.check_best_metric(config, validation)
     total_steps = num_steps(config, len(examples))
-    return _Plan(config, abstract, run, mesh, examples, validation, total_steps)
+    return _Plan(config, abstract, drawing, run, mesh, examples, validation, total_steps)
+
+
+def _in_background(function, *arguments) -> Future:
+    """Calls the function in a thread; what it raises comes with the result."""
+    thread = ThreadPoolExecutor(1)
+    future = thread.submit(function, *arguments)
+    thread.shutdown(wait=False)
+    return future
 
 
 def _fresh_state(plan) -> TrainState | None:
@@ -117,10 +131,10 @@ def _fresh_state(plan) -> TrainState | None:
 
     On the host: placing a device array can alias it, and donation would delete it.
     """
-    if checkpoints.newest_step(plan.run.folder) is not None:
+    if plan.drawing is None:
         return None
     disk_space.check_space(plan.run.folder, plan.abstract)
-    state = fresh_state(plan.config)
+    state = plan.drawing.result()()
     return weights.initialize(plan.config, state) if plan.config.init_from else state
 
 

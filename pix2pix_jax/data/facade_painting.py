@@ -26,7 +26,7 @@ def paint(generator: np.random.Generator, parts: list[Part], size: int) -> np.nd
     pen = ImageDraw.Draw(canvas, "RGBA")
     for part in parts:
         if part.label in PAINTERS:
-            PAINTERS[part.label](_Brush(pen, part, size / 64))
+            PAINTERS[part.label](_Brush(canvas, pen, part, size / 64))
     image = np.asarray(canvas.reduce(SCALE), np.float32)
     light = np.linspace(1.06, 0.9, size, dtype=np.float32)[None, :, None]
     light = light * np.linspace(1.03, 0.95, size, dtype=np.float32)[:, None, None]
@@ -76,18 +76,20 @@ def _wall(generator, labels, height, width, unit):
         joints = np.where(
             (y % block < 2) | ((x + (y // block % 2) * block) % (2 * block) < 2), 0.8, 1
         )
-    wall = (np.array(color) + tint) * joints[..., None]
-    wall = wall + generator.normal(0, grain, (height, width, 1))
-    return np.clip(wall, 0, 255).astype(np.uint8)
+    noise = generator.normal(0, grain, (height, width))
+    wall = np.empty((height, width, 3), np.uint8)
+    for channel, value in enumerate(np.array(color) + tint):  # faster than all in one
+        wall[..., channel] = np.clip(value * joints + noise, 0, 255)
+    return wall
 
 
 class _Brush:
     """Paints rectangles of one part, in pixels of the enlarged photograph."""
 
-    def __init__(self, pen, part, unit):
+    def __init__(self, canvas, pen, part, unit):
         self.left, self.top, self.right, self.bottom = (SCALE * v for v in part[1:])
         self.label, self.unit, self.line = part.label, unit, max(1, round(2 * unit))
-        self._pen = pen
+        self._canvas, self._pen = canvas, pen
 
     def box(self, x0, y0, x1, y1, color):
         if x1 > x0 and y1 > y0:
@@ -95,6 +97,14 @@ class _Brush:
 
     def fill(self, color):
         self.box(self.left, self.top, self.right, self.bottom, color)
+
+    def fade(self, x0, y0, x1, y1, first, last):
+        """A rectangle whose rows go from the first color to the last."""
+        if x1 > x0 and y1 > y0:
+            t = np.arange(y1 - y0)[:, None] / (y1 - y0)
+            rows = (np.array(first) + (np.array(last) - first) * t).round().astype(np.uint8)
+            image = np.broadcast_to(rows[:, None], (y1 - y0, x1 - x0, 3))
+            self._canvas.paste(Image.fromarray(np.ascontiguousarray(image)), (x0, y0))
 
     def shadow(self, length, strength=80):
         """The shadow that the part throws below itself."""
@@ -107,9 +117,7 @@ class _Brush:
 def _paint_window(b):
     b.fill(FRAME)
     x0, y0, x1, y1 = b.left + b.line, b.top + b.line, b.right - b.line, b.bottom - b.line
-    for y in range(y0, y1):  # the glass mirrors the sky above
-        t = (y - y0) / max(1, y1 - y0)
-        b.box(x0, y, x1, y + 1, (round(120 - 80 * t), round(150 - 92 * t), round(176 - 98 * t)))
+    b.fade(x0, y0, x1, y1, (120, 150, 176), (40, 58, 78))  # the glass mirrors the sky above
     b.box(x0, y0, x1, y0 + 2 * b.line, (16, 20, 30, 110))
     middle, upper = (b.left + b.right) // 2, b.top + (b.bottom - b.top) * 2 // 5
     b.box(middle - b.line // 2, b.top, middle + (b.line + 1) // 2, b.bottom, FRAME)

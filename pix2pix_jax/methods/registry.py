@@ -37,9 +37,15 @@ METHODS: dict[str, Method] = {
 
 def fresh_state(config: Any) -> TrainState:
     """The state before the first step, drawn from `config.seed`, as host arrays."""
+    return compiled_fresh_state(config)()
+
+
+def compiled_fresh_state(config: Any) -> Callable[[], TrainState]:
+    """A function that returns `fresh_state`, whose program is compiled; any thread may do so."""
     # Compiled as one: each layer alone would be compiled, and computed, for its shape only.
     key = random_streams.stream(config.seed, random_streams.INITIALISATION)
-    return jax.device_get(jax.jit(lambda key: create_state(config, key))(key))
+    program = jax.jit(lambda key: create_state(config, key)).lower(key).compile()
+    return lambda: jax.device_get(program(key))
 
 
 def abstract_state(config: Any) -> TrainState:

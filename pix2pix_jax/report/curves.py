@@ -5,8 +5,6 @@ import os
 from typing import NamedTuple
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from pix2pix_jax.methods.contract import Distance
 
@@ -29,6 +27,9 @@ def loss_curves(
     distance: Distance,
 ) -> None:
     """Draws every curve {"train/g_l1": (steps, values)}, see `panels`, in rows of panels."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # 0.3 s that a start can do without
+    from matplotlib.figure import Figure
+
     found = panels(curves, distance)
     columns = _columns(len(found))
     rows = math.ceil(len(found) / columns)
