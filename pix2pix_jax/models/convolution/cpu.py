@@ -16,6 +16,7 @@ from pix2pix_jax.models.convolution.geometry import Geometry
 from pix2pix_jax.models.convolution.patches import (
     flipped_weight_gradient,
     fold_adjoint,
+    parity_adjoint,
     patch_conv,
     patch_weight_gradient,
 )
@@ -43,6 +44,8 @@ def choose_adjoint(y: jax.Array, w: jax.Array, geometry: Geometry) -> Form:
     doubles = geometry[:2] == (2 * geometry.out_height, 2 * geometry.out_width)
     if doubles and geometry[2:] == (4, 2, 1):
         return fold_adjoint
+    if doubles and geometry[2:] == (3, 2, 1):
+        return parity_adjoint
     if geometry.stride == 1 and _margin(geometry) > geometry.kernel // 2:
         return padded_adjoint
     return stock_adjoint

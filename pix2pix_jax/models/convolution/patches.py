@@ -18,6 +18,29 @@ def fold_adjoint(y: jax.Array, w: jax.Array, geometry: Geometry) -> jax.Array:
     return _fold(columns, geometry, w.shape[2])
 
 
+def parity_adjoint(y: jax.Array, w: jax.Array, geometry: Geometry) -> jax.Array:
+    """The adjoint for kernel 3, stride 2, padding 1 and even sizes: four images, interleaved.
+
+    Even rows come from the kernel's middle row, odd ones from the other two; so do columns.
+    """
+
+    def seen(y, axis):  # by even rows (or columns), and by odd ones: [(tap, image)]
+        pads = [(0, 0, 0)] * y.ndim
+        pads[axis] = (-1, 1, 0)
+        return [(1, y)], [(2, y), (0, lax.pad(y, jnp.zeros((), y.dtype), pads))]
+
+    def products(rows, column_parity):
+        return [
+            lax.dot_general(image, w[i, j], (((3,), (1,)), ((), ())))
+            for i, row in rows
+            for j, image in seen(row, 2)[column_parity]
+        ]
+
+    images = [[sum(products(rows, parity)) for parity in (0, 1)] for rows in seen(y, 1)]
+    x = jnp.stack([jnp.stack(row, axis=3) for row in images], axis=2)
+    return x.reshape(y.shape[0], geometry.height, geometry.width, -1)
+
+
 def patch_weight_gradient(x: jax.Array, y: jax.Array, geometry: Geometry) -> jax.Array:
     """The weight gradient as one matrix product over image patches."""
     return _over_pixels(_patches(x, geometry), y).reshape(
