@@ -1,6 +1,7 @@
 """Command lines of programs with subcommands, metrics and dataset: errors are one line."""
 
 import argparse
+import io
 import sys
 
 
@@ -16,7 +17,17 @@ def parser(name: str, description: str | None) -> argparse.ArgumentParser:
 def run(parser: argparse.ArgumentParser, arguments: list[str] | None) -> None:
     """Calls the `run` of the subcommand that the command line (or `arguments`) gives."""
     options = parser.parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # file names can be bytes that no encoding has
+            stream.reconfigure(errors="backslashreplace")
     try:
         options.run(options)
     except (OSError, ValueError) as error:
         sys.exit(f"error: {error}")
+
+
+def positive(text: str) -> int:
+    """The type of an option that is a whole number from 1 on."""
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
+    return number
