@@ -1,8 +1,10 @@
 """Command lines of programs with subcommands, metrics and dataset: errors are one line."""
 
 import argparse
-import io
 import sys
+from collections.abc import Callable
+
+from pix2pix_jax.runtime import console
 
 
 def parser(name: str, description: str | None) -> argparse.ArgumentParser:
@@ -17,17 +19,22 @@ def parser(name: str, description: str | None) -> argparse.ArgumentParser:
 def run(parser: argparse.ArgumentParser, arguments: list[str] | None) -> None:
     """Calls the `run` of the subcommand that the command line (or `arguments`) gives."""
     options = parser.parse_args(arguments)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # file names can be bytes that no encoding has
-            stream.reconfigure(errors="backslashreplace")
+    console.print_any_name()
     try:
         options.run(options)
     except (OSError, ValueError) as error:
         sys.exit(f"error: {error}")
 
 
-def positive(text: str) -> int:
-    """The type of an option that is a whole number from 1 on."""
-    if (number := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
+def at_least(minimum: int) -> Callable[[str], int]:
+    """The type of an option that is a whole number from `minimum` on."""
+
+    def number(text):
+        if (found := int(text)) < minimum:
+            raise argparse.ArgumentTypeError(f"{text} is not at least {minimum}")
+        return found
+
     return number
+
+
+positive = at_least(1)
