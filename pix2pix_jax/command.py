@@ -13,6 +13,7 @@ from pix2pix_jax.runtime import console, storage
 from pix2pix_jax.settings import flag_errors
 from pix2pix_jax.settings.defaults import get_config
 from pix2pix_jax.settings.run_name import name_run
+from pix2pix_jax.settings.size_field import last_of_each
 
 CONFIGS = pathlib.Path(__file__).parents[1] / "configs"  # of a clone
 OWN_CONFIG = pathlib.Path(__file__).parent / "run" / "own_config.py"
@@ -127,7 +128,7 @@ def _run(mode, config, workdir):
         from pix2pix_jax.translate import Options, translate
         from pix2pix_jax.video import is_video, translate_video
 
-        if is_video(INPUT.value):
+        if is_video(INPUT.value) and not pathlib.Path(INPUT.value).is_dir():
             translate_video(config, workdir, INPUT.value, OUTPUT.value)
             return True
         options = Options(IMAGE_FORMAT.value, FIXED_NOISE.value, SKIP_EXISTING.value)
@@ -176,7 +177,7 @@ def _start_jax(workdir):
 def parse_flags(argv: list[str], flag_values: flags.FlagValues = flags.FLAGS) -> list[str]:
     """Parses the flags and loads the config file; prints one line for an error in either."""
     logging.set_verbosity(logging.ERROR)  # hides the libraries' warnings, without --verbosity
-    argv = _with_own_config(argv)
+    argv = last_of_each(_with_own_config(argv))
     try:
         flag_errors.check_config_path(argv, CONFIGS)
         if path := flag_errors.config_path(argv):
@@ -205,4 +206,5 @@ def run() -> None:
     """Runs the command with the arguments of this program."""
     for flag in flags.FLAGS.flags_by_module_dict()[__name__]:  # those that --help shows
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
+    console.print_any_name()
     app.run(main, flags_parser=parse_flags)
