@@ -84,8 +84,18 @@ def main(argv: list[str]) -> None:
             succeeded = _run(MODE.value, config, workdir)
     except (ValueError, OSError, FloatingPointError) as error:
         logging.debug("", exc_info=True)
-        sys.exit(f"error: {storage.shown(error)}  (--verbosity=1 shows where)")
+        text = f"{storage.shown(error)}{_about_room(error, OUTPUT.value or workdir)}"
+        sys.exit(f"error: {text}  (--verbosity=1 shows where)")
     sys.exit(0 if succeeded else 1)
+
+
+def _about_room(error, folder):
+    """The end of the message of an error that came from a full disk."""
+    from pix2pix_jax.run.disk_space import no_room
+
+    if not no_room(error) or "make room" in str(error):
+        return ""
+    return f": make room on the disk of {folder} and run the same command again"
 
 
 def _check_flags(argv):
