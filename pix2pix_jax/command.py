@@ -13,6 +13,7 @@ from pix2pix_jax.runtime import console, storage
 from pix2pix_jax.settings import flag_errors
 from pix2pix_jax.settings.defaults import get_config
 from pix2pix_jax.settings.run_name import name_run
+from pix2pix_jax.settings.size_field import last_of_each
 
 CONFIGS = pathlib.Path(__file__).parents[1] / "configs"  # of a clone
 OWN_CONFIG = pathlib.Path(__file__).parent / "run" / "own_config.py"
@@ -83,8 +84,18 @@ def main(argv: list[str]) -> None:
             succeeded = _run(MODE.value, config, workdir)
     except (ValueError, OSError, FloatingPointError) as error:
         logging.debug("", exc_info=True)
-        sys.exit(f"error: {storage.shown(error)}  (--verbosity=1 shows where)")
+        text = f"{storage.shown(error)}{_about_room(error, OUTPUT.value or workdir)}"
+        sys.exit(f"error: {text}  (--verbosity=1 shows where)")
     sys.exit(0 if succeeded else 1)
+
+
+def _about_room(error, folder):
+    """The end of the message of an error that came from a full disk."""
+    from pix2pix_jax.run.disk_space import no_room
+
+    if not no_room(error) or "make room" in str(error):
+        return ""
+    return f": make room on the disk of {folder} and run the same command again"
 
 
 def _check_flags(argv):
@@ -127,7 +138,7 @@ def _run(mode, config, workdir):
         from pix2pix_jax.translate import Options, translate
         from pix2pix_jax.video import is_video, translate_video
 
-        if is_video(INPUT.value):
+        if is_video(INPUT.value) and not pathlib.Path(INPUT.value).is_dir():
             translate_video(config, workdir, INPUT.value, OUTPUT.value)
             return True
         options = Options(IMAGE_FORMAT.value, FIXED_NOISE.value, SKIP_EXISTING.value)
@@ -176,7 +187,7 @@ def _start_jax(workdir):
 def parse_flags(argv: list[str], flag_values: flags.FlagValues = flags.FLAGS) -> list[str]:
     """Parses the flags and loads the config file; prints one line for an error in either."""
     logging.set_verbosity(logging.ERROR)  # hides the libraries' warnings, without --verbosity
-    argv = _with_own_config(argv)
+    argv = last_of_each(_with_own_config(argv))
     try:
         flag_errors.check_config_path(argv, CONFIGS)
         if path := flag_errors.config_path(argv):
@@ -205,4 +216,5 @@ def run() -> None:
     """Runs the command with the arguments of this program."""
     for flag in flags.FLAGS.flags_by_module_dict()[__name__]:  # those that --help shows
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
+    console.print_any_name()
     app.run(main, flags_parser=parse_flags)

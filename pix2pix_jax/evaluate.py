@@ -31,6 +31,7 @@ def evaluate(config: Any, workdir: str) -> dict[str, float]:
         ValueError, OSError: bad config, data or checkpoint; one sentence saying what to do.
     """
     config_checks.check(config)
+    storage.check_writable(f"{workdir}/eval")
     data, kind = config.data, METHODS[config.method].data
     examples = loading.load_examples(data, config.seed, data.eval_split, train=False, kind=kind)
     variables, origin = weights.load_generators(config, workdir)

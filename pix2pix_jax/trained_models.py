@@ -133,7 +133,11 @@ def pth_config(path: pathlib.Path, defaults: Callable[[], Any]) -> Any | None:
     Raises:
         ValueError, OSError: it is damaged, or holds no network that we know.
     """
-    fields = architectures.describe(pth_file.read_pth(path))
+    state = pth_file.read_pth(path)
+    try:
+        fields = architectures.describe(state)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     if "model.generator" not in fields:
         return None
     config = defaults()

@@ -105,6 +105,7 @@ def translate(
             f"--image_format={options.image_format}"
         )
     files = translated_files.find(config, source, output, mask, f".{options.image_format}")
+    storage.check_writable(output)
     there = storage.existing_files(output) if options.skip_existing else set()
     # The number of an image, which chooses its noise, is the same in any process.
     share = list(enumerate(files.paths))[jax.process_index() :: jax.process_count()]

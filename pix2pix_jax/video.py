@@ -62,6 +62,7 @@ def translate_video(config: Any, workdir: str, source: str, output: str) -> None
         return  # a video is not divided
     path = pathlib.Path(storage.local_copy(source, is_video))
     video = look(path)
+    storage.check_writable(output)
     translators, origin = translate.load(config, workdir)
     samples = range(config.eval.noise_samples)
     with storage.output_folder(output) as folder:

@@ -199,6 +199,13 @@ def test_sizes_as_flags(size, pair, from_root):
     assert config.data.crop_size == pair
 
 
+@pytest.mark.parametrize("first", [["--config.data.crop_size=32"], ["-config.data.crop_size", "8"]])
+def test_the_last_of_two_sizes_counts(first, from_root):
+    size, load = "--config.data.crop_size=64,96", "--config.data.load_size=99"
+    config = parse("--config=configs/default.py", *first, load, size)
+    assert config.data.crop_size == (64, 96) and config.data.load_size == (99, 99)
+
+
 @pytest.mark.parametrize(
     "field, value, words",
     [

@@ -3,7 +3,9 @@
 import contextlib
 import io
 import json
+import os
 import re
+import sys
 import types
 
 import jax
@@ -142,3 +144,15 @@ def test_what_is_said_before_compiling(tmp_path, monkeypatch, capsys):
     assert said(3) == line
     path.write_text("{damaged")
     assert "take minutes" in said(2)
+
+
+def test_names_that_are_no_text(tmp_path, monkeypatch):
+    """They are printed and logged with their bytes escaped; UTF-8 stops at them otherwise."""
+    stdout = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    monkeypatch.setattr(sys, "stdout", stdout)
+    console.print_any_name()
+    with console.opened() as output, output.logging_to(tmp_path / "log.txt"):
+        print("skipped ä", os.fsdecode(b"\xff.png"))
+    stdout.flush()
+    assert stdout.buffer.getvalue().decode() == "skipped ä \\udcff.png\n"
+    assert "skipped ä \\udcff.png\n" in (tmp_path / "log.txt").read_text("utf-8")

@@ -1,5 +1,7 @@
 """python -m pix2pix_jax.dataset: what it finds, pairs, prepares and shows."""
 
+import os
+
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
@@ -193,3 +195,59 @@ def test_a_sheet_has_every_image(tmp_path, capsys):
     for i in range(5):
         assert (page == 40 * i).all(axis=-1).sum() >= 20 * 40
     assert "5 of the images" in capsys.readouterr().out
+
+
+def test_a_very_tall_image_does_not_make_the_sheet_so(tmp_path):
+    save(tmp_path / "data/1.png", np.zeros((3000, 2, 3), np.uint8))
+    save(tmp_path / "data/2.png", np.zeros((20, 20, 3), np.uint8))
+    main(["sheet", f"{tmp_path}/data", f"--output={tmp_path}/sheet.png", "--side=20"])
+    with Image.open(tmp_path / "sheet.png") as page:
+        assert page.height < 2 * 4 * 20 + 100
+
+
+@pytest.mark.parametrize("name", ["sheet.jpg", "data", "data/1.png", ""])
+def test_a_sheet_is_a_file_of_its_own(tmp_path, name):
+    path = save(tmp_path / "data/1.png", np.full((8, 8, 3), 7, np.uint8))
+    with pytest.raises(SystemExit, match=r"error: .*(give FILE\.png|give another file)"):
+        main(["sheet", f"{tmp_path}/data", f"--output={name and tmp_path / name}"])
+    assert (np.asarray(Image.open(path)) == 7).all()
+
+
+def test_folders_for_splits_come_before_images_beside_them(tmp_path):
+    """As in training: validation images would become training images."""
+    save(tmp_path / "preview.png", photo(0, 16, 32))
+    for split, number in (("train", 1), ("val", 2)):
+        save(tmp_path / f"{split}/{number}.png", photo(number, 16, 32))
+    assert [part.name for part in find_parts(tmp_path)] == ["train", "val"]
+    assert len(folders.paired_folder(tmp_path, "train", ("train", "val"))) == 1
+
+
+def test_folders_that_links_lead_to_are_looked_into_and_hidden_ones_are_not(tmp_path):
+    for domain in "AB":
+        save(tmp_path / f"disk/{domain}/1.png", photo(1, 16, 16))
+    save(tmp_path / "data/.ipynb_checkpoints/1-checkpoint.png", photo(2, 16, 16))
+    (tmp_path / "data/train").mkdir()
+    for domain in "AB":
+        (tmp_path / f"data/train/{domain}").symlink_to(tmp_path / f"disk/{domain}")
+    (part,) = find_parts(tmp_path / "data")
+    assert (part.name, part.form, len(part.items)) == ("train", TWO_FILES, 1)
+
+
+def test_an_image_of_one_column_is_no_pair(tmp_path):
+    save(tmp_path / "data/1.png", photo(1, 16, 32))
+    narrow = save(tmp_path / "data/2.png", np.zeros((16, 1, 3), np.uint8))
+    report = check.check(tmp_path / "data", SIDE_BY_SIDE)
+    assert report.refused and str(narrow) in report.findings["damaged"][0]
+    with pytest.raises(SystemExit, match=r"2\.png is one pixel wide"):
+        main(["prepare", f"{tmp_path}/data", "--form=pairs", "--size=8", f"--output={tmp_path}/o"])
+
+
+def test_every_image_is_written_whatever_their_names(tmp_path):
+    """Endings that are left out, and bytes that are no UTF-8."""
+    names = ["a.png", "a.bmp", "a.png.png", os.fsdecode(b"\xff.png")]
+    for i, name in enumerate(names):
+        save(tmp_path / "data" / name, np.full((8, 16, 3), 50 * i, np.uint8))
+    written = prepare.prepare(tmp_path / "data", tmp_path / "out", shares={"val": 0.25})
+    paths = list((tmp_path / "out").rglob("*.png"))
+    assert sum(written.values()) == len(paths) == len(names)
+    assert {int(np.asarray(Image.open(path)).max()) for path in paths} == {0, 50, 100, 150}

@@ -1,5 +1,6 @@
 """FID and KID: golden values, scipy and PIL, the network against one in PyTorch, both commands."""
 
+import contextlib
 import hashlib
 from types import SimpleNamespace
 
@@ -241,6 +242,41 @@ def test_two_folders_and_saved_statistics(weights, describe, tmp_path, monkeypat
     with pytest.raises(SystemExit, match="holds no statistics of a set"):
         np.savez(tmp_path / "other.npz", mean=x)
         main(["fid", str(tmp_path / "other.npz"), str(few)])
+
+
+def test_files_that_are_no_statistics(tmp_path, capsys):
+    x = np.random.default_rng(0).normal(size=(9, 6))
+    mean, cov = x.mean(0), np.cov(x, rowvar=False)
+    good, bad = tmp_path / "good.npz", tmp_path / "bad.npz"
+    for fields in (
+        {"mu": mean[:-1], "sigma": cov},
+        {"mu": mean * np.nan, "sigma": cov},
+        {"mu": mean, "sigma": cov, "features": x[0]},
+        {"mu": mean, "sigma": cov, "features": x[:, :-1]},
+        {"mu": mean, "sigma": cov, "features": x.astype(str)},
+    ):
+        np.savez(bad, **fields)
+        with pytest.raises(ValueError, match=r"bad\.npz holds no statistics of a set"):
+            statistics_files.load(bad, "clean")
+    np.save(bad.open("wb"), x)  # an array under that name
+    with pytest.raises(ValueError, match=r"bad\.npz holds no statistics of a set"):
+        statistics_files.load(bad, "clean")
+    for save in (np.savez, np.savez_compressed):
+        save(good, mu=mean, sigma=cov)
+        content, random = good.read_bytes(), np.random.default_rng(0)
+        for _ in range(200):
+            mutant = bytearray(content)
+            mutant[random.integers(len(content))] ^= int(random.integers(1, 256))
+            bad.write_bytes(mutant)
+            with contextlib.suppress(ValueError, OSError):
+                statistics_files.load(bad, "clean")
+    np.savez(bad, mu=mean[1:], sigma=cov[1:, 1:])
+    with pytest.raises(SystemExit, match="statistics of 6 features and .* of 5"):
+        main(["fid", str(good), str(bad)])
+    for option in ("--batch-size=0", "--subsets=0", "--subset-size=1"):
+        with pytest.raises(SystemExit):
+            main(["kid", str(good), str(good), option])
+        assert f"{option[2:-2]}: {option[-1]} is not at least" in capsys.readouterr().err
 
 
 def test_the_sizes_of_a_set(inception, monkeypatch):

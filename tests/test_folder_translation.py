@@ -136,3 +136,11 @@ def test_fixed_noise_is_that_of_the_first_image(tmp_path):
         run(config, tmp_path / "in", tmp_path / "out", fixed_noise=fixed)
         a, b = (read(tmp_path / "out" / f"{name}.png") for name in "ab")
         assert (a == b).all() == fixed
+
+
+def test_where_nothing_can_be_written_nothing_is_computed(net, folder, monkeypatch):
+    monkeypatch.setattr(translate, "load", None)  # comes after
+    (folder / "file").write_text("")
+    for output in (folder / "file", folder / "file/below"):
+        with pytest.raises(OSError, match=r"cannot write to .*file.*: choose another folder"):
+            run(config_of(net[1]), folder, output)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import EpsImagePlugin, ExifTags, Image, ImageOps
 
-from pix2pix_jax.images.files import image_size, naming, open_image, read_image
+from pix2pix_jax.images.files import find_images, image_size, naming, open_image, read_image
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (24, 20, 3), np.uint8)
 MUTANTS = 60  # of each kind of file
@@ -145,3 +145,24 @@ def test_absurd_sizes_are_refused(side, tmp_path):
     (tmp_path / "huge.png").write_bytes(content)
     with pytest.raises(ValueError, match="huge.png cannot be read"):
         read_image(tmp_path / "huge.png", 3)
+
+
+def test_what_is_found_below_a_folder(tmp_path):
+    """Behind links, but in no circle; not in hidden folders; a dead link is no image, and said."""
+    for name in ("data/1.png", "data/.hidden/2.png", "data/x/3.png", "elsewhere/4.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (4, 4)).save(tmp_path / name)
+    root = tmp_path / "data"
+    (root / "x/up").symlink_to(root)
+    (root / "y").symlink_to(tmp_path / "elsewhere")
+    (root / "folder.png").mkdir()
+    (root / "z.png").symlink_to("gone.png")
+    found = find_images(root)
+    assert [path.relative_to(root).as_posix() for path in found] == [
+        "1.png",
+        "x/3.png",
+        "y/4.png",
+        "z.png",
+    ]
+    with pytest.raises(ValueError, match=r"z\.png cannot be read as an image"):
+        read_image(found[-1], 3)

@@ -102,7 +102,9 @@ def test_what_is_no_image_for_the_model(model, image, words):
 
 def test_models_that_are_none(tmp_path, generator):
     torch.save(baseline.NLayerDiscriminator(6).state_dict(), tmp_path / "latest_net_D.pth")
+    torch.save({"fc.weight": torch.zeros(2, 2)}, tmp_path / "other.pth")
     for path, fields, error, words in (
+        (tmp_path / "other.pth", {}, ValueError, r"other\.pth: its layers are those of no U-Net"),
         (tmp_path, {}, OSError, "is no trained run"),
         (tmp_path / "none.pth", {}, OSError, "none.pth"),
         (tmp_path / "latest_net_D.pth", {}, ValueError, "holds a discriminator"),

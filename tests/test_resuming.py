@@ -3,6 +3,7 @@
 import concurrent.futures
 import errno
 import json
+import os
 import pathlib
 import shutil
 import subprocess
@@ -14,13 +15,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pix2pix_jax import train
+from pix2pix_jax import command, train
 from pix2pix_jax.methods.state import NetworkState, TrainState
 from pix2pix_jax.run import checkpoints, checks, config_file, digests
 from pix2pix_jax.run.lock import WorkdirLock
 from pix2pix_jax.run.progress import Progress
 from pix2pix_jax.run.reporter import Reporter
 from pix2pix_jax.run.saved_state import DamagedCheckpoint
+from pix2pix_jax.runtime.whole_file import whole_file
 from tests.conftest import small_config
 
 
@@ -145,6 +147,32 @@ def test_what_is_saved_is_not_what_the_next_step_makes_of_its_buffers(tmp_path):
         for number in (5, 9):
             restored = saver.restore(abstract, number)
             assert (restored.networks["G"].params["kernel"] == number).all()
+
+
+def test_what_a_full_disk_has_no_room_for_is_named(tmp_path, monkeypatch, capsys):
+    """The system's error names no file; the command adds what to do."""
+    path = tmp_path / "result.png"
+
+    def fail(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    named = pytest.raises(OSError, match=r"No space left on device: '.*result\.png'")
+    with named, whole_file(path):
+        fail()
+    assert not list(tmp_path.iterdir())
+
+    config = small_config()
+    for name, value in {
+        "CONFIG": config,
+        "WORKDIR": "runs/a",
+        "MODE": "train",
+        "OUTPUT": "",
+    }.items():
+        monkeypatch.setattr(command, name, types.SimpleNamespace(value=value))
+    monkeypatch.setattr(command, "_run", fail)
+    monkeypatch.setattr(command, "_start_jax", lambda workdir: None)
+    with pytest.raises(SystemExit, match="make room on the disk of runs/a and run the same"):
+        command.main(["launch.py"])
 
 
 @pytest.mark.parametrize(

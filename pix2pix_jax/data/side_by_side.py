@@ -1,5 +1,7 @@
 """Pairs in one image A|B, as the authors of pix2pix publish them."""
 
+from typing import Any
+
 import numpy as np
 from PIL import Image
 
@@ -42,8 +44,7 @@ class SideBySide:
         for i in range(len(self._images)):
             name, (height, width) = self._images.header(i)
             label = self._images.label(i)
-            if width < 2:
-                raise ValueError(f"{label} is one pixel wide, which is no pair A|B: remove it")
+            check_width(width, label)
             if width % 2 and equal_halves:
                 raise ValueError(
                     f"{label} is {width}x{height}, so its halves A|B differ in width: crop it to "
@@ -84,6 +85,12 @@ class SideBySide:
     def header(self, index: int) -> Header:
         """Name of a pair and (height, width) of each of its images."""
         return self._headers[index]
+
+
+def check_width(width: int, label: Any) -> None:
+    """Raises ValueError if an image, called `label`, is too narrow to be two."""
+    if width < 2:
+        raise ValueError(f"{label} is one pixel wide, which is no pair A|B: remove it")
 
 
 def split_pair(image: np.ndarray, channels: tuple[int, int]) -> Record:

@@ -74,8 +74,12 @@ def _parser():
     verb.set_defaults(run=_sheet)
     verb.add_argument("folder")
     verb.add_argument("--output", required=True, metavar="FILE.png")
-    verb.add_argument("--count", type=_positive, default=48, help="images of each split (48)")
-    verb.add_argument("--side", type=_positive, default=128, help="width of one, pixels (128)")
+    verb.add_argument(
+        "--count", type=subcommands.positive, default=48, help="images of each split (48)"
+    )
+    verb.add_argument(
+        "--side", type=subcommands.positive, default=128, help="width of one, pixels (128)"
+    )
 
     verb = verbs.add_parser("labels", help="writes maps of classes and instances as one, by order")
     verb.set_defaults(run=_labels)
@@ -88,14 +92,8 @@ def _parser():
     return parser
 
 
-def _positive(text):
-    if (number := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
-    return number
-
-
 def _size(text):
-    numbers = [_positive(part) for part in text.split(",")]
+    numbers = [subcommands.positive(part) for part in text.split(",")]
     if len(numbers) > 2:
         raise argparse.ArgumentTypeError(f"{text} is neither N nor HEIGHT,WIDTH")
     return (*numbers, *numbers)[:2]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from pix2pix_jax.data.side_by_side import split_pair
+from pix2pix_jax.data.side_by_side import check_width, split_pair
 from pix2pix_jax.dataset import alignment
 from pix2pix_jax.dataset.parts import SIDE_BY_SIDE, SINGLE, Item, Part, find_parts
 from pix2pix_jax.images.files import FORMATS, Path, read_image
@@ -78,6 +78,8 @@ def _look(item: Item, form: str) -> Facts:
     """Reads an item, whatever is wrong with it."""
     try:
         images = [read_image(path, 3) for path in item.paths]
+        if form == SIDE_BY_SIDE:
+            check_width(images[0].shape[1], item.paths[0])
         kind = " and ".join(dict.fromkeys(_kind(path) for path in item.paths))
     except ValueError as error:
         return Facts(damage=str(error))
@@ -86,7 +88,7 @@ def _look(item: Item, form: str) -> Facts:
     for image in images:
         digest.update(image.tobytes())
     facts = Facts(sizes, kind, digest.digest())
-    if form == SIDE_BY_SIDE and images[0].shape[1] > 1:
+    if form == SIDE_BY_SIDE:
         halves = split_pair(images[0], (3, 3))
         images = [halves["A"], halves["B"][:, : halves["A"].shape[1]]]
     if len(images) < 2 or images[0].shape != images[1].shape:

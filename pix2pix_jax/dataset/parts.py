@@ -10,6 +10,7 @@ from pix2pix_jax.data.sources import by_name
 from pix2pix_jax.images.files import (
     Path,
     existing_folders,
+    files_below,
     find_images,
     image_size,
     is_image,
@@ -91,11 +92,14 @@ def _one_folder(name, folder, form):
 
 def _splits(root):
     """Names of the splits, "" if there are none."""
-    folders = [path.name for path in root.iterdir() if path.is_dir() and _has_images(path)]
+    shown = [path for path in root.iterdir() if not path.name.startswith(".")]
+    folders = [path.name for path in shown if path.is_dir() and _has_images(path)]
     names = {name for name in folders if name not in ("A", "B")}
     if {"A", "B"} <= set(folders):
         names |= {path.name for path in (root / "A").iterdir() if (root / "B" / path.name).is_dir()}
-    if any(map(is_image, root.iterdir())) or not names:
+    # Training leaves out images beside its folders, too.
+    has_training = not names.isdisjoint(("train", "trainA", "trainB"))
+    if not names or (any(map(is_image, shown)) and not has_training):
         return [""]
     order = ["train", "val", "test"]
     place = lambda name: next((i for i, o in enumerate(order) if name.startswith(o)), len(order))
@@ -103,7 +107,7 @@ def _splits(root):
 
 
 def _has_images(folder):
-    return any(map(is_image, folder.rglob("*")))
+    return any(map(is_image, files_below(folder)))
 
 
 def _has_other_domain(root, name):

@@ -2,11 +2,12 @@
 
 import functools
 import hashlib
+import os
 import pathlib
 
 import numpy as np
 
-from pix2pix_jax.data.side_by_side import split_pair
+from pix2pix_jax.data.side_by_side import check_width, split_pair
 from pix2pix_jax.dataset.parts import SIDE_BY_SIDE, SINGLE, Item, find_parts
 from pix2pix_jax.dataset.writing import WRITERS, side_by_side
 from pix2pix_jax.images.files import Path, read_image
@@ -79,7 +80,7 @@ def draw(
     They are ordered by a checksum of seed and name, so that few change their split when others
     come or go.
     """
-    checksum = lambda item: hashlib.sha256(f"{seed}/{item[0].name}".encode()).digest()
+    checksum = lambda item: hashlib.sha256(os.fsencode(f"{seed}/{item[0].name}")).digest()
     rest, drawn = sorted(items, key=checksum), {}
     for split, share in shares.items():
         count = max(round(share * len(items)), 1)
@@ -95,6 +96,7 @@ def _make(item, form, size, fit, method) -> np.ndarray:
     """The resized image, or pair A|B, of an item."""
     images = [read_image(path, 3) for path in item.paths]
     if form == SIDE_BY_SIDE:
+        check_width(images[0].shape[1], item.paths[0])
         halves = split_pair(images[0], (3, 3))
         images = [halves["A"], halves["B"]]
     if size:

@@ -9,6 +9,7 @@ from pix2pix_jax.dataset.parts import SIDE_BY_SIDE, find_parts
 from pix2pix_jax.images.files import Path, read_image, save_png
 
 GAP = 6  # pixels between cells
+TALLEST = 4  # times its width: higher images are made narrower
 
 
 def sheet(
@@ -28,14 +29,18 @@ def sheet(
 
     Raises:
         FileNotFoundError: no such folder, or no images.
-        ValueError: a damaged image.
+        ValueError: a damaged image, or an `output` that is no PNG file or one of the images.
     """
+    if pathlib.Path(output).suffix != ".png" or pathlib.Path(output).is_dir():
+        raise ValueError(f"the sheet is a PNG file, and {output} is no name of one: give FILE.png")
     cells = []
     for part in find_parts(root, form):
         chosen = np.unique(
             np.linspace(0, len(part.items) - 1, min(count, len(part.items))).astype(int)
         )
         for item in (part.items[i] for i in chosen):
+            if pathlib.Path(output).resolve() in (path.resolve() for path in item.paths):
+                raise ValueError(f"{output} is one of the images: give another file")
             images = [Image.fromarray(read_image(path, 3)) for path in item.paths]
             width = side * (2 if part.form == SIDE_BY_SIDE else 1)
             name = f"{part.name}/{item.name}" if part.name else item.name
@@ -46,7 +51,8 @@ def sheet(
 
 
 def _scaled(image, width):
-    height = max(round(image.height * width / image.width), 1)
+    scale = min(width / image.width, TALLEST * width / image.height)
+    width, height = (max(round(side * scale), 1) for side in image.size)
     return image.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=3.0)
 
 

@@ -58,12 +58,33 @@ def find_images(
         return [path]
     if not path.is_dir():
         raise FileNotFoundError(f"there is no file or folder {path}{existing_folders(path)}")
-    found = [p for p in path.rglob("*") if wanted(p) and p.is_file()]
+    files = list(files_below(path))
+    found = [p for p in files if wanted(p)]
     if not found:
         kinds = " ".join(sorted(EXTENSIONS))
-        hint = "; .npy files take config.data.value_range" if any(path.rglob("*.npy")) else ""
+        arrays = any(p.suffix == ".npy" for p in files)
+        hint = "; .npy files take config.data.value_range" if arrays else ""
         raise FileNotFoundError(f"{path} holds no images ({kinds}{hint}): put some there")
     return sorted(found, key=lambda p: natural(p.relative_to(path).as_posix()))
+
+
+def files_below(folder: Path) -> Iterator[pathlib.Path]:
+    """All files below a folder, in no order; those that links lead to are among them.
+
+    Left out are hidden folders (.ipynb_checkpoints has copies of images), and links to folders
+    that they lie in. A link to nothing counts as a file, so that reading it says so.
+    """
+    for here, names, files in os.walk(folder, followlinks=True):
+        inside = os.path.realpath(here) + os.sep
+        names[:] = [
+            name
+            for name in names
+            if not name.startswith(".")
+            and not inside.startswith(os.path.realpath(os.path.join(here, name)) + os.sep)
+        ]
+        for path in (pathlib.Path(here, name) for name in files):
+            if path.is_file() or not path.exists():
+                yield path
 
 
 def unique_names(paths: list[pathlib.Path], root: Path) -> list[str]:
@@ -72,10 +93,11 @@ def unique_names(paths: list[pathlib.Path], root: Path) -> list[str]:
     root = root if root.is_dir() else root.parent
     names = [path.relative_to(root) for path in paths]
     count = Counter(name.with_suffix("") for name in names)
-    return [
-        (name if count[name.with_suffix("")] > 1 else name.with_suffix("")).as_posix()
-        for name in names
-    ]
+    whole = {name for name in names if count[name.with_suffix("")] > 1}
+    # a.jpg and a.png keep their endings, and so does a.png.jpg then, for a.png is taken.
+    while more := {name for name in names if name.with_suffix("") in whole} - whole:
+        whole |= more
+    return [(name if name in whole else name.with_suffix("")).as_posix() for name in names]
 
 
 def natural(name: str) -> tuple[list[tuple[bool, int | str]], str]:

@@ -55,7 +55,9 @@ def _parser():
     parser = subcommands.parser("metrics", __doc__)
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--weights", default="", help="the .pth, or the folder that has it")
-    shared.add_argument("--batch-size", type=int, default=32, help="images at once (32)")
+    shared.add_argument(
+        "--batch-size", type=subcommands.positive, default=32, help="images at once (32)"
+    )
     of_sets = argparse.ArgumentParser(add_help=False)
     of_sets.add_argument("real", help="the true images, or an .npz of statistics")
     of_sets.add_argument("fake", nargs="?", help="the generated images, or an .npz")
@@ -68,8 +70,8 @@ def _parser():
     )
     add("fid", _fid, "Fréchet distance of Inception features", of_sets)
     kid = add("kid", _kid, "kernel distance of Inception features", of_sets)
-    kid.add_argument("--subsets", type=int, default=KID_SUBSETS)
-    kid.add_argument("--subset-size", type=int, default=KID_SUBSET_SIZE)
+    kid.add_argument("--subsets", type=subcommands.positive, default=KID_SUBSETS)
+    kid.add_argument("--subset-size", type=subcommands.at_least(2), default=KID_SUBSET_SIZE)
     pairs = add("lpips", _lpips, "learned distance of images with the same names")
     pairs.add_argument("real", help="the true images")
     pairs.add_argument("fake", help="the generated images")
@@ -130,6 +132,12 @@ def _sets(options):
         print(f"wrote {options.save_statistics}", flush=True)
     if len(sets) == 1:
         return None, ""
+    widths = [len(s.gaussian.mean) for s in sets]
+    if widths[0] != widths[1]:
+        raise ValueError(
+            f"{options.real} has statistics of {widths[0]} features and {options.fake} of "
+            f"{widths[1]}: they are of different networks"
+        )
     counts = ["unknown" if s.features is None else len(s.features) for s in sets]
     if counts[0] != counts[1]:
         print("note: FID falls with the number of images: compare only sets of the same numbers")

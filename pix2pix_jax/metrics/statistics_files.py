@@ -5,7 +5,6 @@
 
 import os
 import pathlib
-import zipfile
 from typing import NamedTuple
 
 import numpy as np
@@ -51,9 +50,17 @@ def load(path: str | os.PathLike[str], mode: str) -> SetStatistics:
         with np.load(path, allow_pickle=False) as file:
             found = {name: file[name] for name in file.files}
         mean, covariance = found["mu"], found["sigma"]
-        if covariance.shape != (*mean.shape, *mean.shape):
+        if mean.ndim != 1 or covariance.shape != (*mean.shape, *mean.shape):
             raise ValueError(f"mu has shape {mean.shape} and sigma {covariance.shape}")
-    except (KeyError, ValueError, zipfile.BadZipFile, EOFError) as error:
+        features = found.get("features")
+        if features is not None and features.shape[1:] != mean.shape:
+            raise ValueError(f"mu has shape {mean.shape} and features {features.shape}")
+        for name in found.keys() & {"mu", "sigma", "features"}:
+            if found[name].dtype.kind != "f" or not np.isfinite(found[name]).all():
+                raise ValueError(f"{name} has values that are no finite numbers")
+    except OSError:
+        raise
+    except Exception as error:  # damage makes numpy and zipfile raise nearly anything
         raise ValueError(
             f"{path} holds no statistics of a set ({error}): make it with --save-statistics"
         ) from error
@@ -63,6 +70,6 @@ def load(path: str | os.PathLike[str], mode: str) -> SetStatistics:
             f"the statistics {path} were made in the mode {made_in}, not {mode}: choose that mode, "
             "or make them anew"
         )
-    if "features" in found:
-        return of_features(found["features"])
+    if features is not None:
+        return of_features(features)
     return SetStatistics(Gaussian.from_covariance(mean, covariance), None)

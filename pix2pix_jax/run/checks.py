@@ -1,22 +1,18 @@
 """Checks before a training begins, beside those of the config alone."""
 
 import pathlib
-import tempfile
 from typing import Any
 
 from pix2pix_jax.methods.registry import METHODS
 from pix2pix_jax.metrics.registry import available
 from pix2pix_jax.run.lock import not_writable
+from pix2pix_jax.runtime import storage
 
 
 def check_writable(workdir: pathlib.Path) -> None:
     """Raises OSError if `workdir` cannot be written or created. Creates nothing."""
-    folder = workdir.absolute()
     try:
-        while not folder.exists():
-            folder = folder.parent
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        storage.try_writing(workdir)
     except OSError as error:
         raise OSError(not_writable(workdir, error)) from error
 

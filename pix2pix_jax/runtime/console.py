@@ -57,7 +57,7 @@ class Console:
     @contextlib.contextmanager
     def logging_to(self, path: pathlib.Path) -> Iterator[None]:
         """Appends to a file what has been printed so far and what will be; also an exception."""
-        with path.open("a", encoding="utf-8") as file:
+        with path.open("a", encoding="utf-8", errors="backslashreplace") as file:
             self._log = file
             try:
                 self.log("")
@@ -142,6 +142,12 @@ def opened() -> Iterator[Console]:
             yield console
         finally:
             console.clear()
+
+
+def print_any_name() -> None:
+    """Lets this program print file names whose bytes are no text, with those bytes escaped."""
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr is from the start
 
 
 def has_bar() -> bool:

@@ -16,6 +16,7 @@ import re
 import secrets
 import shutil
 import socket
+import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -112,6 +113,29 @@ def output_folder(path: Path) -> Iterator[pathlib.Path]:
             yield folder
         finally:
             store.upload(files_below(folder))
+
+
+def check_writable(path: Path) -> None:
+    """Raises OSError if results cannot be written to the folder `path`. Creates nothing.
+
+    Addresses are not looked at: these fail where they are written to.
+    """
+    try:
+        if not is_remote(path):
+            try_writing(path)
+    except OSError as error:
+        raise OSError(
+            f"cannot write to {path} ({error.strerror}): choose another folder"
+        ) from error
+
+
+def try_writing(path: Path) -> None:
+    """Raises the system's OSError if a folder, or the one it would be created in, takes no file."""
+    folder = pathlib.Path(path).absolute()
+    while not folder.exists():
+        folder = folder.parent
+    with tempfile.TemporaryFile(dir=folder):
+        pass
 
 
 def existing_files(path: Path) -> set[str]:

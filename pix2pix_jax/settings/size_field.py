@@ -1,5 +1,6 @@
 """A config field for the size of images."""
 
+import re
 from typing import Any
 
 import ml_collections
@@ -24,3 +25,19 @@ class Size(ml_collections.FieldReference):
                 f"config.{self._name} is {value!r}: give one whole number, or (height, width)"
             )
         super().set((*sizes, *sizes)[:2], type_safe)
+
+
+def last_of_each(argv: list[str]) -> list[str]:
+    """A command line without the sizes that a later flag replaces, as it does for other fields.
+
+    ml_collections would make one size of both.
+    """
+    kept, given = [], set()
+    for i in reversed(range(len(argv))):
+        match = re.match(r"--?config\.data\.(load|crop)_size(=|$)", argv[i])
+        if match and match[1] in given:
+            kept = kept if match[2] else kept[:-1]  # --name VALUE
+            continue
+        given |= {match[1]} if match else set()
+        kept.append(argv[i])
+    return kept[::-1]

@@ -2,6 +2,9 @@
 
 import argparse
 import sys
+from collections.abc import Callable
+
+from pix2pix_jax.runtime import console
 
 
 def parser(name: str, description: str | None) -> argparse.ArgumentParser:
@@ -16,7 +19,22 @@ def parser(name: str, description: str | None) -> argparse.ArgumentParser:
 def run(parser: argparse.ArgumentParser, arguments: list[str] | None) -> None:
     """Calls the `run` of the subcommand that the command line (or `arguments`) gives."""
     options = parser.parse_args(arguments)
+    console.print_any_name()
     try:
         options.run(options)
     except (OSError, ValueError) as error:
         sys.exit(f"error: {error}")
+
+
+def at_least(minimum: int) -> Callable[[str], int]:
+    """The type of an option that is a whole number from `minimum` on."""
+
+    def number(text):
+        if (found := int(text)) < minimum:
+            raise argparse.ArgumentTypeError(f"{text} is not at least {minimum}")
+        return found
+
+    return number
+
+
+positive = at_least(1)
