@@ -102,6 +102,8 @@ def _prepare(config, run) -> _Plan:
         config_file.check_same_data(workdir, config)
         config_file.check_same_average(workdir, config)
         print("".join(f"{line}\n" for line in changes), end="", flush=True)
+    else:
+        weights.check_source(config)
     data, seed, kind = config.data, config.seed, METHODS[config.method].data
     examples = loading.load_examples(
         data, seed, data.train_split, True, kind, jittered_epochs(config)
