@@ -107,6 +107,7 @@ def _prepare(config, run) -> _Plan:
         print("".join(f"{line}\n" for line in changes), end="", flush=True)
         drawing = None
     else:
+        weights.check_source(config)
         drawing = _in_background(compiled_fresh_state, config)
     data, seed, kind = config.data, config.seed, METHODS[config.method].data
     examples = loading.load_examples(

@@ -56,6 +56,18 @@ def load_generators(config: Any, workdir: str) -> tuple[dict[str, Any], str]:
     return _from_pths(config, files, target), config.init_from
 
 
+def check_source(config: Any) -> None:
+    """Raises FileNotFoundError if `config.init_from` is a file of this machine that is not there.
+
+    So that a mistyped name is told before the data are read. What is in the file, in a run or in
+    object storage is seen by `initialize`.
+    """
+    source = config.init_from
+    elsewhere = storage.is_remote(source) or published.is_name(source) or _is_run(source)
+    if source and not elsewhere:
+        _pth_files(pathlib.Path(source), ())
+
+
 def initialize(config: Any, state: TrainState) -> TrainState:
     """`state` with the weights of `config.init_from`, for fine-tuning; optimizers start anew.
 

@@ -178,6 +178,8 @@ def test_wrong_weights_are_refused(inception, weights, tmp_path):
         read("", weights_files.INCEPTION)
     with pytest.raises(FileNotFoundError, match="6726825d.pth is not in"):
         read(tmp_path, weights_files.INCEPTION)
+    with pytest.raises(FileNotFoundError, match="6726825d.pth is missing: .* no .*nowhere: get"):
+        read(tmp_path / "nowhere", weights_files.INCEPTION)
     damaged = tmp_path / weights.name
     damaged.write_bytes(weights.read_bytes()[:-1] + b"?")
     with pytest.raises(ValueError, match="its SHA-256 begins with"):

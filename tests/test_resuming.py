@@ -232,6 +232,12 @@ def test_a_start_that_fails_leaves_no_folder(tmp_path, field):
     assert not (tmp_path / "runs").exists()
 
 
+def test_weights_that_are_missing_are_told_before_the_data_are_read(tmp_path):
+    config = small_config(**{"data.dir": str(tmp_path / "no_data"), "init_from": "nowhere.pth"})
+    with pytest.raises(FileNotFoundError, match=r"no weights file nowhere\.pth"):
+        train.train(config, str(tmp_path / "run"))
+
+
 def copy_of(run, tmp_path):
     """(config, workdir) of a copy, and a function that tells its files' contents."""
     config, workdir = run

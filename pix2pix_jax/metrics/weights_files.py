@@ -67,7 +67,10 @@ def read(
     if not weights or path.is_dir():
         path = path / published.name
     if not weights or not path.is_file():
-        where = f"is not in {path.parent}" if weights else "is needed, and no folder is named"
+        where = "is needed, and no folder is named"
+        if weights:  # which may be no folder, or no file
+            folder = pathlib.Path(weights).is_dir()
+            where = f"is not in {weights}" if folder else f"is missing: there is no {weights}"
         raise FileNotFoundError(
             f"the weights file {published.name} {where}: get it from {published.source}, and give "
             f"its folder ({flags})"
