@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from benchmarks import torch_baseline as baseline
 from configs import cyclegan as cyclegan_config
 from configs import cyclegan_tf, pix2pix_tf
-from pix2pix_jax import evaluate, exchange, train, translate
+from pix2pix_jax import dispatch, evaluate, exchange, train, translate
 from pix2pix_jax.data import loading
 from pix2pix_jax.methods import cyclegan
 from pix2pix_jax.methods.contract import Layout
@@ -359,6 +359,26 @@ def count(module, channels):
     keys = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
     tree = jax.eval_shape(lambda: module.init(keys, jnp.zeros((1, 256, 256, channels))))
     return sum(leaf.size for leaf in jax.tree.leaves(tree["params"])), tree["params"]
+
+
+@pytest.mark.parametrize("generator, in_ynnpack", [("resnet_9blocks", False), ("unet_128", True)])
+def test_whose_products_ynnpack_computes(generator, in_ynnpack):
+    """Not those of a ResNet's step on a CPU; convolutions and sums in either case."""
+    config = small_config(**{"model.generator": generator})
+    options = dispatch.compiler_options(config, "cpu")
+
+    def uses_ynnpack(function, *arguments):
+        compiled = jax.jit(function, compiler_options=options).lower(*arguments).compile()
+        return "ynn_fusion" in compiled.as_text()
+
+    x, image, kernel = jnp.ones((512, 512)), jnp.ones((1, 64, 64, 64)), jnp.ones((3, 3, 64, 64))
+    axes = ("NHWC", "HWIO", "NHWC")
+    convolve = lambda x, w: jax.lax.conv_general_dilated(
+        x, w, (1, 1), "SAME", dimension_numbers=axes
+    )
+    assert uses_ynnpack(jnp.matmul, x, x) == in_ynnpack
+    assert uses_ynnpack(convolve, image, kernel)
+    assert uses_ynnpack(lambda x: jnp.square(x).sum(0), x)
 
 
 def test_tutorial_parameter_counts():

@@ -85,4 +85,6 @@ class Method(NamedTuple):
     first_phase: Callable[[Any], Any] = lambda config: None
     # (variables of its networks by name, fresh ones) -> the fresh ones with those parts
     grow: Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]] = lambda old, new: new
+    # (config) -> whether a step has thousands of large matrix products, and few others
+    many_products: Callable[[Any], bool] = lambda config: False
     has_holes: bool = False  # its source images have the hole as their last channel

@@ -277,4 +277,5 @@ METHOD = Method(
     update_orders=UPDATE_ORDERS,
     extra_state=pools,
     state_fields=state_fields,
+    many_products=lambda config: config.model.generator.startswith("resnet"),
 )
