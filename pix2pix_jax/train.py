@@ -1,50 +1,29 @@
 """The training loop of every method: resumes, reports, validates, saves."""
 
 import functools
-import math
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
-import numpy as np
 from clu import parameter_overview
-from jax.sharding import AxisType, Mesh
 
-from pix2pix_jax import weights
-from pix2pix_jax.data import loading
+from pix2pix_jax import training_plan
 from pix2pix_jax.data.prefetch import prefetched
 from pix2pix_jax.dispatch import make_run_steps, shardings, spans
 from pix2pix_jax.evaluator import Validator
-from pix2pix_jax.methods.registry import METHODS, compiled_fresh_state
+from pix2pix_jax.methods.registry import METHODS
 from pix2pix_jax.methods.state import TrainState
 from pix2pix_jax.metrics.registry import HIGHER_IS_BETTER
 from pix2pix_jax.report.curves import loss_curves
-from pix2pix_jax.run import checkpoints, checks, compiling, config_file, disk_space
+from pix2pix_jax.run import checkpoints, checks, compiling, config_file
 from pix2pix_jax.run.event_writer import EventWriter
 from pix2pix_jax.run.history import History
 from pix2pix_jax.run.progress import Stopwatch
 from pix2pix_jax.run.reporter import Reporter
-from pix2pix_jax.run.run_folder import RunFolder, open_run
+from pix2pix_jax.run.run_folder import open_run
 from pix2pix_jax.run.stopping import StopRequest
 from pix2pix_jax.runtime import console, host_memory, processes
 from pix2pix_jax.runtime.counter import duration
-from pix2pix_jax.runtime.devices import choose_devices
 from pix2pix_jax.runtime.storage import shown
-from pix2pix_jax.settings import config_checks
-
-
-class _Plan(NamedTuple):
-    """What a run trains on; known before its workdir need exist."""
-
-    config: Any
-    abstract: TrainState  # shapes and dtypes of the state
-    drawing: Future[Callable[[], TrainState]] | None  # of new networks; None with a checkpoint
-    run: RunFolder
-    mesh: Mesh
-    examples: Any
-    validation: Any  # examples
-    total_steps: int
 
 
 def train(config: Any, workdir: str) -> dict[str, float]:
@@ -68,8 +47,8 @@ def train(config: Any, workdir: str) -> dict[str, float]:
         run.lock(wanted=processes.is_first()) as lock,
     ):
         run.pull()
-        plan = _prepare(config, run)
-        state = _fresh_state(plan)
+        plan = training_plan.make_plan(config, run)
+        state = training_plan.first_state(plan)
         lock.take()
         processes.check_shared(run, workdir)
         saver = checkpoints.Checkpoints(
@@ -89,54 +68,6 @@ def train(config: Any, workdir: str) -> dict[str, float]:
         _print_first_lines(plan, state)
         state = processes.place(state, shardings(plan.mesh)[0], donated=True)
         return _run(plan, saver, state, output)
-
-
-def _prepare(config, run) -> _Plan:
-    """Checks everything that can be checked, and reads the data; writes nothing."""
-    workdir = run.folder
-    abstract = config_checks.check(config)
-    devices = choose_devices(config.train.batch_size, config.train.num_devices)
-    mesh = Mesh(np.array(devices), ("data",), axis_types=(AxisType.Auto,))
-    processes.connect(mesh)
-    if processes.is_first():
-        checks.check_writable(workdir)
-    if checkpoints.newest_step(workdir) is not None:
-        changes = config_file.check_same_network(workdir, config, whole_state=True)
-        config_file.check_same_data(workdir, config)
-        config_file.check_same_average(workdir, config)
-        print("".join(f"{line}\n" for line in changes), end="", flush=True)
-        drawing = None
-    else:
-        weights.check_source(config)
-        drawing = _in_background(compiled_fresh_state, config)
-    data, seed, kind = config.data, config.seed, METHODS[config.method].data
-    examples = loading.load_examples(
-        data, seed, data.train_split, True, kind, jittered_epochs(config)
-    )
-    validation = loading.load_examples(data, seed, data.eval_split, train=False, kind=kind)
-    checks.check_best_metric(config, validation)
-    total_steps = num_steps(config, len(examples))
-    return _Plan(config, abstract, drawing, run, mesh, examples, validation, total_steps)
-
-
-def _in_background(function, *arguments) -> Future:
-    """Calls the function in a thread; what it raises comes with the result."""
-    thread = ThreadPoolExecutor(1)
-    future = thread.submit(function, *arguments)
-    thread.shutdown(wait=False)
-    return future
-
-
-def _fresh_state(plan) -> TrainState | None:
-    """New networks (with the weights of `init_from`); None if there is a checkpoint.
-
-    On the host: placing a device array can alias it, and donation would delete it.
-    """
-    if plan.drawing is None:
-        return None
-    disk_space.check_space(plan.run.folder, plan.abstract)
-    state = plan.drawing.result()()
-    return weights.initialize(plan.config, state) if plan.config.init_from else state
 
 
 def _resumed_state(plan, saver) -> TrainState | None:
@@ -271,22 +202,6 @@ class _Loop:
         self._report.check_finite()
         self._saver.save(self._state, metrics, custom={"losses": self._report.sums})
         self._stopwatch.write()
-
-
-def num_steps(config: Any, num_examples: int) -> int:
-    """Steps of the whole run: so many that every epoch's examples have been seen."""
-    optim = config.optim
-    epochs = optim.epochs + optim.epochs_decay - (optim.epoch_count - 1)
-    return config.train.num_steps or math.ceil(epochs * num_examples / config.train.batch_size)
-
-
-def jittered_epochs(config: Any) -> float:
-    """Epochs of this run after which images are resized to the crop; infinity if they never are.
-
-    With data.jitter_ends it is when the linear policy begins to decay.
-    """
-    optim = config.optim
-    return optim.epochs - (optim.epoch_count - 1) if config.data.jitter_ends else math.inf
 
 
 def _after_validation(config, state, metrics, sharding) -> TrainState:

@@ -12,7 +12,7 @@ from PIL import Image
 from benchmarks import torch_cut as theirs
 from configs import cut as cut_config
 from configs.default import get_config
-from pix2pix_jax import evaluate, exchange, train, trained_models, translate
+from pix2pix_jax import evaluate, exchange, train, trained_models, training_plan, translate
 from pix2pix_jax.data import loading
 from pix2pix_jax.data.examples import Examples
 from pix2pix_jax.data.unpaired import UnpairedExamples
@@ -293,7 +293,7 @@ def test_a_run_makes_the_steps_of_pytorch(fastcut_run):
     rows = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     rows = [row for row in rows if "train/nce" in row]
     examples = loading.load_examples(
-        config.data, config.seed, "train", True, "sets", train.jittered_epochs(config)
+        config.data, config.seed, "train", True, "sets", training_plan.jittered_epochs(config)
     )
     assert [row["step"] for row in rows] == [1, 2, 3, 4, 5]
     for i, row in enumerate(rows):
@@ -391,11 +391,11 @@ def test_jitter_ends(cache_mb):
 
 def test_the_jitter_ends_with_the_constant_learning_rate():
     config = small_config()
-    assert train.jittered_epochs(config) == 200
+    assert training_plan.jittered_epochs(config) == 200
     config.optim.epoch_count = 150
-    assert train.jittered_epochs(config) == 51  # 150 to 200
+    assert training_plan.jittered_epochs(config) == 51  # 150 to 200
     config.data.jitter_ends = False
-    assert train.jittered_epochs(config) == np.inf
+    assert training_plan.jittered_epochs(config) == np.inf
 
 
 @pytest.mark.parametrize(

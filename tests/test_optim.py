@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from configs.default import get_config
-from pix2pix_jax import train
+from pix2pix_jax import training_plan
 from pix2pix_jax.methods import optim
 from pix2pix_jax.methods.state import NetworkState, epoch_of
 
@@ -62,7 +62,7 @@ def test_a_schedule_that_starts_at_a_later_epoch(first):
         optimizer.step()
         schedule.step()
     config.train.batch_size = 3
-    assert train.num_steps(config, 10) == -(-len(epochs) * 10 // 3)
+    assert training_plan.num_steps(config, 10) == -(-len(epochs) * 10 // 3)
 
 
 def plateau_metrics(kind):

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 import pytest
 
-from pix2pix_jax import dispatch, train
+from pix2pix_jax import dispatch, train, training_plan
 from pix2pix_jax.data import loading
 from pix2pix_jax.methods.registry import abstract_state, fresh_state
 from pix2pix_jax.run import checkpoints
@@ -175,7 +175,7 @@ def test_other_fields_may_change(finished_run, capsys):
 
 
 def test_a_loss_that_is_no_number_stops_at_its_step(finished_run, tmp_path, monkeypatch):
-    monkeypatch.setattr(train.config_checks, "check", abstract_state)  # it refuses NaN
+    monkeypatch.setattr(training_plan.config_checks, "check", abstract_state)  # it refuses NaN
     copy = shutil.copytree(finished_run[1], tmp_path / "copy")
     stored = (copy / "config.json").read_bytes()
     config = small_config(**{"train.num_steps": 12, "optim.learning_rate": float("nan")})
@@ -187,7 +187,7 @@ def test_a_loss_that_is_no_number_stops_at_its_step(finished_run, tmp_path, monk
 
 def test_parameters_that_are_no_numbers_are_not_saved(tmp_path, monkeypatch):
     """The losses of a step say nothing of the parameters after it."""
-    monkeypatch.setattr(train.config_checks, "check", abstract_state)  # it refuses NaN
+    monkeypatch.setattr(training_plan.config_checks, "check", abstract_state)  # it refuses NaN
     config = small_config(
         **{"train.num_steps": 1, "loss.lambda_gan": 0.0, "optim.learning_rate": float("nan")}
     )
@@ -284,9 +284,9 @@ def test_runs_of_fused_steps_resume_to_the_bit(tmp_path, monkeypatch):
 
 def test_length_of_a_run():
     config = small_config(**{"train.num_steps": 0})
-    assert train.num_steps(config, 400) == 80_000
+    assert training_plan.num_steps(config, 400) == 80_000
     config.train.batch_size, config.optim.epochs, config.optim.epochs_decay = 4, 17, 0
-    assert train.num_steps(config, 17_823) == 75_748
+    assert training_plan.num_steps(config, 17_823) == 75_748
 
 
 def test_progress_is_printed(tmp_path, capsys):

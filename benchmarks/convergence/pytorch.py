@@ -30,7 +30,7 @@ from pix2pix_jax.run.stopping import StopRequest
 from pix2pix_jax.runtime import random_streams
 from pix2pix_jax.runtime.whole_file import whole_file
 from pix2pix_jax.settings import config_checks
-from pix2pix_jax.train import num_steps
+from pix2pix_jax.training_plan import num_steps
 
 
 class Training:

@@ -1,0 +1,100 @@
+"""What a run trains on and begins with; found before anything is written."""
+
+import math
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+from jax.sharding import AxisType, Mesh
+
+from pix2pix_jax import weights
+from pix2pix_jax.data import loading
+from pix2pix_jax.methods.registry import METHODS, compiled_fresh_state
+from pix2pix_jax.methods.state import TrainState
+from pix2pix_jax.run import checkpoints, checks, config_file, disk_space
+from pix2pix_jax.run.run_folder import RunFolder
+from pix2pix_jax.runtime import processes
+from pix2pix_jax.runtime.devices import choose_devices
+from pix2pix_jax.settings import config_checks
+
+
+class Plan(NamedTuple):
+    """What a run trains on; known before its workdir need exist."""
+
+    config: Any
+    abstract: TrainState  # shapes and dtypes of the state
+    drawing: Future[Callable[[], TrainState]] | None  # of new networks; None with a checkpoint
+    run: RunFolder
+    mesh: Mesh
+    examples: Any
+    validation: Any  # examples
+    total_steps: int
+
+
+def make_plan(config: Any, run: RunFolder) -> Plan:
+    """Checks everything that can be checked, and reads the data; writes nothing.
+
+    Raises:
+        ValueError, OSError: bad config or data; one sentence saying how to fix it.
+    """
+    workdir = run.folder
+    abstract = config_checks.check(config)
+    devices = choose_devices(config.train.batch_size, config.train.num_devices)
+    mesh = Mesh(np.array(devices), ("data",), axis_types=(AxisType.Auto,))
+    processes.connect(mesh)
+    if processes.is_first():
+        checks.check_writable(workdir)
+    if checkpoints.newest_step(workdir) is not None:
+        changes = config_file.check_same_network(workdir, config, whole_state=True)
+        config_file.check_same_data(workdir, config)
+        config_file.check_same_average(workdir, config)
+        print("".join(f"{line}\n" for line in changes), end="", flush=True)
+        drawing = None
+    else:
+        weights.check_source(config)
+        drawing = _in_background(compiled_fresh_state, config)
+    data, seed, kind = config.data, config.seed, METHODS[config.method].data
+    examples = loading.load_examples(
+        data, seed, data.train_split, True, kind, jittered_epochs(config)
+    )
+    validation = loading.load_examples(data, seed, data.eval_split, train=False, kind=kind)
+    checks.check_best_metric(config, validation)
+    total_steps = num_steps(config, len(examples))
+    return Plan(config, abstract, drawing, run, mesh, examples, validation, total_steps)
+
+
+def first_state(plan: Plan) -> TrainState | None:
+    """New networks (with the weights of `init_from`); None if there is a checkpoint.
+
+    On the host: placing a device array can alias it, and donation would delete it.
+    """
+    if plan.drawing is None:
+        return None
+    disk_space.check_space(plan.run.folder, plan.abstract)
+    state = plan.drawing.result()()
+    return weights.initialize(plan.config, state) if plan.config.init_from else state
+
+
+def num_steps(config: Any, num_examples: int) -> int:
+    """Steps of the whole run: so many that every epoch's examples have been seen."""
+    optim = config.optim
+    epochs = optim.epochs + optim.epochs_decay - (optim.epoch_count - 1)
+    return config.train.num_steps or math.ceil(epochs * num_examples / config.train.batch_size)
+
+
+def jittered_epochs(config: Any) -> float:
+    """Epochs of this run after which images are resized to the crop; infinity if they never are.
+
+    With data.jitter_ends it is when the linear policy begins to decay.
+    """
+    optim = config.optim
+    return optim.epochs - (optim.epoch_count - 1) if config.data.jitter_ends else math.inf
+
+
+def _in_background(function, *arguments) -> Future:
+    """Calls the function in a thread; what it raises comes with the result."""
+    thread = ThreadPoolExecutor(1)
+    future = thread.submit(function, *arguments)
+    thread.shutdown(wait=False)
+    return future
