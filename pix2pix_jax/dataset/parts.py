@@ -10,13 +10,13 @@ from pix2pix_jax.data.sources import by_name
 from pix2pix_jax.images.files import (
     Path,
     existing_folders,
-    files_below,
     find_images,
     image_size,
     is_image,
     naming,
     natural,
     unique_names,
+    walk,
 )
 
 SIDE_BY_SIDE, TWO_FILES, SINGLE = "A|B", "A and B", "single"
@@ -107,7 +107,7 @@ def _splits(root):
 
 
 def _has_images(folder):
-    return any(map(is_image, files_below(folder)))
+    return any(map(is_image, walk(folder)))
 
 
 def _has_other_domain(root, name):

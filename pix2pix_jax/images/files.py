@@ -58,7 +58,7 @@ def find_images(
         return [path]
     if not path.is_dir():
         raise FileNotFoundError(f"there is no file or folder {path}{existing_folders(path)}")
-    files = list(files_below(path))
+    files = list(walk(path))
     found = [p for p in files if wanted(p)]
     if not found:
         kinds = " ".join(sorted(EXTENSIONS))
@@ -68,7 +68,7 @@ def find_images(
     return sorted(found, key=lambda p: natural(p.relative_to(path).as_posix()))
 
 
-def files_below(folder: Path) -> Iterator[pathlib.Path]:
+def walk(folder: Path) -> Iterator[pathlib.Path]:
     """All files below a folder, in no order; those that links lead to are among them.
 
     Left out are hidden folders (.ipynb_checkpoints has copies of images), and links to folders

@@ -2,11 +2,12 @@
 
 import errno
 import os
-import pathlib
 import shutil
 from typing import Any
 
 import jax
+
+from pix2pix_jax.runtime import storage
 
 Path = str | os.PathLike[str]
 NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
@@ -14,10 +15,7 @@ NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 def free_mb(folder: Path) -> float:
     """MiB that are free on the disk of `folder`, which need not exist yet."""
-    folder = pathlib.Path(folder).absolute()
-    while not folder.exists():
-        folder = folder.parent
-    return shutil.disk_usage(folder).free / 2**20
+    return shutil.disk_usage(storage.existing_part(folder)).free / 2**20
 
 
 def check_space(workdir: Path, state: Any) -> None:

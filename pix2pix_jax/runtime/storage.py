@@ -131,11 +131,16 @@ def check_writable(path: Path) -> None:
 
 def try_writing(path: Path) -> None:
     """Raises the system's OSError if a folder, or the one it would be created in, takes no file."""
+    with tempfile.TemporaryFile(dir=existing_part(path)):
+        pass
+
+
+def existing_part(path: Path) -> pathlib.Path:
+    """A folder, or of one that need not exist yet the nearest above it that does."""
     folder = pathlib.Path(path).absolute()
     while not folder.exists():
         folder = folder.parent
-    with tempfile.TemporaryFile(dir=folder):
-        pass
+    return folder
 
 
 def existing_files(path: Path) -> set[str]:
