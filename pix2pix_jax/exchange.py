@@ -49,6 +49,7 @@ def export_pth(config: Any, workdir: str, output: str) -> list[pathlib.Path]:
         ValueError, OSError: there is no checkpoint, or PyTorch's code has no such network.
     """
     config_checks.check(config)
+    storage.check_writable(output)
     with open_run(workdir) as run:
         run.pull()
         with checkpoints.Checkpoints(

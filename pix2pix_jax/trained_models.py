@@ -9,10 +9,12 @@ from typing import Any, NamedTuple
 
 from pix2pix_jax import translate
 from pix2pix_jax.data import catalogue
+from pix2pix_jax.images.files import walk
 from pix2pix_jax.methods.contract import Direction
 from pix2pix_jax.methods.registry import METHODS
 from pix2pix_jax.pytorch import architectures, pth_file
 from pix2pix_jax.run import checkpoints, config_file
+from pix2pix_jax.run.run_folder import CHECKPOINTS
 
 LOADED = 4  # runs kept in memory
 MAX_CROP = 4096  # pixels a side
@@ -30,6 +32,14 @@ class Model(NamedTuple):
     def palette(self) -> str | None:
         """The palette of the label maps that it takes; None if it takes photographs."""
         return catalogue.palette_name(self.config.data, self.direction.source)
+
+    def written(self) -> float:
+        """When its weights were written, in seconds since 1970; 0 if they are gone."""
+        weights = self.path if self.path.suffix == ".pth" else self.path / CHECKPOINTS
+        try:
+            return weights.stat().st_mtime
+        except OSError:
+            return 0
 
 
 class _Entry(NamedTuple):
@@ -87,9 +97,9 @@ class TrainedModels:
 
     def _paths(self) -> Iterator[pathlib.Path]:
         for folder in map(pathlib.Path, self.folders):
-            runs = [f.parent for f in folder.rglob(config_file.CONFIG_FILE) if f.is_file()]
-            yield from sorted(runs)
-            yield from sorted(path for path in folder.rglob("*.pth") if path.is_file())
+            files = sorted(path for path in walk(folder) if path.is_file())
+            yield from (path.parent for path in files if path.name == config_file.CONFIG_FILE)
+            yield from (path for path in files if path.suffix == ".pth")
 
     def _entry(self, path):
         old = self._entries.get(path, _Entry(None, []))

@@ -310,6 +310,20 @@ def test_a_model_is_read_again_only_when_it_changes(tmp_path, monkeypatch):
     assert len(reads) == 2 and model.config.model.ngf == 8
 
 
+def test_what_was_trained_last_is_chosen_first_and_links_are_followed(tmp_path):
+    elsewhere, folder = tmp_path / "elsewhere", tmp_path / "weights"
+    elsewhere.mkdir()
+    folder.mkdir()
+    for path, seconds in ((elsewhere / "b.pth", 2000), (folder / "a.pth", 1000)):
+        net = torch_baseline.ResnetGenerator(ngf=4, num_blocks=2)
+        torch.save(net.state_dict(), path)
+        os.utime(path, (seconds, seconds))
+    (folder / "link").symlink_to(elsewhere)
+    tab = TranslateTab(TrainedModels([str(folder)], get_config))
+    assert list(tab.look()) == [f"{folder}/a.pth", f"{folder}/link/b.pth"]
+    assert tab.newest() == f"{folder}/link/b.pth"
+
+
 def test_choosing_a_model_does_not_look_into_the_folders(models, monkeypatch):
     """Every key press in the list of models is a choice."""
     all_models = TrainedModels([str(models[0])], get_config)
@@ -347,7 +361,7 @@ def test_without_models_one_line_says_how_to_get_one(tmp_path):
         (TranslateTab(models), "configs/quickstart.py"),
         (InpaintTab(models), "configs/inpaint.py:synthetic"),
     ):
-        assert not tab.look()
+        assert not tab.look() and tab.newest() is None
         assert config in tab.hint() and str(tmp_path) in tab.hint()
 
 

@@ -14,8 +14,11 @@ from skimage import color
 
 from benchmarks import torch_baseline, torch_cut, torch_regression
 from pix2pix_jax import weights
+from pix2pix_jax.exchange import export_pth
 from pix2pix_jax.export import onnx_file, onnx_methods, onnx_packages
+from pix2pix_jax.export.onnx_file import export_onnx
 from pix2pix_jax.export.onnx_graph import IMAGE, Graph
+from pix2pix_jax.export.stablehlo import export_stablehlo
 from pix2pix_jax.methods.registry import METHODS
 from pix2pix_jax.pytorch import state_dicts
 from tests import parity
@@ -229,6 +232,13 @@ def test_operators_are_those_of_the_layers_and_nothing_is_left_to_the_runtime(fi
         names = {attribute.name for attribute in node.attribute}
         assert not names & {"auto_pad", "output_padding"}
         assert ("pads" in names) == (node.op_type in ("Conv", "ConvTranspose"))
+
+
+@pytest.mark.parametrize("export", [export_onnx, export_stablehlo, export_pth])
+def test_where_nothing_can_be_written_nothing_is_computed(export, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match=r"cannot write to .*file.*: choose another folder"):
+        export(small_config(), str(tmp_path / "run"), str(tmp_path / "file"))
 
 
 def test_what_cannot_be_exported_is_said(monkeypatch, tmp_path):

@@ -20,8 +20,11 @@ from PIL import Image
 
 from benchmarks import torch_baseline
 from configs.default import get_config
+from pix2pix_jax.methods.registry import fresh_state
+from pix2pix_jax.run import checkpoints, config_file
 from pix2pix_jax.web import runtime, server, site
 from tests import browser, parity
+from tests.conftest import small_config
 
 PAGE = pathlib.Path(__file__).parent.parent / "web"
 HAS_BROWSER = browser.CHROMIUM and browser.DRIVER and (PAGE / runtime.FOLDER).is_dir()
@@ -174,6 +177,18 @@ def test_what_is_no_generator_is_said(tmp_path):
             site.make(PAGE, tmp_path / "site", [str(tmp_path / path)], get_config)
     with pytest.raises(ValueError, match="2 models are called G: rename"):
         site.make(PAGE, tmp_path / "site", ["a/G.pth", "b/G.pth"], get_config)
+
+
+def test_the_run_in_which_one_is_has_the_name_of_its_folder(tmp_path, monkeypatch):
+    config = small_config()
+    with checkpoints.Checkpoints(tmp_path / "run", best_metric="l1") as saver:
+        saver.save(fresh_state(config))
+        saver.wait()
+    config_file.write_config(tmp_path / "run", config)
+    monkeypatch.chdir(tmp_path / "run")
+    site.make(PAGE, tmp_path / "site", ["."], get_config)
+    (entry,) = json.loads((tmp_path / "site/models/models.json").read_text())
+    assert (entry["name"], entry["file"]) == ("run", "run.onnx")
 
 
 def test_the_runtime_is_what_it_should_be(tmp_path, monkeypatch):

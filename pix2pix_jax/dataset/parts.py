@@ -55,7 +55,7 @@ def find_parts(root: Path, form: str | None = None) -> list[Part]:
     root = pathlib.Path(root)
     if not root.is_dir():
         raise FileNotFoundError(f"there is no folder {root}{existing_folders(root)}")
-    if any(map(is_shard, root.rglob("*"))):
+    if any(map(is_shard, walk(root))):
         raise ValueError(
             f"{root} has its images in {SUFFIX} files, which are for training: give the folder "
             "that they were prepared from"

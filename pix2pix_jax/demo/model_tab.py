@@ -45,6 +45,10 @@ class ModelTab:
             )
         return self._known[name]
 
+    def newest(self) -> str | None:
+        """The model of those that `look` has seen that was trained last."""
+        return max(self._known, key=lambda name: self._known[name].written(), default=None)
+
     def hint(self) -> str:
         """How to get a model where there is none."""
         folders = " or ".join(self._all.folders)
@@ -80,7 +84,7 @@ class ModelTab:
 
         def update(chosen):
             names = list(self.look())
-            chosen = chosen if chosen in names else next(iter(names), None)
+            chosen = chosen if chosen in names else self.newest()
             hint = gr.update(value=self.hint(), visible=not names)
             return gr.update(choices=names, value=chosen), hint
 

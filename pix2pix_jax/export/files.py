@@ -26,6 +26,7 @@ def export_each(config: Any, workdir: str, output: str, make: Make) -> list[path
     Raises:
         ValueError, OSError: as `weights.load_generators` and `make`.
     """
+    storage.check_writable(output)
     variables, origin = weights.load_generators(config, workdir)
     paths = []
     with storage.output_folder(output) as folder:

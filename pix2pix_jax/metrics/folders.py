@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from pix2pix_jax.images.files import find_images, is_image, natural, read_image
+from pix2pix_jax.images.files import find_images, is_image, natural, read_image, walk
 from pix2pix_jax.runtime.counter import Counter
 
 THREADS = 4
@@ -32,7 +32,7 @@ def find(images: str) -> dict[str, pathlib.Path]:
         names = [p.relative_to(root).with_suffix("").as_posix() for p in paths]
     else:
         root = path.parent
-        paths = [p for p in root.rglob(path.name) if is_image(p)]
+        paths = [p for p in walk(root) if p.match(path.name) and is_image(p)]
         if not paths:
             raise FileNotFoundError(f"no image is called {images}: look into {root}")
         paths.sort(key=lambda p: natural(p.relative_to(root).as_posix()))

@@ -1,6 +1,7 @@
 """The page with models of one's own: a folder for any static host."""
 
 import json
+import os
 import pathlib
 import shutil
 from collections import Counter
@@ -54,6 +55,7 @@ def make(
 
 
 def _name(path):
+    path = pathlib.Path(os.path.abspath(path))  # "." has a name too
     return path.stem if path.suffix == ".pth" else path.name
 
 
