@@ -186,7 +186,8 @@ def _start_jax(workdir):
 
 def parse_flags(argv: list[str], flag_values: flags.FlagValues = flags.FLAGS) -> list[str]:
     """Parses the flags and loads the config file; prints one line for an error in either."""
-    logging.set_verbosity(logging.ERROR)  # hides the libraries' warnings, without --verbosity
+    logging.set_verbosity(logging.FATAL)  # without --verbosity; what libraries log they raise too
+    sys.unraisablehook = _print_exception
     argv = last_of_each(_with_own_config(argv))
     try:
         flag_errors.check_config_path(argv, CONFIGS)
@@ -200,6 +201,15 @@ def parse_flags(argv: list[str], flag_values: flags.FlagValues = flags.FLAGS) ->
         if any(re.fullmatch(r"--?(v|verbosity)=[1-9]\d*", argument) for argument in argv):
             traceback.print_exc()
         sys.exit(f"error: {flag_errors.explain(argv, error, get_config(), CONFIGS)}")
+
+
+def _print_exception(unraisable):
+    """Prints an exception that nobody can catch, unless it only follows from another.
+
+    When the disk is full, tensorstore has one for every file that orbax no longer waits for.
+    """
+    if str(unraisable.exc_value) != "Event loop is closed":
+        sys.__unraisablehook__(unraisable)
 
 
 def _with_own_config(argv):

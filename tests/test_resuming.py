@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pix2pix_jax import command, train
+from pix2pix_jax import command, exchange, train
 from pix2pix_jax.methods.state import NetworkState, TrainState
 from pix2pix_jax.run import checkpoints, checks, config_file, digests
 from pix2pix_jax.run.lock import WorkdirLock
@@ -192,6 +192,28 @@ def test_only_a_full_disk_asks_for_room(tmp_path, error, room):
     with pytest.raises(OSError, match="no checkpoint could be written") as raised:
         save(tmp_path, 1, on_commit=fail)
     assert ("make room" in str(raised.value)) == room
+
+
+def test_a_full_disk_is_told_in_one_line(tmp_path, finished_run):
+    """Without what orbax logs of it, and what tensorstore prints for every file."""
+    generator = exchange.export_pth(*finished_run, str(tmp_path))[-1]
+    fields = {"init_from": generator, "model.generator": "unet_32", "data.crop_size": 32}
+    fields |= {"data.load_size": 32, "model.ngf": 4, "model.ndf": 4, "model.n_layers": 2}
+    ended = subprocess.run(
+        [
+            *("bash", "-c", 'ulimit -f 60; exec "$@"', "_"),
+            *(sys.executable, "launch.py", "--config=configs/quickstart.py", "--mode=import"),
+            *(f"--workdir={tmp_path}/run", "--compilation_cache=off"),
+            *(f"--config.{name}={value}" for name, value in fields.items()),
+        ],
+        cwd=pathlib.Path(__file__).parent.parent,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert len(ended.stderr.splitlines()) == 1, ended.stderr
+    line = ended.stderr
+    assert line.startswith("error: no checkpoint could be written to ") and "make room" in line
 
 
 def test_a_best_metric_that_was_not_measured(tmp_path):
