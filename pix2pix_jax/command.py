@@ -125,7 +125,7 @@ def _run(mode, config, workdir):
 
         train(config, workdir)
     elif mode == "eval":
-        from pix2pix_jax.evaluate import evaluate
+        from pix2pix_jax.evaluation.evaluate import evaluate
 
         evaluate(config, workdir)
     elif mode == "import":
@@ -135,8 +135,8 @@ def _run(mode, config, workdir):
     elif mode == "export":
         _exporter(FORMAT.value)(config, workdir, OUTPUT.value)
     else:
-        from pix2pix_jax.translate import Options, translate
-        from pix2pix_jax.video import is_video, translate_video
+        from pix2pix_jax.translation.translate import Options, translate
+        from pix2pix_jax.translation.video import is_video, translate_video
 
         if is_video(INPUT.value) and not pathlib.Path(INPUT.value).is_dir():
             translate_video(config, workdir, INPUT.value, OUTPUT.value)

@@ -9,7 +9,7 @@ from absl import logging
 from flax.traverse_util import flatten_dict
 from PIL import Image as pil
 
-from pix2pix_jax import trained_models, translate
+from pix2pix_jax import trained_models
 from pix2pix_jax.images import pixel_format
 from pix2pix_jax.images.files import read_image, to_array, to_pil
 from pix2pix_jax.methods.registry import METHODS
@@ -18,8 +18,9 @@ from pix2pix_jax.run import config_file
 from pix2pix_jax.run.run_folder import open_run
 from pix2pix_jax.settings import config_checks, flag_errors
 from pix2pix_jax.settings.defaults import get_config
-from pix2pix_jax.translated_files import formats
-from pix2pix_jax.translator import with_hole
+from pix2pix_jax.translation import translate
+from pix2pix_jax.translation.translated_files import formats
+from pix2pix_jax.translation.translator import with_hole
 
 Image = pil.Image | np.ndarray | str | os.PathLike[str]
 

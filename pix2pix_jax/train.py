@@ -9,7 +9,7 @@ from clu import parameter_overview
 from pix2pix_jax import training_plan
 from pix2pix_jax.data.prefetch import prefetched
 from pix2pix_jax.dispatch import make_run_steps, shardings, spans
-from pix2pix_jax.evaluator import Validator
+from pix2pix_jax.evaluation.validator import Validator
 from pix2pix_jax.methods.registry import METHODS
 from pix2pix_jax.methods.state import TrainState
 from pix2pix_jax.metrics.registry import HIGHER_IS_BETTER

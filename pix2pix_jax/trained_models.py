@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from pix2pix_jax import translate
 from pix2pix_jax.data import catalogue
 from pix2pix_jax.images.files import walk
 from pix2pix_jax.methods.contract import Direction
@@ -15,6 +14,7 @@ from pix2pix_jax.methods.registry import METHODS
 from pix2pix_jax.pytorch import architectures, pth_file
 from pix2pix_jax.run import checkpoints, config_file
 from pix2pix_jax.run.run_folder import CHECKPOINTS
+from pix2pix_jax.translation import translate
 
 LOADED = 4  # runs kept in memory
 MAX_CROP = 4096  # pixels a side

@@ -9,14 +9,16 @@ from PIL import Image
 from skimage import metrics as skimage_metrics
 
 from benchmarks import torch_baseline as baseline
-from pix2pix_jax import evaluate, exchange, train, translate, weights
-from pix2pix_jax.evaluator import Row
+from pix2pix_jax import exchange, train, weights
+from pix2pix_jax.evaluation import evaluate
+from pix2pix_jax.evaluation.evaluator import Row
 from pix2pix_jax.images.fitting import pad_to_multiple
 from pix2pix_jax.methods import pix2pix
 from pix2pix_jax.methods.registry import fresh_state
 from pix2pix_jax.models import build
 from pix2pix_jax.pytorch.pth_file import read_pth
-from pix2pix_jax.translator import Translator
+from pix2pix_jax.translation import translate
+from pix2pix_jax.translation.translator import Translator
 from tests import parity
 from tests.conftest import small_config
 

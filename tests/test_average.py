@@ -8,7 +8,7 @@ import torch
 
 from pix2pix_jax import exchange, weights
 from pix2pix_jax import train as training
-from pix2pix_jax.evaluator import Validator
+from pix2pix_jax.evaluation.validator import Validator
 from pix2pix_jax.methods import average
 from pix2pix_jax.methods.contract import Layout
 from pix2pix_jax.methods.registry import METHODS, abstract_state, make_train_step

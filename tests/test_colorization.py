@@ -7,8 +7,7 @@ from PIL import Image
 from skimage import color
 
 from benchmarks import torch_baseline as baseline
-from pix2pix_jax import translate
-from pix2pix_jax.evaluate import evaluate
+from pix2pix_jax.evaluation.evaluate import evaluate
 from pix2pix_jax.images import colors
 from pix2pix_jax.methods import colorization
 from pix2pix_jax.methods.contract import Layout
@@ -17,6 +16,7 @@ from pix2pix_jax.methods.state import TrainState
 from pix2pix_jax.pytorch import architectures, state_dicts
 from pix2pix_jax.settings import config_checks
 from pix2pix_jax.train import train
+from pix2pix_jax.translation import translate
 from tests import parity
 from tests.conftest import small_config
 

@@ -12,10 +12,11 @@ from PIL import Image
 from benchmarks import torch_cut as theirs
 from configs import cut as cut_config
 from configs.default import get_config
-from pix2pix_jax import evaluate, exchange, train, trained_models, training_plan, translate
+from pix2pix_jax import exchange, train, trained_models, training_plan
 from pix2pix_jax.data import loading
 from pix2pix_jax.data.examples import Examples
 from pix2pix_jax.data.unpaired import UnpairedExamples
+from pix2pix_jax.evaluation import evaluate
 from pix2pix_jax.methods import cut, losses, optim
 from pix2pix_jax.methods.contract import Layout
 from pix2pix_jax.methods.optim import Plateau
@@ -25,6 +26,7 @@ from pix2pix_jax.models import blur, build
 from pix2pix_jax.pytorch import state_dicts
 from pix2pix_jax.runtime import random_streams
 from pix2pix_jax.settings import config_checks
+from pix2pix_jax.translation import translate
 from tests import parity
 from tests.conftest import make_batch
 from tests.test_data import Pictures, picture, settings

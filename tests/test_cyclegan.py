@@ -13,8 +13,9 @@ from torch.nn import functional as F
 from benchmarks import torch_baseline as baseline
 from configs import cyclegan as cyclegan_config
 from configs import cyclegan_tf, pix2pix_tf
-from pix2pix_jax import dispatch, evaluate, exchange, train, translate
+from pix2pix_jax import dispatch, exchange, train
 from pix2pix_jax.data import loading
+from pix2pix_jax.evaluation import evaluate
 from pix2pix_jax.methods import cyclegan
 from pix2pix_jax.methods.contract import Layout
 from pix2pix_jax.methods.image_pool import ImagePool
@@ -24,6 +25,7 @@ from pix2pix_jax.models import build
 from pix2pix_jax.pytorch import state_dicts
 from pix2pix_jax.runtime import random_streams
 from pix2pix_jax.settings import config_checks
+from pix2pix_jax.translation import translate
 from tests import parity
 from tests.conftest import make_batch
 from tests.test_data import picture

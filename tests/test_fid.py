@@ -11,7 +11,8 @@ import scipy.linalg
 import torch
 from PIL import Image
 
-from pix2pix_jax.evaluator import Row, Summary
+from pix2pix_jax.evaluation.evaluator import Row
+from pix2pix_jax.evaluation.summary import Summary
 from pix2pix_jax.images import interpolation
 from pix2pix_jax.methods.registry import METHODS
 from pix2pix_jax.metrics import inception_features, per_set, statistics_files, weights_files

@@ -7,8 +7,8 @@ import torch
 from PIL import Image
 
 from benchmarks import torch_baseline as baseline
-from pix2pix_jax import translate, translated_files
 from pix2pix_jax.runtime import counter
+from pix2pix_jax.translation import translate, translated_files
 from tests import parity
 from tests.conftest import small_config
 

@@ -14,9 +14,10 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from benchmarks import torch_baseline as baseline
 from benchmarks import torch_regression as theirs
 from configs import inpaint
-from pix2pix_jax import evaluate, translate, weights
+from pix2pix_jax import weights
 from pix2pix_jax.data import loading
-from pix2pix_jax.evaluator import measure
+from pix2pix_jax.evaluation import evaluate
+from pix2pix_jax.evaluation.evaluator import measure
 from pix2pix_jax.exchange import export_pth
 from pix2pix_jax.images import masks
 from pix2pix_jax.methods import inpainting, losses
@@ -29,7 +30,8 @@ from pix2pix_jax.models.layers import upsample_bilinear
 from pix2pix_jax.pytorch import state_dicts as names
 from pix2pix_jax.settings import config_checks
 from pix2pix_jax.train import train
-from pix2pix_jax.translator import Translator
+from pix2pix_jax.translation import translate
+from pix2pix_jax.translation.translator import Translator
 from tests import parity
 from tests.conftest import make_batch
 

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from configs.default import get_config
-from pix2pix_jax.evaluate import evaluate
+from pix2pix_jax.evaluation.evaluate import evaluate
 from pix2pix_jax.methods.registry import abstract_state
 from pix2pix_jax.run.checkpoints import Checkpoints
 from pix2pix_jax.run.config_file import read_config
 from pix2pix_jax.train import train
-from pix2pix_jax.translate import translate
+from pix2pix_jax.translation.translate import translate
 
 ARCHIVE = pathlib.Path(__file__).parent / "runs_2026_11.tar.gz"
 

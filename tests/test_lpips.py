@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from pix2pix_jax.evaluator import Evaluator
+from pix2pix_jax.evaluation.evaluator import Evaluator
 from pix2pix_jax.metrics import lpips, weights_files
 from pix2pix_jax.metrics.__main__ import main
 from pix2pix_jax.models.lpips import BACKBONES, layer_distance

@@ -7,12 +7,13 @@ import jax
 import numpy as np
 import pytest
 
-from pix2pix_jax import train, translate
+from pix2pix_jax import train
 from pix2pix_jax.blending import poisson
 from pix2pix_jax.methods import pix2pix
 from pix2pix_jax.methods.registry import METHODS
 from pix2pix_jax.runtime import few_shapes
-from pix2pix_jax.translator import Translator
+from pix2pix_jax.translation import translate
+from pix2pix_jax.translation.translator import Translator
 from tests.conftest import small_config
 
 

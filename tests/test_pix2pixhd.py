@@ -13,10 +13,11 @@ from PIL import Image
 
 from benchmarks import torch_baseline as baseline
 from configs import pix2pixhd as hd_config
-from pix2pix_jax import evaluate, exchange, train, translate, weights
+from pix2pix_jax import exchange, train, weights
 from pix2pix_jax.data import loading
 from pix2pix_jax.dataset.__main__ import main as dataset_tool
 from pix2pix_jax.dataset.labels import label_maps as label_maps_of
+from pix2pix_jax.evaluation import evaluate
 from pix2pix_jax.export import onnx_file
 from pix2pix_jax.images import classes
 from pix2pix_jax.images.fitting import fit
@@ -33,6 +34,7 @@ from pix2pix_jax.pytorch import architectures, state_dicts
 from pix2pix_jax.pytorch.pth_file import read_pth
 from pix2pix_jax.run.checkpoints import Checkpoints
 from pix2pix_jax.settings import config_checks
+from pix2pix_jax.translation import translate
 from tests import parity
 from tests import torch_pix2pixhd as theirs
 from tests.conftest import make_batch

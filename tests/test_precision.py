@@ -14,7 +14,7 @@ from pix2pix_jax.methods.registry import METHODS, abstract_state
 from pix2pix_jax.metrics.batches import in_batches
 from pix2pix_jax.run import config_file
 from pix2pix_jax.settings import config_checks
-from pix2pix_jax.translator import make_translate
+from pix2pix_jax.translation.translator import make_translate
 from tests.conftest import small_config
 
 PRODUCT = r"stablehlo\.(?:convolution|dot_general)\(?[^\n]*"  # an operation, on its line

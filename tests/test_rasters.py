@@ -10,14 +10,15 @@ import tifffile
 from PIL import Image
 
 import pix2pix_jax
-from pix2pix_jax import evaluate, translate, translator
 from pix2pix_jax.data import loading
 from pix2pix_jax.data.stream import order
+from pix2pix_jax.evaluation import evaluate
 from pix2pix_jax.images import levels, rasters, resizing
 from pix2pix_jax.images.pixel_format import PixelFormat, output_kind
 from pix2pix_jax.loaded_model import LoadedModel
 from pix2pix_jax.settings import config_checks
 from pix2pix_jax.train import train
+from pix2pix_jax.translation import translate, translator
 from tests.conftest import make_batch, small_config
 
 DEEP = (0, 65535)

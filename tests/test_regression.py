@@ -8,7 +8,7 @@ import torch
 
 from benchmarks import torch_regression as theirs
 from configs import convdeconv, fcn
-from pix2pix_jax.evaluate import evaluate
+from pix2pix_jax.evaluation.evaluate import evaluate
 from pix2pix_jax.images.levels import to_float
 from pix2pix_jax.methods import regression
 from pix2pix_jax.methods.contract import Layout
@@ -22,7 +22,7 @@ from pix2pix_jax.report import comparison
 from pix2pix_jax.run.history import read_rows
 from pix2pix_jax.settings import config_checks
 from pix2pix_jax.train import train
-from pix2pix_jax.translator import Translator
+from pix2pix_jax.translation.translator import Translator
 from tests import parity
 from tests.conftest import small_config
 

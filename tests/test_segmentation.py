@@ -10,8 +10,9 @@ import torch
 from PIL import Image
 
 from configs import segmenter as segmenter_config
-from pix2pix_jax import segmenters
-from pix2pix_jax.evaluator import Row, Summary
+from pix2pix_jax.evaluation import segmenters
+from pix2pix_jax.evaluation.evaluator import Row
+from pix2pix_jax.evaluation.summary import Summary
 from pix2pix_jax.images.palettes import CITYSCAPES, FACADES
 from pix2pix_jax.methods.registry import METHODS
 from pix2pix_jax.metrics import drn, segmentation

@@ -12,7 +12,7 @@ from PIL import Image
 
 from pix2pix_jax import train
 from pix2pix_jax.data import loading
-from pix2pix_jax.evaluate import evaluate
+from pix2pix_jax.evaluation.evaluate import evaluate
 from pix2pix_jax.exchange import export_pth
 from pix2pix_jax.export.stablehlo import export_stablehlo
 from pix2pix_jax.images.files import is_image
@@ -25,7 +25,7 @@ from pix2pix_jax.run.run_folder import open_run
 from pix2pix_jax.run.saved_state import DamagedCheckpoint
 from pix2pix_jax.runtime import storage
 from pix2pix_jax.runtime.store import Store
-from pix2pix_jax.translate import translate
+from pix2pix_jax.translation.translate import translate
 from tests.conftest import small_config
 
 

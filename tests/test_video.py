@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from pix2pix_jax import translate, video
 from pix2pix_jax.methods.contract import Direction
+from pix2pix_jax.translation import translate, video
 from tests.conftest import small_config
 
 SIZE, FPS, COUNT = (48, 32), 8, 10  # width and height

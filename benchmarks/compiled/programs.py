@@ -10,7 +10,7 @@ from configs import cut, cyclegan, facades
 from pix2pix_jax import dispatch
 from pix2pix_jax.data import loading
 from pix2pix_jax.methods.registry import METHODS, abstract_state
-from pix2pix_jax.translator import make_translate
+from pix2pix_jax.translation.translator import make_translate
 
 CONFIGS = {
     "pix2pix": facades.get_config,

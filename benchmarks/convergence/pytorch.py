@@ -21,7 +21,7 @@ from benchmarks.convergence import networks
 from benchmarks.torch_arrays import nchw
 from pix2pix_jax import command
 from pix2pix_jax.data import loading
-from pix2pix_jax.evaluator import Validator
+from pix2pix_jax.evaluation.validator import Validator
 from pix2pix_jax.methods.registry import METHODS
 from pix2pix_jax.run import config_file
 from pix2pix_jax.run.history import History

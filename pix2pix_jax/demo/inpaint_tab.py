@@ -8,7 +8,7 @@ from pix2pix_jax.demo.errors import shown
 from pix2pix_jax.demo.model_tab import PRIVATE, PROGRESS, ModelTab, announce
 from pix2pix_jax.demo.pictures import as_rgb, flatten, scaled, with_channels
 from pix2pix_jax.trained_models import Model
-from pix2pix_jax.translator import with_hole
+from pix2pix_jax.translation.translator import with_hole
 
 WHITE = (255, 255, 255)
 EXAMPLE_HOLE = (0.4, 0.6)  # from where to where it goes, as parts of the sides

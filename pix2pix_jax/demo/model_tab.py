@@ -7,7 +7,7 @@ from gradio.events import Dependency
 from pix2pix_jax.demo.drawing import CANVAS
 from pix2pix_jax.demo.pictures import example
 from pix2pix_jax.trained_models import Model, TrainedModels
-from pix2pix_jax.translate import TrainedTranslator
+from pix2pix_jax.translation.translate import TrainedTranslator
 
 NO_MODEL = "No trained model in {}: `python launch.py --config={}` trains one; then press Refresh."
 COMPILING = "Compiling for this size, once"

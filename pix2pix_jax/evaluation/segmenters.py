@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pix2pix_jax import translate
 from pix2pix_jax.data.catalogue import palette_name
 from pix2pix_jax.images.palettes import PALETTES
 from pix2pix_jax.images.resizing import resize
@@ -14,6 +13,7 @@ from pix2pix_jax.methods.contract import Direction
 from pix2pix_jax.metrics import drn, weights_files
 from pix2pix_jax.metrics.segmentation import Palette, Segment, predicted_classes
 from pix2pix_jax.run import config_file
+from pix2pix_jax.translation import translate
 
 
 class Segmenter(NamedTuple):

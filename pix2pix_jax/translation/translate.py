@@ -7,13 +7,14 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from pix2pix_jax import translated_files, weights
+from pix2pix_jax import weights
 from pix2pix_jax.methods.contract import Direction
 from pix2pix_jax.methods.registry import METHODS
 from pix2pix_jax.runtime import storage
 from pix2pix_jax.runtime.counter import Counter
 from pix2pix_jax.settings import config_checks
-from pix2pix_jax.translator import Translator, replicated
+from pix2pix_jax.translation import translated_files
+from pix2pix_jax.translation.translator import Translator, replicated
 
 
 class TrainedTranslator(NamedTuple):

@@ -21,7 +21,7 @@ from pix2pix_jax.methods.contract import Direction
 from pix2pix_jax.methods.registry import METHODS
 from pix2pix_jax.models import build
 from pix2pix_jax.runtime import storage
-from pix2pix_jax.translator import with_hole
+from pix2pix_jax.translation.translator import with_hole
 
 Targets = dict[tuple[str, int], str]  # names in the output, by direction and sample
 

@@ -7,7 +7,8 @@ import numpy as np
 
 from pix2pix_jax import weights
 from pix2pix_jax.data import loading
-from pix2pix_jax.evaluator import Evaluator, Row, Summary
+from pix2pix_jax.evaluation.evaluator import Evaluator, Row
+from pix2pix_jax.evaluation.summary import Summary
 from pix2pix_jax.images.files import read_image, save_png
 from pix2pix_jax.images.levels import to_picture
 from pix2pix_jax.methods.registry import METHODS

@@ -1,27 +1,19 @@
 """Translates a split in every direction and measures it: what validation and --mode=eval share."""
 
-import pathlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from pix2pix_jax import segmenters
-from pix2pix_jax.images.files import save_png
-from pix2pix_jax.images.levels import to_float, to_picture
-from pix2pix_jax.methods import average
+from pix2pix_jax.images.levels import to_float
 from pix2pix_jax.methods.contract import Direction
 from pix2pix_jax.methods.registry import METHODS
 from pix2pix_jax.metrics import lpips, per_image
 from pix2pix_jax.metrics.batches import in_batches
-from pix2pix_jax.metrics.distances import check_count
-from pix2pix_jax.metrics.per_set import SET_METRICS, SetComparison, load_features
-from pix2pix_jax.metrics.segmentation import Segmentation
-from pix2pix_jax.report import grids
-from pix2pix_jax.runtime import few_shapes, processes
+from pix2pix_jax.runtime import few_shapes
 from pix2pix_jax.runtime.counter import Counter
-from pix2pix_jax.translator import Translator
+from pix2pix_jax.translation.translator import Translator
 
 Columns = dict[str, list[np.ndarray]]  # by title: input, output, ..., each [h, w, C]
 
@@ -161,104 +153,3 @@ def _load_lpips(evaluation, examples):
             "translations, and these images have none: use fid, kid or colors"
         )
     return lpips.load(evaluation)
-
-
-class Summary:
-    """Means of the metrics over all rows, and metrics of the whole set."""
-
-    def __init__(self, config: Any, evaluator: Evaluator, examples: Any):
-        """Reads the weights that eval.set_metrics take. Raises ValueError, OSError for these."""
-        self._values: dict[str, list[dict[str, float]]] = {}  # by direction
-        self._segmenters: dict[str, segmenters.Segmenter] = {}
-        self._segmentations: dict[str, Segmentation] = {}
-        names, size = config.eval.set_metrics, config.eval.batch_size
-        if "segmentation" in names:
-            for direction in evaluator.directions:
-                found = segmenters.for_direction(config, direction)
-                self._segmenters[direction.name] = found
-                self._segmentations[direction.name] = Segmentation(
-                    found.segment, found.palette, size
-                )
-        names = [name for name in names if name in SET_METRICS]
-        features = load_features(names, config.eval)
-        self._sets = {
-            direction.name: SetComparison(names, features, size)
-            for direction in evaluator.directions
-        }
-        if not names:
-            return
-        for direction in evaluator.directions:
-            if {"fid", "kid"} & set(names):  # rather than at the end of a long validation
-                check_count(min(map(examples.count, (direction.source, direction.target))))
-            indices = np.arange(examples.count(direction.target))
-            progress = Counter(len(indices), "true images")
-            for first in range(0, len(indices), size):
-                real = examples.images(direction.target, indices[first : first + size])
-                self._sets[direction.name].add("real", real)
-                progress.add(len(real))
-
-    def clear(self) -> None:
-        """Forgets the rows, and keeps what the real images are described by."""
-        self._values.clear()
-        for comparison in self._sets.values():
-            comparison.clear("generated")
-        for segmentation in self._segmentations.values():
-            segmentation.clear()
-
-    def add(self, row: Row) -> None:
-        """Takes the metrics of a row, and its first output for those of the set."""
-        self._values.setdefault(row.direction, []).append(row.metrics)
-        output = row.columns["output"]
-        self._sets[row.direction].add("generated", [output])
-        if segmentation := self._segmentations.get(row.direction):
-            segmentation.add(output, row.columns[self._segmenters[row.direction].truth])
-
-    def means(self) -> dict[str, float]:
-        """Means over all images, and where there are two directions over those of each."""
-        found = {name: self._sets[name].result() for name in self._values}
-        for name in found.keys() & self._segmentations.keys():
-            found[name] |= self._segmentations[name].result()
-        for name, rows in self._values.items():
-            found[name] |= {k: float(np.mean([row[k] for row in rows])) for k in rows[0]}
-        everything = [row for rows in self._values.values() for row in rows]
-        means = {k: float(np.mean([row[k] for row in everything])) for k in everything[0]}
-        of_sets = next(iter(found.values())).keys() - means.keys()
-        means |= {k: float(np.mean([f[k] for f in found.values()])) for k in sorted(of_sets)}
-        if len(found) > 1:
-            means |= {f"{name}_{k}": v for name in sorted(found) for k, v in found[name].items()}
-        return means
-
-
-class Validator:
-    """Validates a state in training: metrics of the whole split, and grids of fixed images."""
-
-    def __init__(self, config: Any, examples: Any, folder: pathlib.Path):
-        self._num_samples, self._folder = config.train.num_samples, folder
-        self._average, self._shown = config.eval.average, config.data.shown_channels
-        self._evaluator = Evaluator(config, examples)
-        self._summary = Summary(config, self._evaluator, examples)
-
-    def metrics(self, state: Any) -> dict[str, float]:
-        """Mean metrics over the split."""
-        self._summary.clear()
-        for row in self._evaluator.rows(self._variables(state), "validation", lines=False):
-            self._summary.add(row)
-        return self._summary.means()
-
-    def samples(self, state: Any, step: int) -> dict[str, np.ndarray]:
-        """Writes samples/step_<step>.png, or one for each direction, and returns them by name."""
-        found = {}
-        self._folder.mkdir(exist_ok=True)
-        samples = self._evaluator.samples(self._variables(state), self._num_samples)
-        for direction, columns in samples:
-            suffix = f"_{direction.name}" if direction.name else ""
-            pictures = [
-                (title, [to_picture(image, self._shown) for image in images])
-                for title, images in columns.items()
-            ]
-            grid = found[f"samples{suffix}"] = grids.grid(pictures)
-            save_png(self._folder / f"step_{step:07}{suffix}.png", grid)
-        return found
-
-    def _variables(self, state):
-        return processes.local(average.evaluated(state, self._average))

@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from pix2pix_jax import translate
 from pix2pix_jax.images.files import to_array, to_pil
 from pix2pix_jax.methods.registry import METHODS
 from pix2pix_jax.runtime import processes, storage
 from pix2pix_jax.runtime.whole_file import whole_file
 from pix2pix_jax.settings import config_checks
+from pix2pix_jax.translation import translate
 
 EXTENSIONS = {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".gif"}
 CRF = 18  # of H.264: its loss is hardly seen

@@ -1,0 +1,1 @@
+"""Measures what networks make of a split: --mode=eval, and validation in training."""
