@@ -45,12 +45,19 @@ def import_pth(config: Any, workdir: str) -> None:
 def export_pth(config: Any, workdir: str, output: str) -> list[pathlib.Path]:
     """Writes every network of a run's checkpoint as <step>_net_<name>.pth for PyTorch.
 
+    The run is that of `config.init_from` if it is set, as for the other modes; else `workdir`.
+
     Raises:
         ValueError, OSError: there is no checkpoint, or PyTorch's code has no such network.
     """
     config_checks.check(config)
+    if config.init_from and not weights.is_run(config.init_from):
+        raise ValueError(
+            f"config.init_from is {config.init_from}, whose networks are PyTorch's .pth files "
+            "already: leave it out to export the run in --workdir, or choose another --format"
+        )
     storage.check_writable(output)
-    with open_run(workdir) as run:
+    with open_run(config.init_from or workdir) as run:
         run.pull()
         with checkpoints.Checkpoints(
             run, best_metric=config.train.best_metric, create=False
@@ -65,6 +72,7 @@ def export_pth(config: Any, workdir: str, output: str) -> list[pathlib.Path]:
     with storage.output_folder(output) as folder:
         for name, tree in variables.items():
             state = state_dicts.to_torch(tree, weights.torch_keys(config, name), step)
+            state = state_dicts.in_order(state, config.model)
             paths.append(folder / f"{step}_net_{name}.pth")
             pth_file.write_pth(paths[-1], state)
             print(f"wrote {storage.shown(paths[-1])}", flush=True)

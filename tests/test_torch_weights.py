@@ -13,11 +13,14 @@ import torch
 from benchmarks import torch_baseline as baseline
 from configs import cyclegan as cyclegan_config
 from configs.default import get_config
-from pix2pix_jax import weights
+from pix2pix_jax import exchange, weights
+from pix2pix_jax.methods.registry import fresh_state
 from pix2pix_jax.models import build
 from pix2pix_jax.pytorch import architectures, state_dicts
 from pix2pix_jax.pytorch.pth_file import read_pth, write_pth
+from pix2pix_jax.run import checkpoints
 from tests import parity
+from tests.conftest import small_config
 
 NETWORKS = {
     "unet": (lambda: baseline.UnetGenerator(3, 2, 5, 4), state_dicts.unet_keys(5)),
@@ -242,3 +245,49 @@ def test_training_cyclegan_takes_both_generators(generators, index, words):
     pair_b.unlink()
     with pytest.raises(ValueError, match=f"training starts from both: {words}"):
         weights.initialize(cyclegan(files[index], "A2B"), None)
+
+
+def test_a_unet_that_joins_up_before_skip_takes_pytorchs_weights(tmp_path):
+    """As facades.py:paper has it; the function is that of PyTorch's network, there and back."""
+    net = baseline.init_weights(baseline.UnetGenerator(3, 3, 6, 4, dropout=False), 0)
+    torch.save(net.state_dict(), tmp_path / "latest_net_G.pth")
+    config = small_config(**{"model.generator": "unet_64", "data.load_size": 64})
+    config.update_from_flattened_dict(
+        {"data.crop_size": (64, 64), "model.skip_first": False, "model.dropout": 0.0}
+    )
+    config.init_from = str(tmp_path / "latest_net_G.pth")
+    variables = weights.load_generators(config, "")[0]["G"]
+    images = parity.images(1, 64, 64, 3)
+    module = build.generator(config.model, 3)
+    ours, _ = module.apply(variables, images, mutable=["batch_stats"])
+    theirs = parity.nhwc(net(parity.nchw(images)))
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5)
+
+    exchange.import_pth(config, str(tmp_path / "run"))
+    config.init_from = ""
+    paths = exchange.export_pth(config, str(tmp_path / "run"), str(tmp_path / "out"))
+    found = read_pth(next(path for path in paths if path.stem.endswith("net_G")))
+    for name, tensor in read_pth(tmp_path / "latest_net_G.pth").items():
+        np.testing.assert_array_equal(tensor, found[name], err_msg=name)
+
+
+def test_pytorch_has_no_skips_that_leak():
+    config = small_config(**{"model.skip_leaks": True})
+    with pytest.raises(ValueError, match=r"skip_leaks=False"):
+        weights.torch_keys(config, "G")
+
+
+def test_export_takes_the_run_of_init_from(tmp_path):
+    other = small_config(seed=1)
+    for config, name in ((small_config(), "run"), (other, "other")):
+        with checkpoints.Checkpoints(tmp_path / name) as saver:
+            saver.save(fresh_state(config))
+            saver.wait()
+    config = small_config(init_from=str(tmp_path / "other"))
+    path = exchange.export_pth(config, str(tmp_path / "run"), str(tmp_path / "out"))[-1]
+    expected = fresh_state(other).networks["G"].params["down_1"]["kernel"]
+    found = read_pth(path)["model.model.0.weight"]
+    np.testing.assert_array_equal(found, expected.transpose(3, 2, 0, 1))
+    config.init_from = str(path)
+    with pytest.raises(ValueError, match=r"\.pth files already"):
+        exchange.export_pth(config, str(tmp_path / "run"), str(tmp_path / "out"))

@@ -158,10 +158,10 @@ def generator_keys(model: Any) -> Keys:
     Raises:
         ValueError: the baseline has no such network.
     """
-    if model.upsample != "transposed" or model.norm_innermost:
+    if model.upsample != "transposed" or model.norm_innermost or model.skip_leaks:
         raise ValueError(
             "PyTorch weights fit only config.model.upsample=transposed with "
-            "config.model.norm_innermost=False"
+            "config.model.norm_innermost=False and config.model.skip_leaks=False"
         )
     if model.generator == "inpainting_unet":
         return inpainting_keys()
@@ -179,6 +179,22 @@ def generator_keys(model: Any) -> Keys:
         return enhancer_keys(blocks, *sizes, model.padding)
     has_dropout, blurs = model.dropout > 0, (model.antialias, model.antialias_up)
     return resnet_keys(blocks, has_dropout, model.padding, *blurs, model.num_downs)
+
+
+def in_order(state: State, model: Any) -> State:
+    """The state_dict of a generator for the order in which `model` joins a U-Net's skips, or back.
+
+    PyTorch's U-Net has [skip, up], and with model.skip_first=False ours has [up, skip]: then the
+    two halves of what an up convolution takes change places.
+    """
+    match = re.fullmatch(r"unet_(\d+)", model.generator)
+    if model.skip_first or not match:
+        return state
+    num_downs = int(match[1]).bit_length() - 1
+    joined = {(f"up_{k}",) for k in range(1, num_downs)}  # all but the innermost
+    ups = {f"{prefix}.weight" for prefix, path in unet_keys(num_downs).items() if path in joined}
+    swapped = lambda kernel: np.roll(kernel, len(kernel) // 2, axis=0)  # [I, O, K, K]
+    return {name: swapped(array) if name in ups else array for name, array in state.items()}
 
 
 def discriminator_keys(model: Any) -> Keys:
