@@ -16,7 +16,7 @@ from pix2pix_jax.run import checkpoints, checks, config_file, disk_space
 from pix2pix_jax.run.run_folder import RunFolder
 from pix2pix_jax.runtime import processes
 from pix2pix_jax.runtime.devices import choose_devices
-from pix2pix_jax.settings import config_checks
+from pix2pix_jax.settings import config_checks, unused_fields
 
 
 class Plan(NamedTuple):
@@ -52,6 +52,7 @@ def make_plan(config: Any, run: RunFolder) -> Plan:
         print("".join(f"{line}\n" for line in changes), end="", flush=True)
         drawing = None
     else:
+        unused_fields.check(config)
         weights.check_source(config)
         drawing = _in_background(compiled_fresh_state, config)
     data, seed, kind = config.data, config.seed, METHODS[config.method].data

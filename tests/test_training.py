@@ -282,6 +282,20 @@ def test_runs_of_fused_steps_resume_to_the_bit(tmp_path, monkeypatch):
     assert rows[0] == rows[1]
 
 
+@pytest.mark.parametrize(
+    "fields, words",
+    [
+        ({"model.generator": "resnet_1blocks", "model.upsample": "resize"}, "upsample .*U-Nets"),
+        ({"loss.lambda_gan": 0.0, "loss.lambda_feat": 1.0}, "lambda_feat is 1.0"),
+        ({"optim.policy": "plateau", "train.eval_every": 0}, "eval_every=0"),
+    ],
+)
+def test_what_a_new_run_would_leave_out_is_said(fields, words, tmp_path):
+    with pytest.raises(ValueError, match=words):
+        train.train(small_config(**fields), str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
 def test_length_of_a_run():
     config = small_config(**{"train.num_steps": 0})
     assert training_plan.num_steps(config, 400) == 80_000

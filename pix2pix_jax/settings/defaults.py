@@ -36,7 +36,7 @@ def get_config() -> ml_collections.ConfigDict:
     data.load_size = Size("data.load_size", (286, 286))  # (height, width) before the crop
     data.crop_size = Size("data.crop_size", (256, 256))  # (height, width) that the networks see
     data.resize_method = "bicubic"  # interpolation of the resize: bicubic, bilinear or nearest
-    data.jitter_ends = False  # resize to crop_size once the learning rate decays (CUT)
+    data.jitter_ends = False  # resize to crop_size after optim.epochs, whatever the policy (CUT)
     data.flip = True  # mirror left-right with probability 1/2, both images of a pair alike
     data.cache_mb = 4096  # data sets up to this size (MiB, resized) live on the device as uint8
     data.num_threads = 4  # threads that decode and resize images
@@ -66,7 +66,7 @@ def get_config() -> ml_collections.ConfigDict:
     model.leaky_slope = 0.2  # slope of LeakyReLU below zero
     model.skip_first = True  # U-Net concatenation: [skip, up] (PyTorch), else [up, skip] (paper)
     model.skip_leaks = False  # U-Net skips pass LeakyReLU (TF tutorial), else ReLU
-    model.upsample = "transposed"  # or resize: x2, reflect pad, 3x3 conv (against checkerboards)
+    model.upsample = "transposed"  # U-Net: or resize, x2, reflect pad, 3x3 conv (checkerboards)
     model.padding = "reflect"  # ResNet padding: reflect, replicate or zero
     model.num_downs = 2  # ResNet: downsamplings; 4 make pix2pixHD's global generator
     model.local_enhancers = 1  # enhancer: times that it doubles the size of the global generator
