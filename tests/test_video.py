@@ -1,7 +1,9 @@
 """Videos, read and written by imageio-ffmpeg."""
 
 import itertools
+import subprocess
 import sys
+import time
 
 import cv2
 import numpy as np
@@ -55,6 +57,62 @@ def test_a_video_is_translated_frame_by_frame(tmp_path, monkeypatch, capsys):
     assert all((b > a).mean() > 0.9 for a, b in itertools.pairwise(found))
     with pytest.raises(ValueError, match="is the video itself: give another folder"):
         video.translate_video(small_config(), "", str(tmp_path / "clip.mp4"), str(tmp_path))
+
+
+@pytest.fixture
+def ffmpeg():
+    """Calls ffmpeg with some arguments; gives what it says."""
+    program = pytest.importorskip("imageio_ffmpeg").get_ffmpeg_exe()
+
+    def call(*arguments):
+        done = subprocess.run([program, *arguments], capture_output=True, text=True)
+        return done.stderr
+
+    return call
+
+
+def test_pixels_stay_as_wide_as_they_were(tmp_path, ffmpeg):
+    """Of an anamorphic video, whose pixels are 4/3 as wide as high."""
+    source, target = tmp_path / "wide.mkv", tmp_path / "wide.mp4"
+    ffmpeg("-f", "lavfi", "-i", "testsrc=s=48x32:r=8:d=1", "-vf", "setsar=4/3", source)
+    found = video.look(source)
+    assert found.pixel == "4/3"
+    video.write(target, found, video.read(found))
+    assert "SAR 4:3" in ffmpeg("-i", target)
+
+
+def test_a_video_that_ends_early_is_said(tmp_path, ffmpeg, capsys):
+    path = tmp_path / "clip.mp4"
+    codec = ("-c:v", "libx264", "-movflags", "+faststart")
+    ffmpeg("-f", "lavfi", "-i", "testsrc=s=64x48:r=8:d=4", *codec, path)
+    assert len(list(video.read(video.look(path)))) == 32
+    assert not capsys.readouterr().out
+    path.write_bytes(path.read_bytes()[:-2000])
+    assert len(list(video.read(video.look(path)))) < 32
+    assert "clip.mp4 may be damaged, and lack frames" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("failing", [False, True])
+def test_why_a_video_is_not_written_is_said(failing, tmp_path, ffmpeg):
+    """Also of frames that are small, of which the pipe still has a rest when it breaks."""
+    source = tmp_path / "no_video.mp4"
+    source.write_bytes(b"nothing")  # where the sound comes from: ffmpeg ends at once
+
+    def frames():
+        for _ in range(20):
+            time.sleep(0.05)
+            yield np.zeros((30, 30, 3), np.uint8)
+        if failing:
+            raise ValueError("no more frames")
+
+    if failing:
+        ffmpeg("-f", "lavfi", "-i", "testsrc=s=48x32:r=8:d=1", "-y", source)
+    error, words = (
+        (ValueError, "no more") if failing else (OSError, "could not be written: .*input")
+    )
+    with pytest.raises(error, match=words):
+        video.write(tmp_path / "out.mp4", video.Video(source, 30, 30, "8/1"), frames())
+    assert not (tmp_path / "out.mp4").exists()
 
 
 def test_what_is_no_video(tmp_path):

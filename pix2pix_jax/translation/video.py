@@ -1,5 +1,6 @@
 """--mode=translate of a video: its frames, all with the same noise, so that it does not flicker."""
 
+import contextlib
 import itertools
 import pathlib
 import re
@@ -32,6 +33,7 @@ class Video(NamedTuple):
     width: int
     height: int
     rate: str  # frames a second, as a fraction: 30000/1001
+    pixel: str = ""  # width over height of a pixel, as a fraction; empty: unknown, so square
 
 
 def is_video(path: pathlib.PurePath | str) -> bool:
@@ -110,18 +112,32 @@ def look(path: pathlib.Path) -> Video:
     if not found:
         raise ValueError(f"{path} cannot be read as a video: replace it")
     width, height, frames, seconds = map(int, found.groups())
-    return Video(path, width, height, f"{frames}/{seconds}")
+    pixel = re.search(rb" A([1-9]\d*):([1-9]\d*) ", answer.stdout.partition(b"\n")[0])
+    aspect = "/".join(number.decode() for number in pixel.groups()) if pixel else ""
+    return Video(path, width, height, f"{frames}/{seconds}", aspect)
 
 
 def read(video: Video) -> Iterator[np.ndarray]:
-    """The frames, uint8 [H, W, 3], as many a second as `look` found."""
+    """The frames, uint8 [H, W, 3], as many a second as `look` found.
+
+    Prints a line at the end if some could not be read.
+    """
     output = ("-r", video.rate, "-f", "rawvideo", "-pix_fmt", "rgb24", "-")
     command = [_ffmpeg(), *QUIET, "-i", video.path, *output]
     size = video.height * video.width * 3
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+    with (
+        tempfile.TemporaryFile() as errors,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors) as process,
+    ):
         try:
             while len(data := process.stdout.read(size)) == size:
                 yield np.frombuffer(data, np.uint8).reshape(video.height, video.width, 3)
+            process.wait()
+            if reason := _last_line(errors):
+                print(
+                    f"{storage.shown(video.path)} may be damaged, and lack frames: {reason}",
+                    flush=True,
+                )
         finally:
             process.kill()  # where not all frames are wanted
 
@@ -143,7 +159,8 @@ def write(target: pathlib.Path, video: Video, images: Iterator[np.ndarray]) -> i
     count, size = 0, f"{video.width}x{video.height}"
     frames = ("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", size, "-r", video.rate, "-i", "-")
     streams = ("-i", video.path, "-map", "0:v:0", "-map", "1:a:0?")  # sound, if there is any
-    even = ("-vf", "scale=ceil(iw/2)*2:ceil(ih/2)*2")
+    aspect = f",setsar={video.pixel}" if video.pixel else ""
+    even = ("-vf", f"scale=ceil(iw/2)*2:ceil(ih/2)*2{aspect}")
     codecs = ("-c:v", "libx264", "-crf", str(CRF), "-pix_fmt", "yuv420p", "-c:a", "aac")
     with whole_file(target) as temporary, tempfile.TemporaryFile() as errors:
         command = [_ffmpeg(), *QUIET, *frames, *streams, *even, *codecs, "-f", "mp4", "-y"]
@@ -158,11 +175,20 @@ def write(target: pathlib.Path, video: Video, images: Iterator[np.ndarray]) -> i
             except BaseException:
                 child.kill()
                 raise
+            finally:
+                with contextlib.suppress(BrokenPipeError):  # of what is left of a small frame
+                    child.stdin.close()
         if child.returncode:
-            errors.seek(0)
-            reason = errors.read().decode(errors="replace").strip().splitlines()
-            raise OSError(f"{target} could not be written: {(reason or ['ffmpeg failed'])[-1]}")
+            reason = _last_line(errors) or "ffmpeg failed"
+            raise OSError(f"{target} could not be written: {reason}")
     return count
+
+
+def _last_line(errors) -> str:
+    """The end of what a program wrote to a file; empty if that is nothing."""
+    errors.seek(0)
+    lines = errors.read().decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else ""
 
 
 def _ffmpeg() -> str:
