@@ -186,6 +186,17 @@ def test_the_unets_other_settings():
     assert onnx_file.try_model(content, config, direction, variables) <= 1e-4
 
 
+def test_a_deep_resnet_is_tried_on_an_image_that_it_takes():
+    """Its blocks mirror the border of what is left after six downsamplings."""
+    fields = {"model.generator": "resnet_1blocks", "model.num_downs": 6, "model.ngf": 1}
+    size = {"data.crop_size": (128, 128), "data.load_size": (128, 128)}
+    config = small_config(**fields, **size, **{"model.dropout": 0.0})
+    (direction,) = METHODS["pix2pix"].directions(config)
+    variables = random_variables(config)
+    content = onnx_file.make_model(config, direction, variables).SerializeToString()
+    assert onnx_file.try_model(content, config, direction, variables) <= 1e-3
+
+
 def test_colorization_goes_through_lab():
     """With a fixed linear map in the place of the network, against scikit-image."""
     graph = Graph()

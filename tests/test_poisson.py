@@ -293,10 +293,10 @@ def test_masks_that_no_blend_could_take(mask, offset, words):
         poisson.blend(picture(20, 30, 0), picture(20, 30, 1), mask, offset)
 
 
-def run(folder, *arguments):
+def run(folder, *arguments, output="out.png"):
     command = [sys.executable, "-m", "pix2pix_jax.blending", *arguments]
     command += [f"--foreground={folder}/f.png", f"--background={folder}/b.png"]
-    command += [f"--output={folder}/out.png"]
+    command += [f"--output={folder}/{output}"]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
 
 
@@ -316,3 +316,14 @@ def test_the_command(tmp_path):
     result = run(tmp_path, f"--mask={tmp_path}/none.png")
     assert result.returncode == 1 and "none.png" in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("source", ["f", "b", "mask"])
+def test_the_command_replaces_no_source(source, tmp_path):
+    """Results are PNG, so --output=b.jpg beside b.png means that file."""
+    for name, size in (("f", (30, 40)), ("b", (50, 60)), ("mask", (30, 40))):
+        Image.fromarray(picture(*size, 0)).save(tmp_path / f"{name}.png")
+    before = (tmp_path / f"{source}.png").read_bytes()
+    result = run(tmp_path, f"--mask={tmp_path}/mask.png", output=f"{source}.jpg")
+    assert result.returncode == 1 and f"{source}.png is what the result" in result.stderr
+    assert (tmp_path / f"{source}.png").read_bytes() == before

@@ -19,6 +19,16 @@ def _offset(text):
     return x, y
 
 
+def _check_output(output, *inputs):
+    """Raises ValueError if the result, which is a PNG whatever --output says, replaces an input."""
+    for path in filter(None, inputs):
+        if output.resolve() == pathlib.Path(path).resolve():
+            raise ValueError(
+                f"{output} is what the result is called, and an image to blend: give another "
+                "--output"
+            )
+
+
 def main() -> None:
     """Blends two images as the command line says."""
     parser = argparse.ArgumentParser(
@@ -41,6 +51,8 @@ def main() -> None:
     parser.add_argument("--mixed", action="store_true", help="keep the stronger gradients of both")
     options = parser.parse_args()
     try:
+        output = pathlib.Path(options.output).with_suffix(".png")
+        _check_output(output, options.foreground, options.background, options.mask)
         foreground, background = (
             read_image(path, 3) for path in (options.foreground, options.background)
         )
@@ -51,7 +63,6 @@ def main() -> None:
         began = time.perf_counter()
         result = blend(foreground, background, mask, options.offset, options.solver, options.mixed)
         seconds = time.perf_counter() - began
-        output = pathlib.Path(options.output).with_suffix(".png")
         output.parent.mkdir(parents=True, exist_ok=True)
         save_png(output, result.image)
     except (OSError, ValueError) as error:

@@ -86,8 +86,10 @@ def try_model(content: bytes, config: Any, direction: Direction, variables: Any)
         ValueError: it is larger than rounding explains.
     """
     facts = describe(config, direction)
-    height = -(-TRIED_AT // facts["divisor"]) * facts["divisor"]
-    shape = (1, height, height + facts["divisor"], facts["in_channels"])
+    divisor = facts["divisor"]
+    module = build.generator(config.model, direction.out_channels)
+    height = max(-(-TRIED_AT // divisor), getattr(module, "least", 1)) * divisor
+    shape = (1, height, height + divisor, facts["in_channels"])
     images = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
     generate = make_generate(config, direction)
     ours = jax.jit(generate)(variables, images, jax.random.split(jax.random.key(0), 1))
