@@ -175,6 +175,33 @@ def test_networks_are_recognised_by_their_files(make, expected):
     assert expected.items() <= found.items()
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"model.num_d": 2, "model.norm": "none"},
+        {"model.num_d": 2, "model.norm_d": "none", "model.d_padding": 2},
+        {"model.norm": "instance", "model.norm_affine": True},
+        {"model.norm": "none", "model.bias": "all"},
+        {"model.norm": "instance", "model.bias": "last"},
+    ],
+)
+def test_norms_are_recognised_in_our_own_files(fields):
+    """A run's networks are those of its config, however few arrays say which norm they have."""
+    config = small_config(**{"data.crop_size": (64, 64), "data.load_size": (64, 64), **fields})
+    for name, network in weights.abstract_variables(config).items():
+        tree = jax.tree.map(lambda x: np.zeros(x.shape, np.float32), network)
+        state = state_dicts.to_torch(tree, weights.torch_keys(config, name))
+        architectures.check_fields(architectures.describe(state), config)
+
+
+def test_another_norm_is_refused():
+    net = parity.state_dict(baseline.UnetGenerator(3, 3, 5, 4, "instance"))
+    for norm in ("none", "batch"):
+        with pytest.raises(ValueError, match=r"set --config\.model\.norm=instance"):
+            config = small_config(**{"model.norm": norm})
+            architectures.check_fields(architectures.describe(net), config)
+
+
 def test_a_file_of_another_network_is_refused(tmp_path):
     path = tmp_path / "latest_net_G.pth"
     torch.save(baseline.ResnetGenerator(num_blocks=9).state_dict(), path)

@@ -65,7 +65,7 @@ def describe(state: State) -> dict[str, Any]:
         ) from error
     if "model.discriminator" in fields:
         fields["model.spectral_norm"] = is_normalized
-    return {**fields, "model.norm": _describe_norm(state)}
+    return {**fields, **_describe_norm(state, fields.get("model.num_d", 1))}
 
 
 def _describe_unet(state):
@@ -136,12 +136,16 @@ def _describe_multiscale(state):
     }
 
 
-def _describe_norm(state):
-    if any(array.ndim == 1 and name.endswith(".weight") for name, array in state.items()):
-        return "batch"
-    # Convolutions before an instance norm have a bias; without a norm only the last one has.
+def _describe_norm(state, num_d):
+    scales = [name for name, array in state.items() if array.ndim == 1 and name.endswith(".weight")]
+    if scales and scales[0].replace(".weight", ".running_mean") in state:
+        return {"model.norm": "batch"}
+    if scales:
+        return {"model.norm": "instance", "model.norm_affine": True}
+    # Convolutions before an instance norm have a bias; without a norm the last one has, and of each
+    # discriminator the first.
     biases = sum(name.endswith(".bias") for name in state)
-    return "instance" if biases > 2 else "none"
+    return {"model.norm": "instance" if biases > 2 * num_d else "none"}
 
 
 def check_fields(fields: dict[str, Any], config: Any) -> None:
@@ -158,7 +162,12 @@ def check_fields(fields: dict[str, Any], config: Any) -> None:
     expected["dropout"] = config.model.dropout > 0
     expected["zero_padding"] = config.model.padding == "zero"
     norm = fields.get("model.norm", "none")
-    if "model.discriminator" in fields and config.model.norm_d != "same":
+    own_d = "model.discriminator" in fields and config.model.norm_d != "same"
+    wanted = config.model.norm_d if own_d else config.model.norm
+    unseen = {norm, wanted} == {"none", "instance"} and "model.norm_affine" not in fields
+    if unseen and config.model.bias != "torch":  # biases say nothing of norms then
+        norm, fields = wanted, {**fields, "model.norm": wanted}
+    if own_d:
         fields = {name: found for name, found in fields.items() if name != "model.norm"}
         fields["model.norm_d"] = norm
     fixes = {
