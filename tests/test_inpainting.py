@@ -201,6 +201,16 @@ def test_holes_of_one_key_are_one_hole():
     assert len({m.tobytes() for m in np.asarray(together)}) == 4
 
 
+def test_any_seed_draws_holes():
+    """Also one that no int32 holds; the hole of an image is that of the seed and its number."""
+    data = small(**{"data.mask_kind": "rectangle"}).data
+    examples = loading.load_examples(data, 2**32 - 1, "val", train=False, kind="masked")
+    (image,) = examples.images("masked", np.array([1]))
+    keys = jax.random.fold_in(jax.random.key(2**32 - 1), 1)[None]
+    hole = masks.draw(keys, *image.shape[:2], data.mask_kind, tuple(data.mask_share))[0]
+    np.testing.assert_array_equal(image[..., -1:], hole * 255)
+
+
 def test_every_step_cuts_other_holes():
     config = small()
     step = jax.jit(inpainting.make_train_step(config, 6, Layout()))

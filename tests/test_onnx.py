@@ -15,7 +15,7 @@ from skimage import color
 from benchmarks import torch_baseline, torch_cut, torch_regression
 from pix2pix_jax import weights
 from pix2pix_jax.exchange import export_pth
-from pix2pix_jax.export import onnx_file, onnx_methods, onnx_packages
+from pix2pix_jax.export import files, onnx_file, onnx_methods, onnx_packages
 from pix2pix_jax.export.onnx_file import export_onnx
 from pix2pix_jax.export.onnx_graph import IMAGE, Graph
 from pix2pix_jax.export.stablehlo import export_stablehlo
@@ -250,6 +250,14 @@ def test_where_nothing_can_be_written_nothing_is_computed(export, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match=r"cannot write to .*file.*: choose another folder"):
         export(small_config(), str(tmp_path / "run"), str(tmp_path / "file"))
+
+
+def test_a_run_whose_name_is_a_path_is_one_file(monkeypatch, tmp_path):
+    monkeypatch.setattr(weights, "load_generators", lambda *arguments: ({"G": None}, "nothing"))
+    config = small_config(name="facades/first")
+    make = lambda direction, variables: ({".onnx": b"content"}, "")
+    paths = files.export_each(config, "", str(tmp_path), make)
+    assert paths == [tmp_path / "facades_first.onnx"] and paths[0].read_bytes() == b"content"
 
 
 def test_what_cannot_be_exported_is_said(monkeypatch, tmp_path):

@@ -6,6 +6,7 @@ import sys
 import time
 
 import numpy as np
+import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -143,17 +144,19 @@ def test_event_files(tmp_path):
     assert "tensorflow" not in sys.modules
 
 
-def test_tensorboard_drops_what_a_resumed_run_writes_again(tmp_path, monkeypatch):
+@pytest.mark.parametrize("saved", [3, 0])
+def test_tensorboard_drops_what_a_resumed_run_writes_again(saved, tmp_path, monkeypatch):
     with EventWriter(tmp_path) as events:
-        for step in range(1, 6):  # killed after step 5; the checkpoint is of step 3
+        for step in range(1, 6):  # killed after step 5; the checkpoint, if any, is of step 3
             events.scalars(step, {"train/loss": step / 10})
     # A resumed run starts later; files of one second would be read in the order of a counter.
     now = time.time()
     monkeypatch.setattr("time.time", lambda: now + 10)
-    with EventWriter(tmp_path, resume_step=3) as events:
+    with EventWriter(tmp_path, resume_step=saved) as events:
         events.text("config", "seed: 0")
-        for step in range(4, 7):
+        for step in range(saved + 1, 7):
             events.scalars(step, {"train/loss": float(step)})
     found = EventAccumulator(str(tmp_path), purge_orphaned_data=True).Reload()
     points = [(e.step, round(e.value, 6)) for e in found.Scalars("train/loss")]
-    assert points == [(1, 0.1), (2, 0.2), (3, 0.3), (4, 4.0), (5, 5.0), (6, 6.0)]
+    before = [(1, 0.1), (2, 0.2), (3, 0.3)][:saved]
+    assert points == before + [(step, float(step)) for step in range(saved + 1, 7)]

@@ -87,14 +87,13 @@ class MaskedExamples:
             return np.where(mask > 127, np.uint8(255), np.uint8(0))
         data = self._data
         draw = _draw_function(height, width, data.mask_kind, tuple(data.mask_share))
-        return np.asarray(draw(self._seed, np.array([index])))[0] * np.uint8(255)
+        return np.asarray(draw(jax.random.key(self._seed), np.array([index])))[0] * np.uint8(255)
 
 
 @functools.cache
 def _draw_function(height, width, kind, share):
     @jax.jit
-    def draw(seed, indices):
-        key = jax.random.key(seed)
+    def draw(key, indices):
         keys = jax.vmap(functools.partial(jax.random.fold_in, key))(indices)
         return masks.draw(keys, height, width, kind, share).astype(np.uint8)
 

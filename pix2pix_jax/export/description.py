@@ -1,5 +1,6 @@
 """What the user of an exported model must know of it."""
 
+import re
 from typing import Any
 
 from pix2pix_jax.data import catalogue
@@ -10,8 +11,9 @@ from pix2pix_jax.models import build
 
 
 def file_stem(config: Any, direction: Direction) -> str:
-    """The name of its file, without ending."""
-    return f"{config.name}_{direction.name}" if direction.name else config.name
+    """The name of its file, without ending; no path, whatever the run is called."""
+    name = re.sub(r"[\\/]+", "_", config.name)
+    return f"{name}_{direction.name}" if direction.name else name
 
 
 def is_random(config: Any) -> bool:

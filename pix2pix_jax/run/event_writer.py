@@ -17,17 +17,16 @@ from tensorboard.summary.writer.event_file_writer import EventFileWriter
 class EventWriter:
     """Writes scalars, images and texts to a new event file in `logdir`.
 
-    That of a run resumed at step N begins with a mark at which TensorBoard drops what older files
-    have after N.
+    That of a run resumed at step N (0: begun, or begun anew) has a mark at which TensorBoard
+    drops what older files have after N.
     """
 
     def __init__(self, logdir: str | os.PathLike[str], resume_step: int = 0):
         self._writer = EventFileWriter(os.fspath(logdir))
         self._first_step = resume_step
-        if resume_step:
-            mark = SessionLog(status=SessionLog.START)
-            event = Event(wall_time=time.time(), step=resume_step + 1, session_log=mark)
-            self._writer.add_event(event)
+        mark = SessionLog(status=SessionLog.START)
+        event = Event(wall_time=time.time(), step=resume_step + 1, session_log=mark)
+        self._writer.add_event(event)
 
     def __enter__(self) -> "EventWriter":
         return self
