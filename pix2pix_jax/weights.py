@@ -179,12 +179,15 @@ def _has_no_discriminator(workdir):
 
 
 def _local_pth(init_from):
-    """The path of a .pth on this machine, and those in its folder beside it."""
+    """The path of a .pth on this machine, beside which are those of its other networks."""
     if not storage.is_remote(init_from):
         return pathlib.Path(init_from)
     folder, _, name = init_from.rpartition("/")
-    beside = lambda path: path.suffix == ".pth" and len(path.parts) == 1
-    return storage.local_copy(folder, beside) / name
+    match = PTH_NAME.fullmatch(name)
+    # Of the same epoch: a folder of PyTorch's code can have files of many.
+    other = match and re.compile(f"{re.escape(match[1])}[A-Z](_[AB])?{re.escape(match[3])}[.]pth")
+    wanted = lambda path: str(path) == name or bool(other and other.fullmatch(str(path)))
+    return storage.local_copy(folder, wanted) / name
 
 
 def _pth_files(path: pathlib.Path, names: Iterable[str]) -> dict[str, pathlib.Path]:

@@ -10,7 +10,7 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 from PIL import Image
 
-from pix2pix_jax import train
+from pix2pix_jax import train, weights
 from pix2pix_jax.data import loading
 from pix2pix_jax.evaluation.evaluate import evaluate
 from pix2pix_jax.exchange import export_pth
@@ -246,6 +246,24 @@ def test_data_are_copied_once_and_kept_up_to_date(memory, pairs_folder, capsys):
     assert (copy / "train/2.png").read_bytes() == (pairs_folder / "train/1.png").read_bytes()
     assert [path.name for path in (copy / "val").iterdir()] == ["2.png"]
     assert storage.shown(f"{copy}/val is bad") == "memory://bucket/pairs/val is bad"
+
+
+@pytest.mark.parametrize(
+    "name, others",
+    [
+        ("latest_net_G_A", {"latest_net_G_B", "latest_net_D_A", "latest_net_D_B"}),
+        ("5_net_G_B", {"5_net_G_A", "5_net_D_B"}),
+        ("mine", set()),
+    ],
+)
+def test_of_a_folder_with_the_weights_of_many_epochs_those_of_one_are_copied(name, others, memory):
+    there = {"latest_net_G_A", "latest_net_G_B", "latest_net_D_A", "latest_net_D_B", "mine"}
+    there |= {f"{epoch}_net_{net}" for epoch in (5, 15) for net in ("G_A", "G_B", "D_B")}
+    for pth in there:
+        fsspec.filesystem("memory").pipe_file(f"/bucket/checkpoints/{pth}.pth", b"weights")
+    path = weights._local_pth(f"memory://bucket/checkpoints/{name}.pth")
+    assert path.read_bytes() == b"weights"
+    assert {found.stem for found in path.parent.iterdir()} == {name, *others}
 
 
 def test_names_that_lead_out_of_the_copy_are_refused(memory):
