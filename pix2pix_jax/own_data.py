@@ -13,7 +13,7 @@ from pix2pix_jax.data import loading
 from pix2pix_jax.methods.registry import METHODS
 from pix2pix_jax.models import build
 from pix2pix_jax.run import config_file
-from pix2pix_jax.runtime.storage import is_remote
+from pix2pix_jax.run.run_folder import open_run
 
 LARGEST = {"pairs": 512, "sets": 256}  # longer side of larger images, by what a method takes
 UNETS = (256, 128, 64, 32)  # sizes whose multiples they take, and names
@@ -26,7 +26,8 @@ def fill_in(config: Any, workdir: str) -> None:
 
     Args:
         config: changed in place.
-        workdir: of the run. If it has begun, its choices are taken, and the images not looked at.
+        workdir: of the run, or its address. If it has begun, its choices are taken, and the images
+            not looked at.
 
     Raises:
         ValueError: there is neither a run nor a folder of images to go by.
@@ -35,7 +36,9 @@ def fill_in(config: Any, workdir: str) -> None:
     data, model = config.data, config.model
     if all((*data.crop_size, *data.load_size, model.generator)):
         return
-    stored = None if is_remote(workdir) else config_file.read_config(workdir)
+    with open_run(workdir) as run:
+        run.pull()
+        stored = config_file.read_config(run.folder)
     if stored:
         for size in ("crop_size", "load_size"):
             if not all(data[size]):

@@ -3,8 +3,10 @@
 import pathlib
 from types import SimpleNamespace
 
+import fsspec
 import numpy as np
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 from PIL import Image
 
 from configs import own
@@ -89,6 +91,22 @@ def test_a_run_keeps_what_was_chosen(tmp_path, monkeypatch, capsys):
     assert config.model.generator == "unet_32" and config.data.load_size == (36, 36)
     with pytest.raises(ValueError, match=r"no run in runs/other yet.*config\.data\.dir"):
         own_data.fill_in(own.get_config(), "runs/other")
+
+
+def test_a_run_in_object_storage_keeps_it_too(tmp_path, monkeypatch):
+    objects = {}
+    monkeypatch.setattr(MemoryFileSystem, "store", objects)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    config = filled(folder_of(tmp_path / "photos", [(64, 64)] * 3))
+    config_file.write_config(tmp_path, config)
+    stored = (tmp_path / "config.json").read_bytes()
+    fsspec.filesystem("memory").pipe_file("/bucket/photos/config.json", stored)
+    config = own.get_config()
+    config.data.dir = str(folder_of(tmp_path / "larger", [(128, 128)] * 3))
+    own_data.fill_in(config, "memory://bucket/photos")
+    assert config.data.crop_size == (64, 64)
+    own_data.fill_in(config := own.get_config(), "memory://bucket/photos")
+    assert config.data.load_size == (72, 72)
 
 
 def test_the_command_line_fills_in(tmp_path, monkeypatch):
