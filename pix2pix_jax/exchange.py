@@ -9,7 +9,7 @@ from pix2pix_jax import weights
 from pix2pix_jax.methods.registry import fresh_state
 from pix2pix_jax.pytorch import pth_file, state_dicts
 from pix2pix_jax.run import checkpoints, config_file
-from pix2pix_jax.run.run_folder import open_run
+from pix2pix_jax.run.run_folder import CHECKPOINTS, open_run
 from pix2pix_jax.runtime import storage
 from pix2pix_jax.settings import config_checks
 
@@ -21,22 +21,25 @@ def import_pth(config: Any, workdir: str) -> None:
 
     Raises:
         ValueError, OSError: the .pth is missing or of another network, or `workdir` already holds
-            checkpoints.
+            checkpoints, or is trained in.
     """
     if not config.init_from:
         raise ValueError("--mode=import needs --config.init_from=FILE.pth")
     config_checks.check(config)
-    with open_run(workdir) as run:
+    weights.check_source(config)
+    with open_run(workdir) as run, run.lock() as lock:
         run.pull()
+        if checkpoints.newest_step(run.folder) is not None:
+            raise ValueError(
+                f"{workdir}/{CHECKPOINTS} already holds checkpoints: give another --workdir"
+            )
+        state = weights.initialize(config, fresh_state(config))
+        lock.take()
         with (
             run.publishing(),
             checkpoints.Checkpoints(run, config.train.keep_last, config.train.best_metric) as saver,
         ):
-            if saver.latest is not None:
-                raise ValueError(
-                    f"{saver.folder} already holds checkpoints: give another --workdir"
-                )
-            saver.save(weights.initialize(config, fresh_state(config)))
+            saver.save(state)
             saver.wait()
             config_file.write_config(run.folder, config)
     print(f"{config.init_from} is now step 0 of {workdir}", flush=True)
@@ -45,19 +48,14 @@ def import_pth(config: Any, workdir: str) -> None:
 def export_pth(config: Any, workdir: str, output: str) -> list[pathlib.Path]:
     """Writes every network of a run's checkpoint as <step>_net_<name>.pth for PyTorch.
 
-    The run is that of `config.init_from` if it is set, as for the other modes; else `workdir`.
+    The run is `workdir`, also where `config.init_from` says what it began with.
 
     Raises:
         ValueError, OSError: there is no checkpoint, or PyTorch's code has no such network.
     """
     config_checks.check(config)
-    if config.init_from and not weights.is_run(config.init_from):
-        raise ValueError(
-            f"config.init_from is {config.init_from}, whose networks are PyTorch's .pth files "
-            "already: leave it out to export the run in --workdir, or choose another --format"
-        )
     storage.check_writable(output)
-    with open_run(config.init_from or workdir) as run:
+    with open_run(workdir) as run:
         run.pull()
         with checkpoints.Checkpoints(
             run, best_metric=config.train.best_metric, create=False
@@ -75,5 +73,5 @@ def export_pth(config: Any, workdir: str, output: str) -> list[pathlib.Path]:
             state = state_dicts.in_order(state, config.model)
             paths.append(folder / f"{step}_net_{name}.pth")
             pth_file.write_pth(paths[-1], state)
-            print(f"wrote {storage.shown(paths[-1])}", flush=True)
+            print(f"wrote {storage.shown(paths[-1])} with step {step} of {workdir}", flush=True)
     return paths

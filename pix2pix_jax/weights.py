@@ -36,7 +36,7 @@ def load_generators(config: Any, workdir: str) -> tuple[dict[str, Any], str]:
             asked for.
     """
     target = abstract_variables(config, generator_names(config))
-    if not config.init_from or is_run(config.init_from):
+    if not config.init_from or _is_run(config.init_from):
         variables, origin = _from_run(config, config.init_from or workdir, target)
         return variables, config.init_from or origin
     needed = [direction.generator for direction in METHODS[config.method].directions(config)]
@@ -63,7 +63,7 @@ def check_source(config: Any) -> None:
     object storage is seen by `initialize`.
     """
     source = config.init_from
-    elsewhere = storage.is_remote(source) or published.is_name(source) or is_run(source)
+    elsewhere = storage.is_remote(source) or published.is_name(source) or _is_run(source)
     if source and not elsewhere:
         _pth_files(pathlib.Path(source), ())
 
@@ -96,7 +96,7 @@ def initialize(config: Any, state: TrainState) -> TrainState:
 def _initial(config):
     """Variables of the networks in config.init_from, by name."""
     target = abstract_variables(config)
-    if is_run(config.init_from):
+    if _is_run(config.init_from):
         return _from_run(config, config.init_from, target, discriminators=True)[0]
     if published.is_name(config.init_from):
         return _from_pths(config, published.for_networks(config, generator_names(config)), target)
@@ -115,7 +115,7 @@ def _first_phase(config):
     first = METHODS[config.method].first_phase(config)
     if first is None:
         return None
-    if is_run(config.init_from):
+    if _is_run(config.init_from):
         with open_run(config.init_from) as run:
             run.pull()
             stored = (config_file.read_config(run.folder) or {}).get("model", {})
@@ -151,8 +151,7 @@ def torch_keys(config: Any, name: str) -> state_dicts.Keys:
     return state_dicts.discriminator_keys(config.model)
 
 
-def is_run(init_from: str) -> bool:
-    """Whether `init_from` is a run of ours, and no .pth or name."""
+def _is_run(init_from):
     if storage.is_remote(init_from):
         return not init_from.endswith(".pth")
     return pathlib.Path(init_from).is_dir()

@@ -17,6 +17,7 @@ from pix2pix_jax.methods import pix2pix
 from pix2pix_jax.methods.registry import fresh_state
 from pix2pix_jax.models import build
 from pix2pix_jax.pytorch.pth_file import read_pth
+from pix2pix_jax.run.lock import WorkdirLock
 from pix2pix_jax.translation import translate
 from pix2pix_jax.translation.translator import Translator
 from tests import parity
@@ -206,6 +207,21 @@ def test_translating_with_a_pytorch_generator(tmp_path):
         output = parity.nhwc(g(parity.nchw(image[None] / np.float32(127.5) - 1)))[0]
     found = np.asarray(Image.open(tmp_path / "out" / "a.png"))
     assert np.abs(found - (output + 1) * 127.5).max() <= 0.51
+
+
+def test_an_import_leaves_a_training_and_what_it_cannot_read_alone(tmp_path):
+    pth_files(tmp_path)
+    config = small_config(init_from=str(tmp_path / "latest_net_G.pth"))
+    with WorkdirLock(tmp_path / "run") as lock:
+        lock.take()
+        (tmp_path / "run" / "config.json").write_text("of the training")
+        with pytest.raises(OSError, match=r"is training in .*run"):
+            exchange.import_pth(config, str(tmp_path / "run"))
+        assert (tmp_path / "run" / "config.json").read_text() == "of the training"
+    config.init_from = str(tmp_path / "none.pth")
+    with pytest.raises(FileNotFoundError, match=r"none\.pth"):
+        exchange.import_pth(config, str(tmp_path / "new"))
+    assert not (tmp_path / "new").exists()
 
 
 def test_import_fine_tune_and_export(tmp_path):

@@ -304,17 +304,15 @@ def test_pytorch_has_no_skips_that_leak():
         weights.torch_keys(config, "G")
 
 
-def test_export_takes_the_run_of_init_from(tmp_path):
-    other = small_config(seed=1)
-    for config, name in ((small_config(), "run"), (other, "other")):
+def test_export_takes_the_run_and_says_which(tmp_path, capsys):
+    """Not the one that it began with, whose name its config has."""
+    for seed, name in enumerate(("other", "run")):
         with checkpoints.Checkpoints(tmp_path / name) as saver:
-            saver.save(fresh_state(config))
+            saver.save(fresh_state(small_config(seed=seed)))
             saver.wait()
-    config = small_config(init_from=str(tmp_path / "other"))
+    config = small_config(seed=1, init_from=str(tmp_path / "other"))
     path = exchange.export_pth(config, str(tmp_path / "run"), str(tmp_path / "out"))[-1]
-    expected = fresh_state(other).networks["G"].params["down_1"]["kernel"]
+    assert f"net_G.pth with step 0 of {tmp_path / 'run'}" in capsys.readouterr().out
+    expected = fresh_state(config).networks["G"].params["down_1"]["kernel"]
     found = read_pth(path)["model.model.0.weight"]
     np.testing.assert_array_equal(found, expected.transpose(3, 2, 0, 1))
-    config.init_from = str(path)
-    with pytest.raises(ValueError, match=r"\.pth files already"):
-        exchange.export_pth(config, str(tmp_path / "run"), str(tmp_path / "out"))
