@@ -10,6 +10,7 @@ const video = Object.assign(document.createElement("video"), { muted: true, play
 let wanted = null; // facts of the model that is chosen
 let model = null; // the same, once it has started
 let [busy, again] = [false, false];
+let translation = Promise.resolve(); // the one under way, or the last one
 let examples = 0;
 
 /** Translates what is drawn; while one translation runs, only the last change waits. */
@@ -21,7 +22,8 @@ async function translate() {
   while (again && model) {
     again = false;
     try {
-      await translateOnce(model);
+      translation = translateOnce(model);
+      await translation;
     } catch (error) {
       fail(error);
     }
@@ -65,8 +67,9 @@ async function choose(facts) {
   else blank();
   const started = new Model(facts);
   await started.start();
+  await Promise.allSettled([translation]); // by the previous one, before it goes
   previous?.session.release();
-  if (facts !== wanted) return; // another one was chosen meanwhile
+  if (facts !== wanted) return started.session.release(); // another one was chosen meanwhile
   find("loading").hidden = true;
   model = started;
   translate();

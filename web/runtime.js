@@ -51,12 +51,14 @@ export async function startSession(bytes, use) {
   const facts = await (await fetch("runtime.json")).json();
   const builds = (await hasGpu()) ? BUILDS : BUILDS.slice(1);
   for (const build of builds) {
+    let session;
     try {
       const ort = await load(["vendor/", facts.cdn], facts[build]);
-      const session = await ort.InferenceSession.create(bytes, { executionProviders: [build] });
+      session = await ort.InferenceSession.create(bytes, { executionProviders: [build] });
       await use({ ort, session, provider: build === "webgpu" ? "WebGPU" : "WebAssembly" });
       return;
     } catch (error) {
+      await session?.release();
       if (build === builds.at(-1)) throw error;
     }
   }
