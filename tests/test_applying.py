@@ -254,3 +254,10 @@ def test_fine_tuning_takes_what_there_is(finished_run, tmp_path, capsys):
 def test_checkpoints_that_are_not_there(tmp_path):
     with pytest.raises(FileNotFoundError, match="no checkpoint in .*train first"):
         weights.load_generators(small_config(), str(tmp_path))
+    config = small_config(init_from=str(tmp_path))
+    for ending in ("", f": give one of its files, {tmp_path}/3_net_G.pth"):
+        for use in (weights.check_source, lambda config: weights.load_generators(config, "")):
+            with pytest.raises(FileNotFoundError, match=f"is no run with checkpoints{ending}$"):
+                use(config)
+        pth_files(tmp_path)
+        (tmp_path / "latest_net_G.pth").rename(tmp_path / "3_net_G.pth")

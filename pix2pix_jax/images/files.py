@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from pix2pix_jax.runtime.whole_file import whole_file
 
@@ -201,8 +201,14 @@ def naming(name: Any) -> Iterator[None]:
     """
     try:
         yield
+    except FileNotFoundError as error:
+        raise ValueError(f"{name} cannot be read as an image: there is no such file") from error
     except Exception as error:
         reason = str(error) or type(error).__name__
+        if isinstance(error, UnidentifiedImageError):  # whose text names the file again
+            reason = f"it is none of {', '.join(FORMATS)}"
+        elif isinstance(error, OSError) and error.strerror:
+            reason = error.strerror
         raise ValueError(
             f"{name} cannot be read as an image ({reason}): replace or remove it"
         ) from error

@@ -116,7 +116,8 @@ def check_same_network(
             + ", ".join(f"{key} is {old[key]} there, {new[key]} here" for key in wrong)
             + ". Set these fields as they are there, or choose another --workdir"
         )
-    return [f"config.{key} was {old[key]}, is now {new[key]}" for key in changed]
+    shown = lambda value: "empty" if value == "" else value
+    return [f"config.{key} was {shown(old[key])}, is now {shown(new[key])}" for key in changed]
 
 
 def check_same_average(workdir: Path, config: ml_collections.ConfigDict) -> None:
