@@ -68,6 +68,10 @@ def launch(*arguments):
         ([], "give an experiment"),
         (["--config=configs/quickstart.py", "--config.lambda_l1=1"], "config.loss.lambda_l1?"),
         (["--config", "configs/quickstart.py", "--mode=translate"], "--input"),
+        (
+            ["--config=configs/quickstart.py", "--mode=translate", "--input=x", "--output=y.png"],
+            "--output=y.png would be a folder of that name: give a folder",
+        ),
         (["--config=configs/quickstart.py", "seed=1"], "unexpected argument"),
         (["--config=configs/facades.py", "--config.data.dir=nowhere"], "no such folder"),
         (["--config=configs/quickstart.py", "--mode=eval", "--workdir=none"], "train first"),

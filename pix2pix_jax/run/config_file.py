@@ -117,7 +117,11 @@ def check_same_network(
             + ". Set these fields as they are there, or choose another --workdir"
         )
     shown = lambda value: "empty" if value == "" else value
-    return [f"config.{key} was {shown(old[key])}, is now {shown(new[key])}" for key in changed]
+    return [
+        f"config.{key} was {shown(old[key])}, is now {shown(new[key])}"
+        + (", which only a new run reads" if key == "init_from" else "")
+        for key in changed
+    ]
 
 
 def check_same_average(workdir: Path, config: ml_collections.ConfigDict) -> None:
