@@ -80,7 +80,15 @@ def initialize(config: Any, state: TrainState) -> TrainState:
         ValueError: it is of another network, or damaged, or a generator is missing.
     """
     first = _first_phase(config)
-    loaded = jax.device_get(_initial(first or config))
+    try:
+        loaded = jax.device_get(_initial(first or config))
+    except ValueError as error:
+        if not first or first.model.ngf == config.model.ngf:
+            raise
+        raise ValueError(
+            f"{error} (here: the global generator inside {config.model.generator}, whose model.ngf "
+            f"is config.model.ngf={config.model.ngf} times {first.model.ngf // config.model.ngf})"
+        ) from error
     if fresh := sorted(state.networks.keys() - loaded.keys()):
         print(f"{', '.join(fresh)}: none beside {config.init_from}, freshly initialised")
     if first:

@@ -86,7 +86,10 @@ def test_every_mutant_is_decoded_or_refused_by_one_error(kind):
 
 def test_the_file_is_named_once_in_an_error(tmp_path):
     for content, reason in (
-        (b"nothing", r" \(it is none of JPEG, PNG, PPM, BMP, TIFF, WEBP\): replace or remove it"),
+        (
+            b"nothing",
+            r" \(PIL knows it as none of JPEG, PNG, PPM, BMP, TIFF, WEBP\): replace or remove it",
+        ),
         (None, ": there is no such file"),
     ):
         (path := tmp_path / f"{content is None}.png").write_bytes(content or b"")

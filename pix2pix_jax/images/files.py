@@ -206,7 +206,7 @@ def naming(name: Any) -> Iterator[None]:
     except Exception as error:
         reason = str(error) or type(error).__name__
         if isinstance(error, UnidentifiedImageError):  # whose text names the file again
-            reason = f"it is none of {', '.join(FORMATS)}"
+            reason = f"PIL knows it as none of {', '.join(FORMATS)}"
         elif isinstance(error, OSError) and error.strerror:
             reason = error.strerror
         raise ValueError(

@@ -110,11 +110,14 @@ def check_same_network(
         fields += METHODS[config.method].state_fields(config)
     wrong = [key for key in changed if key.startswith(fields) and key not in FREE_FIELDS]
     wrong = [k for k in wrong if k != "loss.lambda_gan" or bool(old[k]) != bool(new[k])]
+    if "method" in wrong:
+        wrong = ["method"]  # the others follow from it
     if wrong:
+        other = "choose another --workdir" if whole_state else "give another run"
         raise ValueError(
             f"the checkpoints in {workdir} are of another network: "
             + ", ".join(f"{key} is {old[key]} there, {new[key]} here" for key in wrong)
-            + ". Set these fields as they are there, or choose another --workdir"
+            + f". Set these fields as they are there, or {other}"
         )
     shown = lambda value: "empty" if value == "" else value
     return [
