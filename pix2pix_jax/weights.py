@@ -235,7 +235,9 @@ def _remedy(path, missing):
 
 
 def _from_pths(config, files, target):
-    return {name: _from_pth(config, file, name, target[name]) for name, file in files.items()}
+    """The networks of some files, generators first: what is wrong with them is wrong with all."""
+    names = sorted(files, key=lambda name: (not name.startswith("G"), name))
+    return {name: _from_pth(config, files[name], name, target[name]) for name in names}
 
 
 def _from_pth(config, path, name, target):

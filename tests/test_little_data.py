@@ -388,6 +388,7 @@ def test_every_method_with_a_discriminator_has_them(name):
     "fields, message",
     [
         ({"loss.lambda_r1": 1.0, "loss.lambda_gan": 0.0}, "loss.lambda_r1 is 1.0.*at 0.0"),
+        ({"loss.lambda_feat": 1.0, "loss.lambda_gan": 0.0}, "loss.lambda_feat is 1.0.*at 0.0"),
         (
             {"method": "regression", "loss.lambda_gan": 0.0, "model.spectral_norm": True},
             "model.spectral_norm is True, and regression trains no discriminator",

@@ -158,9 +158,11 @@ def check_fields(fields: dict[str, Any], config: Any) -> None:
     expected["dropout"] = config.model.dropout > 0
     expected["zero_padding"] = config.model.padding == "zero"
     norm = fields.get("model.norm", "none")
-    if "model.discriminator" in fields and config.model.norm_d != "same":
+    if "model.discriminator" in fields:
         fields = {name: found for name, found in fields.items() if name != "model.norm"}
         fields["model.norm_d"] = norm
+        given = config.model.norm_d
+        expected["model.norm_d"] = config.model.norm if given == "same" else given
     fixes = {
         "dropout": "--config.model.dropout={}",
         "zero_padding": "--config.model.padding={}",

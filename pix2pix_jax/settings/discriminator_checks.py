@@ -12,6 +12,7 @@ from pix2pix_jax.methods.registry import METHODS
 FIELDS = {
     "model.norm_d": "same",
     "model.spectral_norm": False,
+    "loss.lambda_feat": 0.0,
     "loss.lambda_r1": 0.0,
     "loss.diff_augment": (),
     "optim.learning_rate_d": 0.0,
