@@ -1,5 +1,6 @@
 """Image files: finding them in a fixed order, decoding them to uint8 [H, W, C], writing them."""
 
+import difflib
 import os
 import pathlib
 import re
@@ -14,6 +15,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from pix2pix_jax.runtime.whole_file import whole_file
 
 Path = str | os.PathLike[str]
+MOST_NAMES = 10  # of folders in an error
 EXTENSIONS = {".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".tif", ".tiff", ".webp"}
 # PIL goes by the content of a file, whatever its name, and for EPS would start Ghostscript.
 FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP")
@@ -111,10 +113,13 @@ def natural(name: str) -> tuple[list[tuple[bool, int | str]], str]:
 
 
 def existing_folders(path: pathlib.Path) -> str:
-    """Which folders there are beside the missing `path`, as the end of a sentence."""
+    """Which folders (a few of many) there are beside the missing `path`, to end a sentence."""
     if not path.parent.is_dir():
         return ""
     names = sorted(p.name for p in path.parent.iterdir() if p.is_dir())
+    if len(names) > MOST_NAMES:
+        close = difflib.get_close_matches(path.name, names, MOST_NAMES) or names[:MOST_NAMES]
+        names = [*close, "and others"]
     return f"; {path.parent} has {', '.join(names) or 'no folders'}"
 
 
