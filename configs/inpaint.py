@@ -12,7 +12,7 @@ iterations; the learning rate falls to a tenth every 100,000 (facades: 50,000). 
 and val/, or only images, one in 20 of which is kept for validation; `folder` takes any
 photographs. Holes are drawn at random, rectangles and free-form strokes, or come from
 --config.data.mask_dir=FOLDER. --config.loss.lambda_gan=0.1 adds the PatchGAN loss. `synthetic` is
-the offline data set, small enough for two CPU cores (13 minutes).
+the offline data set, small enough for two CPU cores (9 minutes).
 """
 
 from configs import default

@@ -17,6 +17,7 @@ from pix2pix_jax.settings.size_field import last_of_each
 
 CONFIGS = pathlib.Path(__file__).parents[1] / "configs"  # of a clone
 OWN_CONFIG = pathlib.Path(__file__).parent / "run" / "own_config.py"
+FILE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".mp4", ".onnx", ".pth")  # of results
 APPLYING = ("eval", "translate", "export")  # modes that take a run as it is
 CONFIG = config_flags.DEFINE_config_file(
     "config",
@@ -109,6 +110,12 @@ def _check_flags(argv):
         sys.exit("error: --mode=translate takes --input=FILE_OR_FOLDER and --output=FOLDER")
     if MODE.value == "export" and not OUTPUT.value:
         sys.exit("error: --mode=export takes --output=FOLDER")
+    output = pathlib.PurePath(OUTPUT.value or "")
+    if output.suffix.lower() in FILE_ENDINGS and not os.path.isdir(output):
+        sys.exit(
+            f"error: --output={output} would be a folder of that name: give a folder, into which "
+            "results are written under names of their own"
+        )
 
 
 def _fill_in(config, workdir):

@@ -73,8 +73,17 @@ def first_state(plan: Plan) -> TrainState | None:
     if plan.drawing is None:
         return None
     disk_space.check_space(plan.run.folder, plan.abstract)
-    state = plan.drawing.result()()
-    return weights.initialize(plan.config, state) if plan.config.init_from else state
+    state, config = plan.drawing.result()(), plan.config
+    if config.init_from:
+        return weights.initialize(config, state)
+    if frozen := config.optim.epochs_frozen:
+        print(
+            "the global generator is freshly initialised, and not trained in the first "
+            f"config.optim.epochs_frozen={frozen} epochs: to start from a trained one, give its "
+            "run as config.init_from",
+            flush=True,
+        )
+    return state
 
 
 def num_steps(config: Any, num_examples: int) -> int:

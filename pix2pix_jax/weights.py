@@ -57,14 +57,15 @@ def load_generators(config: Any, workdir: str) -> tuple[dict[str, Any], str]:
 
 
 def check_source(config: Any) -> None:
-    """Raises FileNotFoundError if `config.init_from` is a file of this machine that is not there.
+    """Raises FileNotFoundError if `config.init_from` is no file or run that this machine has.
 
     So that a mistyped name is told before the data are read. What is in the file, in a run or in
     object storage is seen by `initialize`.
     """
     source = config.init_from
-    elsewhere = storage.is_remote(source) or published.is_name(source) or _is_run(source)
-    if source and not elsewhere:
+    if not source or storage.is_remote(source) or published.is_name(source):
+        return
+    if not _is_run(source):
         _pth_files(pathlib.Path(source), ())
 
 
@@ -79,7 +80,15 @@ def initialize(config: Any, state: TrainState) -> TrainState:
         ValueError: it is of another network, or damaged, or a generator is missing.
     """
     first = _first_phase(config)
-    loaded = jax.device_get(_initial(first or config))
+    try:
+        loaded = jax.device_get(_initial(first or config))
+    except ValueError as error:
+        if not first or first.model.ngf == config.model.ngf:
+            raise
+        raise ValueError(
+            f"{error} (here: the global generator inside {config.model.generator}, whose model.ngf "
+            f"is config.model.ngf={config.model.ngf} times {first.model.ngf // config.model.ngf})"
+        ) from error
     if fresh := sorted(state.networks.keys() - loaded.keys()):
         print(f"{', '.join(fresh)}: none beside {config.init_from}, freshly initialised")
     if first:
@@ -152,9 +161,15 @@ def torch_keys(config: Any, name: str) -> state_dicts.Keys:
 
 
 def _is_run(init_from):
+    """Whether it is a run. Raises FileNotFoundError for a folder of this machine that is none."""
     if storage.is_remote(init_from):
         return not init_from.endswith(".pth")
-    return pathlib.Path(init_from).is_dir()
+    folder = pathlib.Path(init_from)
+    if folder.is_dir() and checkpoints.newest_step(folder) is None:
+        files = sorted(path for path in folder.glob("*.pth") if PTH_NAME.fullmatch(path.name))
+        hint = f": give one of its files, {files[0]}" if files else ""
+        raise FileNotFoundError(f"config.init_from={folder} is no run with checkpoints{hint}")
+    return folder.is_dir()
 
 
 def _from_run(config, workdir, target, discriminators=False):
@@ -223,13 +238,18 @@ def _remedy(path, missing):
 
 
 def _from_pths(config, files, target):
-    return {name: _from_pth(config, file, name, target[name]) for name, file in files.items()}
+    """The networks of some files, generators first: what is wrong with them is wrong with all."""
+    names = sorted(files, key=lambda name: (not name.startswith("G"), name))
+    return {name: _from_pth(config, files[name], name, target[name]) for name in names}
 
 
 def _from_pth(config, path, name, target):
     state = pth_file.read_pth(path)
     try:
-        architectures.check_fields(architectures.describe(state), config)
+        fields = architectures.describe(state)
+        if name.startswith("G") and "model.discriminator" in fields:
+            raise ValueError("it holds a discriminator: give the .pth of the generator")
+        architectures.check_fields(fields, config)
         state = state_dicts.in_order(state, config.model)
         variables = state_dicts.to_flax(state, torch_keys(config, name))
         _check_tree(variables, target)

@@ -267,6 +267,30 @@ def test_fine_tuning_takes_what_there_is(finished_run, tmp_path, capsys):
     assert "D: none beside" in capsys.readouterr().out
 
 
+def test_which_norm_a_discriminator_of_pytorch_has(tmp_path):
+    """The generator is judged first; a discriminator that differs from it has a norm of its own."""
+    pth_files(tmp_path)
+    other = baseline.NLayerDiscriminator(6, 4, 2, norm="instance")
+    torch.save(other.state_dict(), tmp_path / "latest_net_D.pth")
+    config = small_config(init_from=str(tmp_path / "latest_net_G.pth"))
+    with pytest.raises(ValueError, match="latest_net_D.pth.*: set --config.model.norm_d=instance$"):
+        weights.initialize(config, None)
+    config.model.norm_d = "instance"
+    fresh = fresh_state(config)
+    started = weights.initialize(config, fresh)
+    assert parity.worst(started.networks["D"].params, fresh.networks["D"].params) > 0
+    config.model.ngf = 8
+    with pytest.raises(ValueError, match=r"latest_net_G.pth.*: set --config.model.ngf=4$"):
+        weights.initialize(config, None)
+
+
 def test_checkpoints_that_are_not_there(tmp_path):
     with pytest.raises(FileNotFoundError, match="no checkpoint in .*train first"):
         weights.load_generators(small_config(), str(tmp_path))
+    config = small_config(init_from=str(tmp_path))
+    for ending in ("", f": give one of its files, {tmp_path}/3_net_G.pth"):
+        for use in (weights.check_source, lambda config: weights.load_generators(config, "")):
+            with pytest.raises(FileNotFoundError, match=f"is no run with checkpoints{ending}$"):
+                use(config)
+        pth_files(tmp_path)
+        (tmp_path / "latest_net_G.pth").rename(tmp_path / "3_net_G.pth")

@@ -68,6 +68,10 @@ def launch(*arguments):
         ([], "give an experiment"),
         (["--config=configs/quickstart.py", "--config.lambda_l1=1"], "config.loss.lambda_l1?"),
         (["--config", "configs/quickstart.py", "--mode=translate"], "--input"),
+        (
+            ["--config=configs/quickstart.py", "--mode=translate", "--input=x", "--output=y.png"],
+            "--output=y.png would be a folder of that name: give a folder",
+        ),
         (["--config=configs/quickstart.py", "seed=1"], "unexpected argument"),
         (["--config=configs/facades.py", "--config.data.dir=nowhere"], "no such folder"),
         (["--config=configs/quickstart.py", "--mode=eval", "--workdir=none"], "train first"),
@@ -316,7 +320,8 @@ def test_every_field_has_a_comment():
 
 def test_tensorflow_is_never_imported():
     code = (
-        "import launch, sys; from pix2pix_jax import train, translate, exchange;"
+        "import launch, sys; from pix2pix_jax import train, exchange;"
+        "from pix2pix_jax.translation import translate;"
         "from pix2pix_jax.data import tfds_builders; assert 'tensorflow' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=300)

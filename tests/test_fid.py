@@ -179,7 +179,9 @@ def test_wrong_weights_are_refused(inception, weights, tmp_path):
         read("", weights_files.INCEPTION)
     with pytest.raises(FileNotFoundError, match="6726825d.pth is not in"):
         read(tmp_path, weights_files.INCEPTION)
-    with pytest.raises(FileNotFoundError, match="6726825d.pth is missing: .* no .*nowhere: get"):
+    with pytest.raises(
+        FileNotFoundError, match="is missing: there is no file or folder .*nowhere: get"
+    ):
         read(tmp_path / "nowhere", weights_files.INCEPTION)
     damaged = tmp_path / weights.name
     damaged.write_bytes(weights.read_bytes()[:-1] + b"?")
@@ -221,6 +223,8 @@ def test_two_folders_and_saved_statistics(weights, describe, tmp_path, monkeypat
     assert line.startswith("FID ") and "clean, 3 true and 4 generated images" in line
     assert float(line.split()[1]) == pytest.approx(expected, rel=1e-4)
 
+    with pytest.raises(SystemExit, match="none.npz: make it with --save-statistics"):
+        main(["fid", f"{tmp_path}/none.npz", folders[1], folders[2]])
     few = tmp_path / "few.npz"
     statistics_files.save(few, statistics_files.of_features(y), "clean")
     main(["kid", str(kept), str(few), "--subset-size=2"])
@@ -330,7 +334,10 @@ def test_fid_can_choose_the_best_checkpoint():
     checks.check_best_metric(config, examples)
     assert not HIGHER_IS_BETTER["fid"]
     config.train.best_metric = "kid"
-    with pytest.raises(ValueError, match="kid, which cannot be measured .*: choose fid"):
+    with pytest.raises(ValueError, match=r"only with kid .*: set that to \('fid', 'kid'\)"):
+        checks.check_best_metric(config, examples)
+    config.train.best_metric = "l1"
+    with pytest.raises(ValueError, match="l1, which cannot be measured .*: choose fid"):
         checks.check_best_metric(config, examples)
     config.eval.set_metrics = ("fids",)
     with pytest.raises(ValueError, match="config.eval.set_metrics has 'fids': choose of colors"):

@@ -46,6 +46,10 @@ def test_wrong_folders_are_named(pairs_folder):
         folders.paired_folder(pairs_folder / "nowhere", "train", SPLITS)
     with pytest.raises(FileNotFoundError, match=r"test; .* has train, val.*train_split"):
         folders.paired_folder(pairs_folder, "test", ("test", "val"))
+    for i in range(20):
+        (pairs_folder / f"{i}").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"tran; [^ ]+ has train, and others\. Name"):
+        folders.paired_folder(pairs_folder, "tran", ("tran", "val"))
     (pairs_folder / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match="holds no images"):
         folders.paired_folder(pairs_folder, "empty", ("empty", "val"))

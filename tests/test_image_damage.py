@@ -84,6 +84,21 @@ def test_every_mutant_is_decoded_or_refused_by_one_error(kind):
     assert not all(outcomes)
 
 
+def test_the_file_is_named_once_in_an_error(tmp_path):
+    for content, reason in (
+        (
+            b"nothing",
+            r" \(PIL knows it as none of JPEG, PNG, PPM, BMP, TIFF, WEBP\): replace or remove it",
+        ),
+        (None, ": there is no such file"),
+    ):
+        (path := tmp_path / f"{content is None}.png").write_bytes(content or b"")
+        if content is None:
+            path.unlink()
+        with pytest.raises(ValueError, match=rf"{path} cannot be read as an image{reason}$"):
+            read_image(path, 3)
+
+
 def test_postscript_named_png_starts_no_interpreter(tmp_path, monkeypatch):
     started = []
     monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *_, **__: started.append(1))

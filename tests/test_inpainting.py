@@ -356,6 +356,8 @@ def test_data_that_is_not_there(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"celebahq.*fetch them by hand.*data\.dir"):
         loading.load_examples(inpaint.get_config("celebahq").data, 0, "train", True, "masked")
     config = inpaint.get_config("folder")
+    with pytest.raises(FileNotFoundError, match="no images are named: give --config.data.dir="):
+        loading.load_examples(config.data, config.seed, "train", True, "masked")
     config.data.dir = str(tmp_path / "none")
     with pytest.raises(FileNotFoundError, match="no such folder"):
         loading.load_examples(config.data, config.seed, "train", True, "masked")

@@ -13,7 +13,7 @@ from PIL import Image
 
 from benchmarks import torch_baseline as baseline
 from configs import pix2pixhd as hd_config
-from pix2pix_jax import exchange, train, weights
+from pix2pix_jax import exchange, train, training_plan, weights
 from pix2pix_jax.data import loading
 from pix2pix_jax.dataset.__main__ import main as dataset_tool
 from pix2pix_jax.dataset.labels import label_maps as label_maps_of
@@ -33,6 +33,7 @@ from pix2pix_jax.models.patchgan import Scale
 from pix2pix_jax.pytorch import architectures, state_dicts
 from pix2pix_jax.pytorch.pth_file import read_pth
 from pix2pix_jax.run.checkpoints import Checkpoints
+from pix2pix_jax.run.run_folder import RunFolder
 from pix2pix_jax.settings import config_checks
 from pix2pix_jax.translation import translate
 from tests import parity
@@ -350,6 +351,21 @@ def phases(tmp_path_factory):
         config = small_config(**fields, **{"train.num_steps": steps})
         train.train(config, str(folder / "local"))
     return config, folder / "local", folder / "pth"
+
+
+def test_an_enhancer_of_nothing_trained_is_told(phases, tmp_path, capsys):
+    config = phases[0].copy_and_resolve_references()
+    for given in (config.init_from, ""):
+        config.init_from = given
+        training_plan.first_state(training_plan.make_plan(config, RunFolder(tmp_path)))
+        said = (
+            "freshly initialised, and not trained in the first config.optim.epochs_frozen=1"
+            in capsys.readouterr().out
+        )
+        assert said != bool(given)
+    config.init_from, config.model.ngf = phases[0].init_from, 2 * phases[0].model.ngf
+    with pytest.raises(ValueError, match=r"another run \(here: the global .*ngf=\d+ times 2\)"):
+        weights.initialize(config, fresh_state(config))
 
 
 def test_a_global_generator_becomes_part_of_an_enhancer(phases):

@@ -1,5 +1,6 @@
 """Poisson blending against scipy's sparse direct solver, OpenCV and analytic solutions."""
 
+import re
 import subprocess
 import sys
 
@@ -14,6 +15,7 @@ from PIL import Image
 from scipy import ndimage
 from skimage import draw
 
+from pix2pix_jax.blending import __main__ as blending_command
 from pix2pix_jax.blending import multigrid, poisson, polygons
 from tests.test_command import ROOT
 
@@ -314,16 +316,35 @@ def test_the_command(tmp_path):
     assert "relative residual" in result.stdout
 
     result = run(tmp_path, f"--mask={tmp_path}/none.png")
-    assert result.returncode == 1 and "none.png" in result.stderr
-    assert len(result.stderr.strip().splitlines()) == 1
+    assert result.returncode == 1 and len(result.stderr.strip().splitlines()) == 1
+    assert result.stderr.endswith("none.png cannot be read as an image: there is no such file\n")
 
 
-@pytest.mark.parametrize("source", ["f", "b", "mask"])
-def test_the_command_replaces_no_source(source, tmp_path):
-    """Results are PNG, so --output=b.jpg beside b.png means that file."""
-    for name, size in (("f", (30, 40)), ("b", (50, 60)), ("mask", (30, 40))):
-        Image.fromarray(picture(*size, 0)).save(tmp_path / f"{name}.png")
-    before = (tmp_path / f"{source}.png").read_bytes()
-    result = run(tmp_path, f"--mask={tmp_path}/mask.png", output=f"{source}.jpg")
-    assert result.returncode == 1 and f"{source}.png is what the result" in result.stderr
-    assert (tmp_path / f"{source}.png").read_bytes() == before
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["--output={}/f.jpg"], "f.png is an image to blend: give another --output"),
+        (["--output={}/folder.png"], "folder.png is a folder: give a PNG file in it"),
+        (["--output={}/b.png/new.png"], "cannot write to .*b.png .Not a directory"),
+        (["--polygon={}/far.txt"], "far.txt lies outside the foreground, which is 40x30"),
+        (["--polygon={}/none.txt"], "there is no file .*none.txt of a polygon's corners"),
+        (["--offset=7"], "blending: error: .*'7' is not two whole numbers, such as 120,40"),
+    ],
+)
+def test_mistakes_are_told_before_blending(arguments, words, tmp_path, monkeypatch, capsys):
+    Image.fromarray(picture(30, 40, 0)).save(tmp_path / "f.png")
+    Image.fromarray(picture(50, 60, 1)).save(tmp_path / "b.png")
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "points.txt").write_text("5,5\n35,5\n35,25\n")
+    (tmp_path / "far.txt").write_text("500,5\n535,5\n535,25\n")
+    before = (tmp_path / "f.png").read_bytes()
+    defaults = ["--foreground={}/f.png", "--background={}/b.png", "--output={}/out.png"]
+    if not arguments[0].startswith("--polygon"):
+        defaults.append("--polygon={}/points.txt")
+    command = [argument.format(tmp_path) for argument in [*defaults, *arguments]]
+    monkeypatch.setattr(sys, "argv", ["blending", *command])
+    monkeypatch.setattr(blending_command, "blend", lambda *_: pytest.fail("it was blended"))
+    with pytest.raises(SystemExit) as ended:
+        blending_command.main()
+    assert re.search(words, f"{ended.value.code}{capsys.readouterr().err}")
+    assert (tmp_path / "f.png").read_bytes() == before

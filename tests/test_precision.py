@@ -96,3 +96,9 @@ def test_the_run_keeps_it_and_a_former_run_has_the_default(tmp_path):
 def test_precisions_that_there_are_not(fields, words):
     with pytest.raises(ValueError, match=words):
         config_checks.check(small_config(**fields))
+
+
+def test_a_field_that_has_become_empty(tmp_path):
+    config_file.write_config(tmp_path, small_config(init_from="G.pth"))
+    lines = config_file.check_same_network(tmp_path, small_config(), whole_state=True)
+    assert lines == ["config.init_from was G.pth, is now empty, which only a new run reads"]

@@ -185,6 +185,10 @@ def test_what_does_not_fit_is_named(tmp_path):
             "colorization is for photographs",
         ),
         ({"data.shown_channels": (0, 1)}, "takes 0 or 1 or 3 numbers"),
+        (
+            {"data.value_range": (0, 1), "data.shown_channels": (0, 3, 1)},
+            "have 3 channels at most: choose from 0 to 2",
+        ),
         ({"data.input_channels": 5}, "other images a config.data.value_range"),
         ({"data.input_channels": 0}, "at least 1"),
     ],

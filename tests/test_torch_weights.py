@@ -212,6 +212,9 @@ def test_a_file_of_another_network_is_refused(tmp_path):
     torch.save({"a.weight": torch.ones(3)}, path)
     with pytest.raises(ValueError, match="no U-Net, ResNet"):
         weights.load_generators(config, "")
+    torch.save(baseline.NLayerDiscriminator(6).state_dict(), path)
+    with pytest.raises(ValueError, match="holds a discriminator: give the .pth of the generator"):
+        weights.load_generators(config, "")
 
 
 def cyclegan(path, direction="both"):

@@ -12,28 +12,33 @@ import time
 from pix2pix_jax.blending.poisson import FORMER_NAMES, SOLVERS, blend
 from pix2pix_jax.blending.polygons import polygon_mask, read_points
 from pix2pix_jax.images.files import read_image, save_png
+from pix2pix_jax.runtime import storage
+from pix2pix_jax.settings import subcommands
 
 
 def _offset(text):
-    x, y = map(int, text.split(","))
+    try:
+        x, y = map(int, text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not two whole numbers, such as 120,40"
+        ) from error
     return x, y
 
 
-def _check_output(output, *inputs):
-    """Raises ValueError if the result, which is a PNG whatever --output says, replaces an input."""
-    for path in filter(None, inputs):
-        if output.resolve() == pathlib.Path(path).resolve():
-            raise ValueError(
-                f"{output} is what the result is called, and an image to blend: give another "
-                "--output"
-            )
+def _check_output(output, sources):
+    """Raises before the work if the result could not be written, or would replace a source."""
+    for source in filter(None, sources):
+        if output.exists() and pathlib.Path(source).exists() and output.samefile(source):
+            raise ValueError(f"{output} is an image to blend: give another --output")
+    if output.is_dir():
+        raise IsADirectoryError(f"{output} is a folder: give a PNG file in it as --output")
+    storage.check_writable(output.parent)
 
 
 def main() -> None:
     """Blends two images as the command line says."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = subcommands.parser("blending", __doc__)
     parser.add_argument("--foreground", required=True, help="image to take from")
     parser.add_argument("--background", required=True, help="image to blend it into")
     area = parser.add_mutually_exclusive_group(required=True)
@@ -50,16 +55,22 @@ def main() -> None:
     )  # fmt: skip
     parser.add_argument("--mixed", action="store_true", help="keep the stronger gradients of both")
     options = parser.parse_args()
+    output = pathlib.Path(options.output).with_suffix(".png")
     try:
-        output = pathlib.Path(options.output).with_suffix(".png")
-        _check_output(output, options.foreground, options.background, options.mask)
+        _check_output(output, (options.foreground, options.background, options.mask))
         foreground, background = (
             read_image(path, 3) for path in (options.foreground, options.background)
         )
         if options.mask:
             mask = read_image(options.mask, 1)[..., 0]
         else:
-            mask = polygon_mask(read_points(options.polygon), *foreground.shape[:2])
+            height, width = foreground.shape[:2]
+            mask = polygon_mask(read_points(options.polygon), height, width)
+            if not mask.any():
+                raise ValueError(
+                    f"the polygon of {options.polygon} lies outside the foreground, which is "
+                    f"{width}x{height}"
+                )
         began = time.perf_counter()
         result = blend(foreground, background, mask, options.offset, options.solver, options.mixed)
         seconds = time.perf_counter() - began

@@ -41,6 +41,8 @@ def read_points(path: str | os.PathLike[str]) -> list[tuple[float, float]]:
     """
     try:
         text = pathlib.Path(path).read_text("utf-8")
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"there is no file {path} of a polygon's corners") from error
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is no text file: write x,y of one corner on each line") from error
     return parse_points(text, path)

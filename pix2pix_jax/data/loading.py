@@ -173,6 +173,8 @@ def _images(data, seed, split, train, domain) -> tuple[sources.Source, str]:
             raise ValueError(
                 f"{error}. A folder of single images goes with --config.data.name=folder"
             ) from error
+    if not data.dir and data.name == "folder":
+        raise FileNotFoundError("no images are named: give --config.data.dir=FOLDER")
     if not data.dir:
         raise FileNotFoundError(
             f"the images of {data.name!r} cannot be downloaded here: fetch them by hand, and give "

@@ -1,5 +1,6 @@
 """Image files: finding them in a fixed order, decoding them to uint8 [H, W, C], writing them."""
 
+import difflib
 import os
 import pathlib
 import re
@@ -9,11 +10,12 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from pix2pix_jax.runtime.whole_file import whole_file
 
 Path = str | os.PathLike[str]
+MOST_NAMES = 10  # of folders in an error
 EXTENSIONS = {".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".tif", ".tiff", ".webp"}
 # PIL goes by the content of a file, whatever its name, and for EPS would start Ghostscript.
 FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP")
@@ -111,10 +113,13 @@ def natural(name: str) -> tuple[list[tuple[bool, int | str]], str]:
 
 
 def existing_folders(path: pathlib.Path) -> str:
-    """Which folders there are beside the missing `path`, as the end of a sentence."""
+    """Which folders (a few of many) there are beside the missing `path`, to end a sentence."""
     if not path.parent.is_dir():
         return ""
     names = sorted(p.name for p in path.parent.iterdir() if p.is_dir())
+    if len(names) > MOST_NAMES:
+        close = difflib.get_close_matches(path.name, names, MOST_NAMES) or names[:MOST_NAMES]
+        names = [*close, "and others"]
     return f"; {path.parent} has {', '.join(names) or 'no folders'}"
 
 
@@ -201,8 +206,14 @@ def naming(name: Any) -> Iterator[None]:
     """
     try:
         yield
+    except FileNotFoundError as error:
+        raise ValueError(f"{name} cannot be read as an image: there is no such file") from error
     except Exception as error:
         reason = str(error) or type(error).__name__
+        if isinstance(error, UnidentifiedImageError):  # whose text names the file again
+            reason = f"PIL knows it as none of {', '.join(FORMATS)}"
+        elif isinstance(error, OSError) and error.strerror:
+            reason = error.strerror
         raise ValueError(
             f"{name} cannot be read as an image ({reason}): replace or remove it"
         ) from error

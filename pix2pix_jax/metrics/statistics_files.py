@@ -58,6 +58,10 @@ def load(path: str | os.PathLike[str], mode: str) -> SetStatistics:
         for name in found.keys() & {"mu", "sigma", "features"}:
             if found[name].dtype.kind != "f" or not np.isfinite(found[name]).all():
                 raise ValueError(f"{name} has values that are no finite numbers")
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"there is no file {path}: make it with --save-statistics"
+        ) from error
     except OSError:
         raise
     except Exception as error:  # damage makes numpy and zipfile raise nearly anything

@@ -70,7 +70,8 @@ def read(
         where = "is needed, and no folder is named"
         if weights:  # which may be no folder, or no file
             folder = pathlib.Path(weights).is_dir()
-            where = f"is not in {weights}" if folder else f"is missing: there is no {weights}"
+            missing = f"is missing: there is no file or folder {weights}"
+            where = f"is not in {weights}" if folder else missing
         raise FileNotFoundError(
             f"the weights file {published.name} {where}: get it from {published.source}, and give "
             f"its folder ({flags})"

@@ -162,14 +162,16 @@ def check_fields(fields: dict[str, Any], config: Any) -> None:
     expected["dropout"] = config.model.dropout > 0
     expected["zero_padding"] = config.model.padding == "zero"
     norm = fields.get("model.norm", "none")
-    own_d = "model.discriminator" in fields and config.model.norm_d != "same"
-    wanted = config.model.norm_d if own_d else config.model.norm
+    is_discriminator = "model.discriminator" in fields
+    own = is_discriminator and config.model.norm_d != "same"
+    wanted = config.model.norm_d if own else config.model.norm
     unseen = {norm, wanted} == {"none", "instance"} and "model.norm_affine" not in fields
     if unseen and config.model.bias != "torch":  # biases say nothing of norms then
         norm, fields = wanted, {**fields, "model.norm": wanted}
-    if own_d:
+    if is_discriminator:
         fields = {name: found for name, found in fields.items() if name != "model.norm"}
         fields["model.norm_d"] = norm
+        expected["model.norm_d"] = wanted
     fixes = {
         "dropout": "--config.model.dropout={}",
         "zero_padding": "--config.model.padding={}",

@@ -4,7 +4,7 @@ import pathlib
 from typing import Any
 
 from pix2pix_jax.methods.registry import METHODS
-from pix2pix_jax.metrics.registry import available
+from pix2pix_jax.metrics.registry import FURTHER, available
 from pix2pix_jax.run.lock import not_writable
 from pix2pix_jax.runtime import storage
 
@@ -21,6 +21,12 @@ def check_best_metric(config: Any, validation: Any) -> None:
     """Raises ValueError if no validation of these examples measures config.train.best_metric."""
     best = config.train.best_metric
     names = measured(config, validation)
+    for metric, values in FURTHER.items():
+        if best in values and best not in names:
+            raise ValueError(
+                f"config.train.best_metric is {best}, which validations measure only with {metric} "
+                f"in config.eval.set_metrics: set that to {(*config.eval.set_metrics, metric)}"
+            )
     if best not in names:
         why = "" if validation.paired else " (its images have no true translations)"
         raise ValueError(

@@ -110,13 +110,21 @@ def check_same_network(
         fields += METHODS[config.method].state_fields(config)
     wrong = [key for key in changed if key.startswith(fields) and key not in FREE_FIELDS]
     wrong = [k for k in wrong if k != "loss.lambda_gan" or bool(old[k]) != bool(new[k])]
+    if "method" in wrong:
+        wrong = ["method"]  # the others follow from it
     if wrong:
+        other = "choose another --workdir" if whole_state else "give another run"
         raise ValueError(
             f"the checkpoints in {workdir} are of another network: "
             + ", ".join(f"{key} is {old[key]} there, {new[key]} here" for key in wrong)
-            + ". Set these fields as they are there, or choose another --workdir"
+            + f". Set these fields as they are there, or {other}"
         )
-    return [f"config.{key} was {old[key]}, is now {new[key]}" for key in changed]
+    shown = lambda value: "empty" if value == "" else value
+    return [
+        f"config.{key} was {shown(old[key])}, is now {shown(new[key])}"
+        + (", which only a new run reads" if key == "init_from" else "")
+        for key in changed
+    ]
 
 
 def check_same_average(workdir: Path, config: ml_collections.ConfigDict) -> None:

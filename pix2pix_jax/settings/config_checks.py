@@ -275,6 +275,13 @@ def _check_rasters(config):
             f"config.data.value_range is {tuple(values)}: each range is (low, high), and low must "
             "be below high"
         )
+    shown = tuple(config.data.shown_channels)
+    channels = max(config.data.input_channels, config.data.output_channels)
+    if shown and max(shown) >= channels:
+        raise ValueError(
+            f"config.data.shown_channels is {shown}, and images have {channels} channels at most: "
+            f"choose from 0 to {channels - 1}"
+        )
     if METHODS[config.method].data not in ("pairs", "sets"):
         raise ValueError(
             f"config.data.value_range is set, and {config.method} is for photographs: leave it "

@@ -140,7 +140,8 @@ def translate(
             for row, found in zip(rows, images, strict=True):
                 if isinstance(found, Exception):
                     path = todo[row][1]
-                    print(storage.shown(f"skipped {path}: {found}"), flush=True)
+                    text = f"{found}" if f"{found}".startswith(f"{path} ") else f"{path}: {found}"
+                    print(storage.shown(f"skipped {text}"), flush=True)
                     failed.append(str(path))
                 else:
                     good.append((*todo[row], found))
