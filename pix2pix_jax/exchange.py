@@ -6,7 +6,7 @@ from typing import Any
 import jax
 
 from pix2pix_jax import weights
-from pix2pix_jax.methods.registry import fresh_state
+from pix2pix_jax.methods.registry import fresh_state, generator_names
 from pix2pix_jax.pytorch import pth_file, state_dicts
 from pix2pix_jax.run import checkpoints, config_file
 from pix2pix_jax.run.run_folder import CHECKPOINTS, open_run
@@ -64,7 +64,7 @@ def export_pth(config: Any, workdir: str, output: str) -> list[pathlib.Path]:
         config_file.check_same_network(run.folder, config, whole_state=True)
         target = weights.abstract_variables(config)
         use_average = config.eval.average
-        variables, _ = checkpoints.restore_variables(run, step, target, use_average)
+        variables, averaged = checkpoints.restore_variables(run, step, target, use_average)
     variables = jax.device_get(variables)
     paths = []
     with storage.output_folder(output) as folder:
@@ -73,5 +73,7 @@ def export_pth(config: Any, workdir: str, output: str) -> list[pathlib.Path]:
             state = state_dicts.in_order(state, config.model)
             paths.append(folder / f"{step}_net_{name}.pth")
             pth_file.write_pth(paths[-1], state)
-            print(f"wrote {storage.shown(paths[-1])} with step {step} of {workdir}", flush=True)
+            remark = " (average)" if averaged and name in generator_names(config) else ""
+            text = f"wrote {storage.shown(paths[-1])} with step {step} of {workdir}{remark}"
+            print(text, flush=True)
     return paths

@@ -55,6 +55,11 @@ def test_a_video_is_translated_frame_by_frame(tmp_path, monkeypatch, capsys):
     expected = np.stack([frame(i) // 2 for i in range(COUNT)]).astype(int)
     assert np.abs(found - expected).mean() < 3  # the codec's loss
     assert all((b > a).mean() > 0.9 for a, b in itertools.pairwise(found))
+    monkeypatch.setattr(video, "write", None)
+    video.translate_video(
+        small_config(), "", str(tmp_path / "clip.mp4"), str(tmp_path / "out"), True
+    )
+    assert capsys.readouterr().out.endswith("out/clip.mp4 is there already\n")
     with pytest.raises(ValueError, match="is the video itself: give another folder"):
         video.translate_video(small_config(), "", str(tmp_path / "clip.mp4"), str(tmp_path))
 

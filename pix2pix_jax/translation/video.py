@@ -41,7 +41,9 @@ def is_video(path: pathlib.PurePath | str) -> bool:
     return pathlib.PurePath(path).suffix.lower() in EXTENSIONS
 
 
-def translate_video(config: Any, workdir: str, source: str, output: str) -> None:
+def translate_video(
+    config: Any, workdir: str, source: str, output: str, skip_existing: bool = False
+) -> None:
     """Translates the frames of a video into FOLDER/<name>.mp4 (H.264), with its sound.
 
     With several directions or noise samples there are as many, with their names and numbers. Odd
@@ -53,6 +55,7 @@ def translate_video(config: Any, workdir: str, source: str, output: str) -> None
         workdir: of the run.
         source: the video.
         output: folder; both may be addresses in object storage.
+        skip_existing: leave out what is there already.
 
     Raises:
         ValueError, OSError: bad config or checkpoint, no video, or imageio-ffmpeg is not there.
@@ -67,6 +70,7 @@ def translate_video(config: Any, workdir: str, source: str, output: str) -> None
     storage.check_writable(output)
     translators, origin = translate.load(config, workdir)
     samples = range(config.eval.noise_samples)
+    existing = storage.existing_files(output) if skip_existing else set()
     with storage.output_folder(output) as folder:
         for translator, sample in itertools.product(translators, samples):
             name = f"_{translator.direction.name}" if len(translators) > 1 else ""
@@ -74,6 +78,9 @@ def translate_video(config: Any, workdir: str, source: str, output: str) -> None
             target = folder / f"{path.stem}{name}{number}.mp4"
             if storage.resolved(target) == storage.resolved(source):
                 raise ValueError(f"{target} is the video itself: give another folder as --output")
+            if target.name in existing:
+                print(f"{storage.shown(target)} is there already", flush=True)
+                continue
             batch_size = config.eval.batch_size
             count = write(target, video, translated(translator, video, batch_size, sample))
             print(f"{count} frames translated with {origin} into {storage.shown(target)}")
