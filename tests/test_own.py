@@ -112,7 +112,7 @@ def test_a_run_in_object_storage_keeps_it_too(tmp_path, monkeypatch):
 def test_the_command_line_fills_in(tmp_path, monkeypatch):
     config, seen = own.get_config(), []
     config.data.dir = str(folder_of(tmp_path / "photos", [(64, 64)] * 3))
-    for name, value in {"CONFIG": config, "WORKDIR": None, "MODE": "train"}.items():
+    for name, value in {"CONFIG": config, "WORKDIR": None, "MODE": "train", "OUTPUT": None}.items():
         monkeypatch.setattr(command, name, SimpleNamespace(value=value))
     monkeypatch.setattr(command, "_run", lambda *given: seen.append(given) or True)
     monkeypatch.setattr(command, "_start_jax", lambda workdir: None)
