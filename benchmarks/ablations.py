@@ -25,6 +25,7 @@ from PIL import Image
 from benchmarks.convergence.table import spread, with_spread
 from pix2pix_jax.images.files import read_image
 from pix2pix_jax.report.grids import grid
+from pix2pix_jax.run.checkpoints import newest_step
 from pix2pix_jax.run.progress import read_seconds
 from pix2pix_jax.runtime.counter import duration
 
@@ -96,6 +97,8 @@ def run(arm: str, seed: int, options: argparse.Namespace) -> None:
     for mode in ("train", "eval"):
         if subprocess.run([*command, f"--mode={mode}"], cwd=ROOT, check=False).returncode:
             sys.exit(f"error: {arm} stopped in {workdir}; what it said is above")
+        if newest_step(workdir) != options.steps:
+            sys.exit(f"{arm} was stopped before its last step; the same command goes on")
 
 
 def folder(options: argparse.Namespace, arm: str, seed: int) -> pathlib.Path:
