@@ -73,7 +73,7 @@ def export_pth(config: Any, workdir: str, output: str) -> list[pathlib.Path]:
             state = state_dicts.in_order(state, config.model)
             paths.append(folder / f"{step}_net_{name}.pth")
             pth_file.write_pth(paths[-1], state)
-            remark = " (average)" if averaged and name in generator_names(config) else ""
-            text = f"wrote {storage.shown(paths[-1])} with step {step} of {workdir}{remark}"
-            print(text, flush=True)
+            is_average = averaged and name in generator_names(config)
+            origin = weights.origin_of(step, workdir, is_average)
+            print(f"wrote {storage.shown(paths[-1])} with {origin}", flush=True)
     return paths

@@ -42,7 +42,7 @@ def load_generators(config: Any, workdir: str) -> tuple[dict[str, Any], str]:
     needed = [direction.generator for direction in METHODS[config.method].directions(config)]
     if published.is_name(config.init_from):
         return _from_pths(config, published.for_networks(config, needed), target), config.init_from
-    path = _local_pth(config.init_from)
+    path = _local_pth(config.init_from, target)
     files = _pth_files(path, target)
     if len(needed) == 1 and not _names_a_side(path):
         files = {needed[0]: path}
@@ -109,7 +109,7 @@ def _initial(config):
         return _from_run(config, config.init_from, target, discriminators=True)[0]
     if published.is_name(config.init_from):
         return _from_pths(config, published.for_networks(config, generator_names(config)), target)
-    path = _local_pth(config.init_from)
+    path = _local_pth(config.init_from, target)
     files = _pth_files(path, target)
     if missing := [name for name in generator_names(config) if name not in files]:
         raise ValueError(
@@ -129,7 +129,8 @@ def _first_phase(config):
             run.pull()
             stored = (config_file.read_config(run.folder) or {}).get("model", {})
     else:
-        files = _pth_files(_local_pth(config.init_from), ("G", "D")).values()
+        names = ("G", "D")
+        files = _pth_files(_local_pth(config.init_from, names), names).values()
         fields = [architectures.describe(pth_file.read_pth(file)) for file in files]
         stored = {k.removeprefix("model."): v for each in fields for k, v in each.items()}
     if stored.get("generator") == config.model.generator:
@@ -184,7 +185,12 @@ def _from_run(config, workdir, target, discriminators=False):
             step = saver.find(config.eval.checkpoint)
         use_average = config.eval.average
         found, averaged = checkpoints.restore_variables(run, step, target, use_average)
-    return found, f"step {step} of {workdir}{' (average of its parameters)' if averaged else ''}"
+    return found, origin_of(step, workdir, averaged)
+
+
+def origin_of(step: int, workdir: str, averaged: bool) -> str:
+    """How messages name the weights of a run's checkpoint."""
+    return f"step {step} of {workdir}{' (average of its parameters)' if averaged else ''}"
 
 
 def _has_no_discriminator(workdir):
@@ -192,16 +198,15 @@ def _has_no_discriminator(workdir):
     return stored is not None and not stored["loss"]["lambda_gan"]
 
 
-def _local_pth(init_from):
-    """The path of a .pth on this machine, beside which are those of its other networks."""
+def _local_pth(init_from, names):
+    """The path of a .pth on this machine, beside which are those of the networks `names`."""
     if not storage.is_remote(init_from):
         return pathlib.Path(init_from)
     folder, _, name = init_from.rpartition("/")
-    match = PTH_NAME.fullmatch(name)
+    path = pathlib.PurePath(name)
     # Of the same epoch: a folder of PyTorch's code can have files of many.
-    other = match and re.compile(f"{re.escape(match[1])}[A-Z](_[AB])?{re.escape(match[3])}[.]pth")
-    wanted = lambda path: str(path) == name or bool(other and other.fullmatch(str(path)))
-    return storage.local_copy(folder, wanted) / name
+    wanted = {path, *(_neighbour(path, network) for network in names)}
+    return storage.local_copy(folder, wanted.__contains__) / name
 
 
 def _pth_files(path: pathlib.Path, names: Iterable[str]) -> dict[str, pathlib.Path]:

@@ -261,7 +261,8 @@ def test_of_a_folder_with_the_weights_of_many_epochs_those_of_one_are_copied(nam
     there |= {f"{epoch}_net_{net}" for epoch in (5, 15) for net in ("G_A", "G_B", "D_B")}
     for pth in there:
         fsspec.filesystem("memory").pipe_file(f"/bucket/checkpoints/{pth}.pth", b"weights")
-    path = weights._local_pth(f"memory://bucket/checkpoints/{name}.pth")
+    networks = ("G_A", "G_B", "D_A", "D_B")
+    path = weights._local_pth(f"memory://bucket/checkpoints/{name}.pth", networks)
     assert path.read_bytes() == b"weights"
     assert {found.stem for found in path.parent.iterdir()} == {name, *others}
 

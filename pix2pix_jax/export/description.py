@@ -22,6 +22,12 @@ def is_random(config: Any) -> bool:
     return bool(config.eval.dropout and getattr(generator, "dropout", 0.0))
 
 
+def least_multiple(config: Any, direction: Direction, side: int) -> int:
+    """How many times its divisor a height or width is at least, to be `side` pixels or more."""
+    generator = build.generator(config.model, direction.out_channels)
+    return max(-(-side // generator.divisor), getattr(generator, "least", 1))
+
+
 def describe(config: Any, direction: Direction) -> dict[str, Any]:
     """Facts about one direction of a trained run, of types that JSON knows."""
     palette = catalogue.palette_name(config.data, direction.source)

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from pix2pix_jax.export import onnx_methods
-from pix2pix_jax.export.description import describe, is_random
+from pix2pix_jax.export.description import describe, is_random, least_multiple
 from pix2pix_jax.export.files import export_each
 from pix2pix_jax.export.onnx_graph import IMAGE, TRANSLATION, Graph
 from pix2pix_jax.export.onnx_layers import Layers
@@ -87,8 +87,7 @@ def try_model(content: bytes, config: Any, direction: Direction, variables: Any)
     """
     facts = describe(config, direction)
     divisor = facts["divisor"]
-    module = build.generator(config.model, direction.out_channels)
-    height = max(-(-TRIED_AT // divisor), getattr(module, "least", 1)) * divisor
+    height = divisor * least_multiple(config, direction, TRIED_AT)
     shape = (1, height, height + divisor, facts["in_channels"])
     images = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
     generate = make_generate(config, direction)

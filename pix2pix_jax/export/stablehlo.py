@@ -14,11 +14,10 @@ import jax
 import jax.export
 import jax.numpy as jnp
 
-from pix2pix_jax.export.description import describe, is_random
+from pix2pix_jax.export.description import describe, is_random, least_multiple
 from pix2pix_jax.export.files import export_each
 from pix2pix_jax.methods.contract import Direction
 from pix2pix_jax.methods.registry import make_generate
-from pix2pix_jax.models import build
 from pix2pix_jax.settings import config_checks
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -60,8 +59,7 @@ def make_program(config: Any, direction: Direction, variables: Any) -> jax.expor
         return generate(variables, images, keys)
 
     divisor = facts["divisor"]
-    module = build.generator(config.model, direction.out_channels)
-    least = max(-(-LEAST_SIDE // divisor), getattr(module, "least", 1))
+    least = least_multiple(config, direction, LEAST_SIDE)
     n, rows, columns = jax.export.symbolic_shape(
         "n, rows, columns", constraints=[f"rows >= {least}", f"columns >= {least}"]
     )
