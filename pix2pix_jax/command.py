@@ -145,10 +145,10 @@ def _run(mode, config, workdir):
         from pix2pix_jax.translation.translate import Options, translate
         from pix2pix_jax.translation.video import is_video, translate_video
 
-        if is_video(INPUT.value) and not pathlib.Path(INPUT.value).is_dir():
-            translate_video(config, workdir, INPUT.value, OUTPUT.value, SKIP_EXISTING.value)
-            return True
         options = Options(IMAGE_FORMAT.value, FIXED_NOISE.value, SKIP_EXISTING.value)
+        if is_video(INPUT.value) and not pathlib.Path(INPUT.value).is_dir():
+            translate_video(config, workdir, INPUT.value, OUTPUT.value, options)
+            return True
         return not translate(config, workdir, INPUT.value, OUTPUT.value, MASK.value, options)
     return True
 

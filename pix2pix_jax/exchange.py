@@ -4,6 +4,8 @@ import pathlib
 from typing import Any
 
 import jax
+import numpy as np
+from flax import traverse_util
 
 from pix2pix_jax import weights
 from pix2pix_jax.methods.registry import fresh_state, generator_names
@@ -61,11 +63,13 @@ def export_pth(config: Any, workdir: str, output: str) -> list[pathlib.Path]:
             run, best_metric=config.train.best_metric, create=False
         ) as saver:
             step = saver.find(config.eval.checkpoint)
-        config_file.check_same_network(run.folder, config, whole_state=True)
+        config_file.check_same_network(run.folder, config, part="state")
         target = weights.abstract_variables(config)
         use_average = config.eval.average
         variables, averaged = checkpoints.restore_variables(run, step, target, use_average)
-    variables = jax.device_get(variables)
+    variables = _with_biases(config, jax.device_get(variables))
+    if remark := _unlike_pytorch(config):
+        print(remark, flush=True)
     paths = []
     with storage.output_folder(output) as folder:
         for name, tree in variables.items():
@@ -77,3 +81,37 @@ def export_pth(config: Any, workdir: str, output: str) -> list[pathlib.Path]:
             origin = weights.origin_of(step, workdir, is_average)
             print(f"wrote {storage.shown(paths[-1])} with {origin}", flush=True)
     return paths
+
+
+def _with_biases(config, variables):
+    """`variables` with a bias of zeros wherever PyTorch's layers have one and these have none."""
+    complete = config.copy_and_resolve_references()
+    complete.model.bias = _bias_of_pytorch(config)
+    filled = {}
+    for name, shapes in weights.abstract_variables(complete, variables).items():
+        flat = traverse_util.flatten_dict(variables[name])
+        for path, leaf in traverse_util.flatten_dict(shapes).items():
+            if path[-1] == "bias" and path not in flat:
+                flat[path] = np.zeros(leaf.shape, leaf.dtype)
+        filled[name] = traverse_util.unflatten_dict(flat)
+    return filled
+
+
+def _bias_of_pytorch(config):
+    """The value of model.bias with which layers have the biases of the method's PyTorch code."""
+    return "all" if config.method == "pix2pixhd" else "torch"
+
+
+def _unlike_pytorch(config):
+    """A line on what a .pth does not say and PyTorch's code has otherwise; empty if nothing is."""
+    model = config.model
+    changes = [
+        f"{field}={model[field]:g} instead of {value:g}"
+        for field, value in state_dicts.SETTINGS.items()
+        if model[field] != value
+    ]
+    if model.bias == "all" != _bias_of_pytorch(config) and model.norm == "batch":
+        changes.append("biases before its norms")
+    if not changes:
+        return ""
+    return f"PyTorch's code needs changes for these weights: the model has {', '.join(changes)}"

@@ -46,7 +46,7 @@ def make_plan(config: Any, run: RunFolder) -> Plan:
     if processes.is_first():
         checks.check_writable(workdir)
     if checkpoints.newest_step(workdir) is not None:
-        changes = config_file.check_same_network(workdir, config, whole_state=True)
+        changes = config_file.check_same_network(workdir, config, part="state")
         config_file.check_same_data(workdir, config)
         config_file.check_same_average(workdir, config)
         print("".join(f"{line}\n" for line in changes), end="", flush=True)

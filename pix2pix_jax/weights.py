@@ -176,9 +176,10 @@ def _is_run(init_from):
 def _from_run(config, workdir, target, discriminators=False):
     with open_run(workdir) as run:
         run.pull()
-        config_file.check_same_network(run.folder, config, whole_state=False)
         if discriminators and _has_no_discriminator(run.folder):
             target = {name: target[name] for name in target if name != "D"}
+        part = "networks" if target.keys() - set(generator_names(config)) else "generators"
+        config_file.check_same_network(run.folder, config, part)
         with checkpoints.Checkpoints(
             run, best_metric=config.train.best_metric, create=False
         ) as saver:
@@ -257,10 +258,22 @@ def _from_pth(config, path, name, target):
         architectures.check_fields(fields, config)
         state = state_dicts.in_order(state, config.model)
         variables = state_dicts.to_flax(state, torch_keys(config, name))
+        variables = _without_needless_biases(variables, target)
         _check_tree(variables, target)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     return variables
+
+
+def _without_needless_biases(variables, target):
+    """Without the biases that the network does not have, where they are zero."""
+    wanted = traverse_util.flatten_dict(target)
+    flat = {
+        path: leaf
+        for path, leaf in traverse_util.flatten_dict(variables, keep_empty_nodes=True).items()
+        if path[-1] != "bias" or path in wanted or leaf.any()
+    }
+    return traverse_util.unflatten_dict(flat)
 
 
 def _check_tree(variables, target):

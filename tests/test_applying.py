@@ -17,6 +17,7 @@ from pix2pix_jax.methods import pix2pix
 from pix2pix_jax.methods.registry import fresh_state
 from pix2pix_jax.models import build
 from pix2pix_jax.pytorch.pth_file import read_pth
+from pix2pix_jax.run import checkpoints, config_file
 from pix2pix_jax.run.lock import WorkdirLock
 from pix2pix_jax.translation import translate
 from pix2pix_jax.translation.translator import Translator
@@ -224,7 +225,7 @@ def test_an_import_leaves_a_training_and_what_it_cannot_read_alone(tmp_path):
     assert not (tmp_path / "new").exists()
 
 
-def test_import_fine_tune_and_export(tmp_path):
+def test_import_fine_tune_and_export(tmp_path, capsys):
     """.pth -> a run -> .pth gives the same numbers; training goes on from them."""
     g, d = pth_files(tmp_path)
     config = small_config(**{"init_from": str(tmp_path / "latest_net_G.pth")})
@@ -239,6 +240,7 @@ def test_import_fine_tune_and_export(tmp_path):
         net.load_state_dict(state, strict=True)
     with pytest.raises(ValueError, match="already holds checkpoints"):
         exchange.import_pth(config, str(workdir))
+    assert "needs changes" not in capsys.readouterr().out
 
     config.train.num_steps = 4
     train.train(config, str(workdir))
@@ -247,6 +249,27 @@ def test_import_fine_tune_and_export(tmp_path):
         read_pth(tuned[1])["model.model.0.weight"] - parity.state_dict(g)["model.model.0.weight"]
     )
     assert 0 < np.abs(moved).max() <= 4 * 2 * 2e-4  # four steps of Adam
+
+
+@pytest.mark.parametrize("bias", ["none", "last"])
+def test_pytorch_gets_zeros_for_biases_that_a_model_lacks(bias, tmp_path, capsys):
+    """So that its strict loading takes them; coming back they are left out."""
+    config = small_config(**{"model.bias": bias, "model.norm_eps": 1e-3})
+    state = fresh_state(config)
+    with checkpoints.Checkpoints(tmp_path / "run") as saver:
+        saver.save(state)
+        saver.wait()
+    config_file.write_config(tmp_path / "run", config)
+    exchange.export_pth(config, str(tmp_path / "run"), str(tmp_path))
+    assert "the model has norm_eps=0.001 instead of 1e-05\n" in capsys.readouterr().out
+    g, d = baseline.UnetGenerator(3, 3, 5, 4), baseline.NLayerDiscriminator(6, 4, 2)
+    for net, name in ((g, "G"), (d, "D")):
+        net.load_state_dict(torch.load(tmp_path / f"0_net_{name}.pth", weights_only=True))
+    assert not g.model.model[3].bias.any() and not d.model[0].bias.any()
+    config.init_from = str(tmp_path / "0_net_G.pth")
+    again = weights.initialize(config, fresh_state(config))
+    for name, network in state.networks.items():
+        assert parity.worst(again.networks[name].variables, network.variables) == 0
 
 
 def test_fine_tuning_takes_what_there_is(finished_run, tmp_path, capsys):
@@ -265,6 +288,10 @@ def test_fine_tuning_takes_what_there_is(finished_run, tmp_path, capsys):
         if origin == workdir:
             assert parity.worst(started.networks["G"].params, trained["G"]["params"]) == 0
     assert "D: none beside" in capsys.readouterr().out
+    config = small_config(**{"init_from": str(workdir), "loss.conditional": False})
+    with pytest.raises(ValueError, match="loss.conditional is True there, False here"):
+        weights.initialize(config, None)
+    weights.load_generators(config, "")  # takes no discriminator
 
 
 def test_which_norm_a_discriminator_of_pytorch_has(tmp_path):

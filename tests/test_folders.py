@@ -55,6 +55,18 @@ def test_wrong_folders_are_named(pairs_folder):
         folders.paired_folder(pairs_folder, "empty", ("empty", "val"))
 
 
+@pytest.mark.parametrize("name", ["test", "val"])
+def test_images_of_a_split_are_not_trained_on(name, tmp_path):
+    """In a folder without any other, which is not taken for a flat one."""
+    for folder in (tmp_path, tmp_path / name):
+        write(folder, ["1", "2"], 8, 16)
+    message = rf"there is no .*folder [^ ]+/train; .* has {name}"
+    with pytest.raises(FileNotFoundError, match=message):
+        folders.paired_folder(tmp_path, "train", SPLITS)
+    with pytest.raises(FileNotFoundError, match=message):
+        folders.image_folder(tmp_path, "train", SPLITS, 3)
+
+
 def test_wrong_pairs_are_named(tmp_path):
     for domain in "AB":
         (tmp_path / "train" / domain).mkdir(parents=True)

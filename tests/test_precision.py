@@ -75,12 +75,12 @@ def test_the_run_keeps_it_and_a_former_run_has_the_default(tmp_path):
     config = small_config(**{"train.precision": "highest"})
     config_file.write_config(tmp_path, config)
     assert config_file.read_config(tmp_path)["train"]["precision"] == "highest"
-    lines = config_file.check_same_network(tmp_path, small_config(), whole_state=True)
+    lines = config_file.check_same_network(tmp_path, small_config(), part="state")
     assert lines == ["config.train.precision was highest, is now default"]
     stored = config_file.read_config(tmp_path)
     del stored["train"]["precision"]
     (tmp_path / config_file.CONFIG_FILE).write_text(json.dumps(stored))
-    assert config_file.check_same_network(tmp_path, small_config(), whole_state=True) == []
+    assert config_file.check_same_network(tmp_path, small_config(), part="state") == []
 
 
 @pytest.mark.parametrize(
@@ -100,5 +100,5 @@ def test_precisions_that_there_are_not(fields, words):
 
 def test_a_field_that_has_become_empty(tmp_path):
     config_file.write_config(tmp_path, small_config(init_from="G.pth"))
-    lines = config_file.check_same_network(tmp_path, small_config(), whole_state=True)
+    lines = config_file.check_same_network(tmp_path, small_config(), part="state")
     assert lines == ["config.init_from was G.pth, is now empty, which only a new run reads"]

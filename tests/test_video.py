@@ -55,12 +55,13 @@ def test_a_video_is_translated_frame_by_frame(tmp_path, monkeypatch, capsys):
     expected = np.stack([frame(i) // 2 for i in range(COUNT)]).astype(int)
     assert np.abs(found - expected).mean() < 3  # the codec's loss
     assert all((b > a).mean() > 0.9 for a, b in itertools.pairwise(found))
-    monkeypatch.setattr(video, "write", None)
+    monkeypatch.setattr(translate, "load", None)  # not even the model is
+    again = translate.Options(skip_existing=True)
     video.translate_video(
-        small_config(), "", str(tmp_path / "clip.mp4"), str(tmp_path / "out"), True
+        small_config(), "", str(tmp_path / "clip.mp4"), str(tmp_path / "out"), again
     )
     assert capsys.readouterr().out.endswith("out/clip.mp4 is there already\n")
-    with pytest.raises(ValueError, match="is the video itself: give another folder"):
+    with pytest.raises(ValueError, match="would be overwritten: give another folder"):
         video.translate_video(small_config(), "", str(tmp_path / "clip.mp4"), str(tmp_path))
 
 
@@ -123,11 +124,15 @@ def test_why_a_video_is_not_written_is_said(failing, tmp_path, ffmpeg):
 def test_what_is_no_video(tmp_path):
     pytest.importorskip("imageio_ffmpeg")
     (tmp_path / "bad.mp4").write_bytes(b"nothing")
-    ask = lambda name: video.translate_video(small_config(), "", str(tmp_path / name), "out")
+    ask = lambda name, *options: video.translate_video(
+        small_config(), "", str(tmp_path / name), "out", *options
+    )
     with pytest.raises(ValueError, match=r"bad.mp4 cannot be read as a video"):
         ask("bad.mp4")
     with pytest.raises(FileNotFoundError, match=r"there is no file .*none.mp4"):
         ask("none.mp4")
+    with pytest.raises(ValueError, match="leave out --image_format=jpg"):
+        ask("bad.mp4", translate.Options("jpg"))
 
 
 def test_videos_without_imageio_ffmpeg(tmp_path, monkeypatch):

@@ -19,6 +19,7 @@ import torch
 from PIL import Image
 
 from benchmarks import torch_baseline
+from configs import cyclegan
 from configs.default import get_config
 from pix2pix_jax.methods.registry import fresh_state
 from pix2pix_jax.run import checkpoints, config_file
@@ -175,8 +176,18 @@ def test_what_is_no_generator_is_said(tmp_path):
     for path, message in (("D.pth", "takes generators"), ("none", "neither a run")):
         with pytest.raises((ValueError, OSError), match=message):
             site.make(PAGE, tmp_path / "site", [str(tmp_path / path)], get_config)
-    with pytest.raises(ValueError, match="2 models are called G: rename"):
-        site.make(PAGE, tmp_path / "site", ["a/G.pth", "b/G.pth"], get_config)
+
+
+def test_two_models_of_one_name_are_refused(tmp_path):
+    """A CycleGAN's have its name and their directions."""
+    configs = {"a": cyclegan.get_config(), "b/a_B2A": small_config(), "c/a_B2A": small_config()}
+    for name, config in configs.items():
+        (tmp_path / name).mkdir(parents=True)
+        config_file.write_config(tmp_path / name, config)
+    for names in (["a", "b/a_B2A"], ["b/a_B2A", "c/a_B2A"]):
+        with pytest.raises(ValueError, match="2 models are called a_B2A: rename"):
+            site.make(PAGE, tmp_path / "site", [str(tmp_path / n) for n in names], get_config)
+    assert not (tmp_path / "site").exists()
 
 
 def test_the_run_in_which_one_is_has_the_name_of_its_folder(tmp_path, monkeypatch):

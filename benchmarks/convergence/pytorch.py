@@ -147,7 +147,7 @@ def train(config: Any, workdir: str) -> None:
     total, training = num_steps(config, len(examples)), Training(config, len(examples))
     folder.mkdir(parents=True, exist_ok=True)
     if (saved := folder / "state.pt").exists():
-        config_file.check_same_network(folder, config, whole_state=True)
+        config_file.check_same_network(folder, config, part="state")
         config_file.check_same_data(folder, config)
         training.load(saved)
     config_file.write_config(folder, config)

@@ -29,7 +29,7 @@ def _offset(text):
 def _check_output(output, sources):
     """Raises before the work if the result could not be written, or would replace a source."""
     for source in filter(None, sources):
-        if output.exists() and pathlib.Path(source).exists() and output.samefile(source):
+        if storage.resolved(output) == storage.resolved(source):
             raise ValueError(f"{output} is an image to blend: give another --output")
     if output.is_dir():
         raise IsADirectoryError(f"{output} is a folder: give a PNG file in it as --output")

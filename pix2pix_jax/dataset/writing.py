@@ -28,9 +28,9 @@ def write_all(folder: pathlib.Path, jobs: Sequence[Job]) -> None:
 
     def write(job):
         name, make = job
-        path = folder / f"{name}.png"
+        path, image = folder / f"{name}.png", make()
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_png(path, make())
+        save_png(path, image)
 
     with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
         list(pool.map(write, jobs))

@@ -84,8 +84,8 @@ def read(path: Path, channels: int) -> np.ndarray:
         )
     if array.shape[-1] != channels:
         raise ValueError(
-            f"it has {array.shape[-1]} channels, and data.input_channels or output_channels asks "
-            f"for {channels}"
+            f"it has {array.shape[-1]} channels and not {channels}: set config.data.input_channels "
+            f"to {array.shape[-1]}, or output_channels if it is a target"
         )
     return array
 

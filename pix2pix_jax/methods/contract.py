@@ -77,7 +77,9 @@ class Method(NamedTuple):
     update_orders: tuple[str, ...] = ("torch", "simultaneous")  # values of loss.update_order
     # (config) -> its own part of the train state, by name; a name is a name in checkpoints
     extra_state: Callable[[Any], dict[str, Any]] = lambda config: {}
-    # (config) -> fields that the shapes of its state depend on, beside method, model and channels
+    # Fields that networks beside the generators depend on, beside method, model and channels
+    network_fields: tuple[str, ...] = ()
+    # (config) -> fields that the rest of its state depends on
     state_fields: Callable[[Any], tuple[str, ...]] = lambda config: ()
     # (config, images [N, H, W, C] as files have them) -> what generators take, all in [-1, 1]
     prepare: Callable[[Any, jax.Array], jax.Array] = lambda config, images: images

@@ -251,5 +251,6 @@ METHOD = Method(
     distance=lambda config: Distance(config.train.best_metric, {}),
     check=check,
     update_orders=("torch",),
-    state_fields=lambda config: ("loss.lambda_gan", "loss.nce_layers"),
+    network_fields=("loss.nce_layers",),
+    state_fields=lambda config: ("loss.lambda_gan",),
 )

@@ -258,5 +258,6 @@ METHOD = Method(
     make_generate=make_generate,
     distance=lambda config: Distance("l1", {"g_l1": config.loss.lambda_l1}),
     check=check_channels,
-    state_fields=lambda config: ("loss.lambda_gan", "loss.conditional"),
+    network_fields=("loss.conditional",),
+    state_fields=lambda config: ("loss.lambda_gan",),
 )

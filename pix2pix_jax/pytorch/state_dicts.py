@@ -21,6 +21,7 @@ LEAVES = {  # Flax's collection and name of an array of a layer: PyTorch's name
     ("batch_stats", "var"): "running_var",
     ("batch_stats", "u"): "weight_u",  # of spectral normalization
 }
+SETTINGS = {"leaky_slope": 0.2, "norm_eps": 1e-5}  # of its code, which no file holds
 # Of CUT's blurs, which PyTorch's files hold and Flax's variables do not: a row of the filter, and
 # which axis of the kernel beside it has the channels. Their layer's path has the name at its end.
 BLURS = {"blur_down": (blur.DOWN, 3), "blur_up": (blur.UP, 2)}

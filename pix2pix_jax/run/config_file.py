@@ -5,7 +5,7 @@ import json
 import os
 import pathlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import ml_collections
 from flax import traverse_util
@@ -88,14 +88,16 @@ def run_config(workdir: pathlib.Path, defaults: Callable[[], Any]) -> Any:
 
 
 def check_same_network(
-    workdir: Path, config: ml_collections.ConfigDict, whole_state: bool
+    workdir: Path,
+    config: ml_collections.ConfigDict,
+    part: Literal["generators", "networks", "state"],
 ) -> list[str]:
     """Compares `config` with the one in `workdir`.
 
     Args:
         workdir: of a run; it need not have a config.
         config: what is asked for.
-        whole_state: whether all that training needs must agree, or the generators alone.
+        part: what must agree: the generators alone, all networks, or all that training needs.
 
     Returns:
         a line for each other field that has changed.
@@ -106,14 +108,16 @@ def check_same_network(
     """
     old, new, changed = _compare(workdir, config)
     fields = NETWORK_FIELDS
-    if whole_state:
+    if part != "generators":
+        fields += METHODS[config.method].network_fields
+    if part == "state":
         fields += METHODS[config.method].state_fields(config)
     wrong = [key for key in changed if key.startswith(fields) and key not in FREE_FIELDS]
     wrong = [k for k in wrong if k != "loss.lambda_gan" or bool(old[k]) != bool(new[k])]
     if "method" in wrong:
         wrong = ["method"]  # the others follow from it
     if wrong:
-        other = "choose another --workdir" if whole_state else "give another run"
+        other = "choose another --workdir" if part == "state" else "give another run"
         raise ValueError(
             f"the checkpoints in {workdir} are of another network: "
             + ", ".join(f"{key} is {old[key]} there, {new[key]} here" for key in wrong)

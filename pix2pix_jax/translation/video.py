@@ -42,7 +42,11 @@ def is_video(path: pathlib.PurePath | str) -> bool:
 
 
 def translate_video(
-    config: Any, workdir: str, source: str, output: str, skip_existing: bool = False
+    config: Any,
+    workdir: str,
+    source: str,
+    output: str,
+    options: translate.Options = translate.DEFAULTS,
 ) -> None:
     """Translates the frames of a video into FOLDER/<name>.mp4 (H.264), with its sound.
 
@@ -55,7 +59,7 @@ def translate_video(
         workdir: of the run.
         source: the video.
         output: folder; both may be addresses in object storage.
-        skip_existing: leave out what is there already.
+        options: of them only skip_existing has a choice here.
 
     Raises:
         ValueError, OSError: bad config or checkpoint, no video, or imageio-ffmpeg is not there.
@@ -63,27 +67,42 @@ def translate_video(
     config_checks.check(config)
     if METHODS[config.method].has_holes or config.data.value_range:
         raise ValueError(f"{source} is a video: its frames are photographs, and have no holes")
+    if options.image_format != "png":
+        raise ValueError(
+            f"{source} is a video, and becomes one: leave out --image_format={options.image_format}"
+        )
     if not processes.is_first():
         return  # a video is not divided
     path = pathlib.Path(storage.local_copy(source, is_video))
     video = look(path)
     storage.check_writable(output)
+    targets = _targets(config, path.stem)
+    if storage.resolved(source) in {storage.resolved(f"{output}/{name}") for name in targets}:
+        raise ValueError(f"{source} would be overwritten: give another folder as --output")
+    if options.skip_existing:
+        for name in sorted(targets.keys() & storage.existing_files(output)):
+            print(f"{output}/{name} is there already", flush=True)
+            del targets[name]
+    if not targets:
+        return
     translators, origin = translate.load(config, workdir)
-    samples = range(config.eval.noise_samples)
-    existing = storage.existing_files(output) if skip_existing else set()
+    by_name = {translator.direction.name: translator for translator in translators}
     with storage.output_folder(output) as folder:
-        for translator, sample in itertools.product(translators, samples):
-            name = f"_{translator.direction.name}" if len(translators) > 1 else ""
-            number = f"_{sample + 1}" if len(samples) > 1 else ""
-            target = folder / f"{path.stem}{name}{number}.mp4"
-            if storage.resolved(target) == storage.resolved(source):
-                raise ValueError(f"{target} is the video itself: give another folder as --output")
-            if target.name in existing:
-                print(f"{storage.shown(target)} is there already", flush=True)
-                continue
-            batch_size = config.eval.batch_size
-            count = write(target, video, translated(translator, video, batch_size, sample))
-            print(f"{count} frames translated with {origin} into {storage.shown(target)}")
+        for name, (direction, sample) in targets.items():
+            frames = translated(by_name[direction], video, config.eval.batch_size, sample)
+            count = write(folder / name, video, frames)
+            print(f"{count} frames translated with {origin} into {storage.shown(folder / name)}")
+
+
+def _targets(config, stem):
+    """{name in the output: (direction, sample)} of all that is made of a video."""
+    directions, samples = METHODS[config.method].directions(config), config.eval.noise_samples
+    targets = {}
+    for direction, sample in itertools.product(directions, range(samples)):
+        name = f"_{direction.name}" if len(directions) > 1 else ""
+        number = f"_{sample + 1}" if samples > 1 else ""
+        targets[f"{stem}{name}{number}.mp4"] = direction.name, sample
+    return targets
 
 
 def translated(

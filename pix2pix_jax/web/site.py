@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pix2pix_jax.data.synthetic import SyntheticFacades
-from pix2pix_jax.export.description import describe
+from pix2pix_jax.export.description import describe, file_stem
 from pix2pix_jax.export.onnx_file import export_onnx
 from pix2pix_jax.images.files import save_png
 from pix2pix_jax.methods.contract import Direction
@@ -41,10 +41,14 @@ def make(
         ValueError, OSError: a path is no trained model, or one that cannot be exported, or two
             have the same name.
     """
-    names = Counter(_name(pathlib.Path(path)) for path in paths)
+    configs = [_config(pathlib.Path(path), defaults) for path in paths]
+    names = Counter(
+        file_stem(config, direction)
+        for config in configs
+        for direction in METHODS[config.method].directions(config)
+    )
     if twice := [name for name, count in names.items() if count > 1]:
         raise ValueError(f"{names[twice[0]]} models are called {twice[0]}: rename all but one")
-    configs = [_config(pathlib.Path(path), defaults) for path in paths]
     if folder.resolve() != page.resolve():
         its_models = shutil.ignore_patterns(MODELS)
         shutil.copytree(page, folder, ignore=its_models, dirs_exist_ok=True)
