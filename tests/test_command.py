@@ -18,7 +18,7 @@ from ml_collections import config_flags
 
 from pix2pix_jax import __main__, command
 from pix2pix_jax.runtime import compilation_cache
-from pix2pix_jax.settings import config_checks
+from pix2pix_jax.settings import config_checks, limits
 from tests.conftest import small_config
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -265,7 +265,7 @@ def test_fields_that_are_wrong_beside_each_other():
 
 def test_every_number_has_a_range():
     """A new field must be given one, or be listed here with the check that it has elsewhere."""
-    ranges = {name for names in config_checks.RANGES.values() for name in names}
+    ranges = {name for names in limits.RANGES.values() for name in names}
     elsewhere = {
         "data.synthetic_size",
         "data.value_range",
