@@ -6,6 +6,7 @@ evaluation gave then.
 
 import json
 import pathlib
+import shutil
 import tarfile
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 from configs.default import get_config
 from pix2pix_jax.evaluation.evaluate import evaluate
 from pix2pix_jax.methods.registry import abstract_state
+from pix2pix_jax.report import comparison
 from pix2pix_jax.run.checkpoints import Checkpoints
 from pix2pix_jax.run.config_file import read_config
 from pix2pix_jax.train import train
@@ -28,6 +30,18 @@ def kept(tmp_path_factory):
     with tarfile.open(ARCHIVE) as archive:
         archive.extractall(folder, filter="data")
     return folder
+
+
+def test_earlier_runs_have_a_row_in_the_table(kept, tmp_path):
+    """Their configs lack fields that have come since; runs of one name go by their workdirs."""
+    lines = (kept / "pix2pix" / "metrics.jsonl").read_text().splitlines()
+    last = next(row for row in map(json.loads, reversed(lines)) if "val/l1" in row)
+    shutil.copytree(kept / "pix2pix", tmp_path / "copy")
+    workdirs = [str(kept / "pix2pix"), str(tmp_path / "copy"), str(kept / "cyclegan")]
+    table = comparison.table(workdirs).splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table[2:]]
+    assert [row[0] for row in rows] == [*workdirs[:2], "cyclegan"]
+    assert rows[0][4] == rows[1][4] == f"{last['val/l1']:.4f}"
 
 
 @pytest.mark.parametrize("name", ["pix2pix", "cyclegan"])
