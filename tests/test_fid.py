@@ -242,10 +242,15 @@ def test_two_folders_and_saved_statistics(weights, describe, tmp_path, monkeypat
     assert found == pytest.approx(frechet_distance(Gaussian.of(x), Gaussian.of(y)), rel=1e-4)
     with pytest.raises(SystemExit, match="error: KID takes the features of both sets"):
         main(["kid", str(tmp_path / "theirs.npz"), str(few)])
+    main(["fid", str(tmp_path / "theirs.npz"), f"--save-statistics={tmp_path}/again.npz"])
+    main(["fid", str(tmp_path / "again.npz"), str(few)])
+    assert float(capsys.readouterr().out.splitlines()[-1].split()[1]) == pytest.approx(found)
     with pytest.raises(SystemExit, match="made in the mode clean, not pytorch_fid"):
         main(["fid", str(few), str(few), "--mode=pytorch_fid"])
     with pytest.raises(SystemExit, match="give the generated images too"):
         main(["fid", str(few)])
+    with pytest.raises(SystemExit, match="end its name in .npz"):
+        main(["fid", str(few), f"--save-statistics={tmp_path}/few"])
     with pytest.raises(SystemExit, match="holds no statistics of a set"):
         np.savez(tmp_path / "other.npz", mean=x)
         main(["fid", str(tmp_path / "other.npz"), str(few)])

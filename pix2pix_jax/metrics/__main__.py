@@ -112,6 +112,11 @@ def _sets(options):
     """Statistics of both sets, and a few words about them; no sets if one is only to be saved."""
     if not options.fake and not options.save_statistics:
         raise ValueError("give the generated images too, or --save-statistics=FILE.npz")
+    if options.save_statistics and not _is_statistics(options.save_statistics):
+        raise ValueError(
+            f"--save-statistics={options.save_statistics} would not be known as a file of "
+            "statistics: end its name in .npz"
+        )
     evaluation = SimpleNamespace(
         weights_dir=options.weights, fid_mode=options.mode, batch_size=options.batch_size
     )

@@ -27,15 +27,17 @@ def of_features(features: np.ndarray) -> SetStatistics:
 
 def save(path: str | os.PathLike[str], statistics: SetStatistics, mode: str) -> None:
     """Writes the statistics of features that were made in `mode` ("clean", "pytorch_fid")."""
-    path = pathlib.Path(path)
+    path, features = pathlib.Path(path), {}
+    if statistics.features is not None:
+        features["features"] = statistics.features
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as temporary, temporary.open("wb") as file:
         np.savez(
             file,
             mu=statistics.gaussian.mean,
             sigma=statistics.gaussian.covariance,
-            features=statistics.features,
             mode=np.array(mode),
+            **features,
         )
 
 
