@@ -180,7 +180,8 @@ def test_a_run_segments_photographs(tmp_path, monkeypatch):
 
     def batch(variables, images, indices):
         seen.append(images.shape)
-        bright = images.mean(-1, keepdims=True) > 127
+        noise = 200 * (indices % 2)[:, None, None, None]
+        bright = images.mean(-1, keepdims=True) + noise > 127
         return np.where(bright, FACADES["window"], FACADES["wall"]).astype(np.uint8)
 
     translator = SimpleNamespace(direction=direction, variables={}, translator=None)
@@ -197,10 +198,15 @@ def test_a_run_segments_photographs(tmp_path, monkeypatch):
     assert found.truth == "input" and seen == [(1, 64, 64, 3)]
     assert (classes[0, 10:14] == names.index("window")).all()
     assert (classes[0, 18:] == names.index("wall")).all()
+    three = found.segment(np.repeat(image, 3, axis=0), (32, 32))
+    np.testing.assert_array_equal(three, np.repeat(classes, 3, axis=0))  # in a batch as alone
 
     trained.data.direction = "BtoA"
     config_file.write_config(tmp_path, trained)
     with pytest.raises(ValueError, match="makes no label maps in the colours of facades"):
+        segmenters.for_direction(config, direction)
+    config.eval.segmenter = str(tmp_path / "typo")
+    with pytest.raises(FileNotFoundError, match="typo, and there is no such folder or file"):
         segmenters.for_direction(config, direction)
     config.eval.segmenter = ""
     with pytest.raises(ValueError, match="takes a segmenter trained here"):

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pix2pix_jax.data.catalogue import palette_name
+from pix2pix_jax.images.files import existing_folders
 from pix2pix_jax.images.palettes import PALETTES
 from pix2pix_jax.images.resizing import resize
 from pix2pix_jax.methods.contract import Direction
@@ -48,6 +49,11 @@ def for_direction(config: Any, direction: Direction) -> Segmenter:
     path = pathlib.Path(config.eval.segmenter)
     if config.eval.segmenter and path.is_dir():
         return Segmenter(_by_run(path, name, config), PALETTES[name], "input")
+    if config.eval.segmenter and not path.exists():
+        raise FileNotFoundError(
+            f"config.eval.segmenter is {config.eval.segmenter}, and there is no such folder or file"
+            f"{existing_folders(path)}"
+        )
     if name != "cityscapes":
         raise ValueError(
             f"segmentation of {config.data.name} takes a segmenter trained here: train "
@@ -83,7 +89,8 @@ def _by_run(workdir, name, config):
     print(f"segmented by {origin}", flush=True)
 
     def segment(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        labels = translator.batch(variables, _fitted(images, crop), np.arange(len(images)))
+        # One noise (dropout) for all images: classes do not depend on the place in a batch.
+        labels = translator.batch(variables, _fitted(images, crop), np.zeros(len(images), int))
         return colours(labels, size)
 
     return segment
