@@ -129,9 +129,13 @@ class TrainedModels:
         crop = config.data.crop_size
         if len(crop) != 2 or not all(1 <= side <= MAX_CROP for side in crop):
             raise ValueError(f"its data.crop_size is {tuple(crop)}: sides go from 1 to {MAX_CROP}")
+        directions = METHODS[config.method].directions(config)
+        for channels in (n for d in directions for n in (d.in_channels, d.out_channels)):
+            if channels not in (1, 3):  # one for each class, say
+                raise ValueError(f"its images have {channels} channels, and photographs 1 or 3")
         return [
             Model(f"{path} {direction.name}".rstrip(), config, direction, number, path)
-            for number, direction in enumerate(METHODS[config.method].directions(config))
+            for number, direction in enumerate(directions)
         ]
 
 

@@ -278,6 +278,8 @@ def test_whatever_lies_in_a_folder_the_others_are_found(tmp_path, capsys):
     torch.save({"tensor": torch.zeros(3)}, tmp_path / "other.pth")
     torch.save({5: torch.zeros(3)}, tmp_path / "keys.pth")
     os.link(tmp_path / "other.pth", os.fsencode(tmp_path) + b"/\xff.pth")  # no UTF-8
+    classes = torch_baseline.ResnetGenerator(input_nc=36, ngf=4, num_blocks=2)
+    torch.save(classes.state_dict(), tmp_path / "classes.pth")
     torch.save(net.state_dict(), tmp_path / "resnet.pth")
     models = TrainedModels([str(tmp_path)], get_config)
     assert list(models.find()) == [f"{tmp_path}/resnet.pth"]
@@ -285,7 +287,7 @@ def test_whatever_lies_in_a_folder_the_others_are_found(tmp_path, capsys):
     bad = {
         *CONFIGS,
         "untrained",
-        *(f"{name}.pth" for name in (*WEIGHTS, "other", "keys", "\\udcff")),
+        *(f"{name}.pth" for name in (*WEIGHTS, "classes", "other", "keys", "\\udcff")),
     }
     assert {line.split(": ")[0] for line in lines} == {f"skipped {tmp_path}/{n}" for n in bad}
     assert len(lines) == len(bad) and all(len(line.split(": ", 1)[1]) > 10 for line in lines)

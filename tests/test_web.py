@@ -173,7 +173,14 @@ def test_the_page_as_it_comes_has_a_small_model_and_needs_no_package():
 
 def test_what_is_no_generator_is_said(tmp_path):
     torch.save(torch_baseline.NLayerDiscriminator(6).state_dict(), tmp_path / "D.pth")
-    for path, message in (("D.pth", "takes generators"), ("none", "neither a run")):
+    config = small_config(**{"data.value_range": (0.0, 65535.0)})
+    (tmp_path / "deep").mkdir()
+    config_file.write_config(tmp_path / "deep", config)
+    for path, message in (
+        ("D.pth", "takes generators"),
+        ("none", "neither a run"),
+        ("deep", "has a data.value_range"),
+    ):
         with pytest.raises((ValueError, OSError), match=message):
             site.make(PAGE, tmp_path / "site", [str(tmp_path / path)], get_config)
 

@@ -73,6 +73,8 @@ def _config(path, defaults):
         raise FileNotFoundError(f"{path} is neither a run, with its {CONFIG_FILE}, nor a .pth file")
     if config is None:
         raise ValueError(f"{path} holds a discriminator: the page takes generators")
+    if config.data.value_range:
+        raise ValueError(f"{path} has a data.value_range, and the page takes photographs")
     config.name = _name(path)
     return config
 
