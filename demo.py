@@ -102,12 +102,12 @@ def main() -> None:
     parser.add_argument("--max_upload_mb", type=int, default=20, help="size of an uploaded file")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # leaves the context, so deletes files
-    folders = options.models.split(",")
+    folders = [folder for folder in options.models.split(",") if folder]
     try:
         with served(folders, options.host, options.port, options.max_upload_mb) as page:
             print(f"{page.local_url}  (Ctrl-C ends it)", flush=True)
             page.block_thread()
-    except OSError as error:  # the port is taken
+    except (OSError, OverflowError) as error:  # the port is taken, or there is none such
         sys.exit(f"error: {error}")
 
 

@@ -4,6 +4,7 @@ import io
 import os
 import pathlib
 import shutil
+import sys
 import zipfile
 
 import cv2
@@ -227,6 +228,17 @@ def test_uploads_and_results_are_deleted(page, client, models, picture):
 
 def found_in(folder):
     return TrainedModels([str(folder)], get_config).find()
+
+
+def test_options_of_the_command_line(tmp_path, monkeypatch):
+    """No port of that number, and a comma too many, which is not the folder where one is."""
+    seen, build = [], demo.build
+    monkeypatch.setattr(demo, "build", lambda folders: seen.append(folders) or build(folders))
+    monkeypatch.setattr(demo.signal, "signal", lambda *_: None)  # as it is in other tests
+    monkeypatch.setattr(sys, "argv", ["demo.py", f"--models={tmp_path},", "--port=99999"])
+    with pytest.raises(SystemExit, match="error: .*port must be 0-65535"):
+        demo.main()
+    assert seen == [[str(tmp_path)]]
 
 
 def test_models_are_found_and_others_left_out(models, capsys):
