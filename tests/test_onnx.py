@@ -140,15 +140,15 @@ def test_a_pth_becomes_a_file_that_does_what_our_network_does(tmp_path, capsys):
     """The whole command; batches, whose images are normalised apart, in uint8 levels."""
     _, _, _, net = in_torch("unet")
     torch.save(net.state_dict(), tmp_path / "latest_net_G.pth")
-    config = small_config(init_from=str(tmp_path / "latest_net_G.pth"))
+    config = small_config(init_from=str(tmp_path / "latest_net_G.pth"), name="façade")
     (path,) = onnx_file.export_onnx(config, "none", str(tmp_path / "out"))
-    assert path == tmp_path / "out" / "small.onnx"
+    assert path == tmp_path / "out" / "façade.onnx"
     said = capsys.readouterr().out
     assert "dropout is left out" in said and "latest_net_G.pth" in said
     model = onnx.load(path)
     assert model.opset_import[0].version == 17 and model.ir_version == 8
     metadata = {prop.key: prop.value for prop in model.metadata_props}
-    assert metadata["name"] == "small" and metadata["direction"] == "BtoA"
+    assert metadata["name"] == "façade" and metadata["direction"] == "BtoA"
     assert metadata["divisor"] == "32" and metadata["range"] == "[-1, 1]"
     assert json.loads(metadata["palette"])["wall"] == [0, 48, 255]
 

@@ -13,9 +13,11 @@ import pix2pix_jax
 from pix2pix_jax.data import loading
 from pix2pix_jax.data.stream import order
 from pix2pix_jax.evaluation import evaluate
+from pix2pix_jax.export.description import describe
 from pix2pix_jax.images import levels, rasters, resizing
 from pix2pix_jax.images.pixel_format import PixelFormat, output_kind
 from pix2pix_jax.loaded_model import LoadedModel
+from pix2pix_jax.methods.registry import METHODS
 from pix2pix_jax.settings import config_checks
 from pix2pix_jax.train import train
 from pix2pix_jax.translation import translate, translator
@@ -196,6 +198,16 @@ def test_what_does_not_fit_is_named(tmp_path):
 def test_configs_that_no_raster_could_follow(fields, message):
     with pytest.raises(ValueError, match=message):
         config_checks.check(small_config(**fields))
+
+
+def test_exports_say_what_their_values_stand_for():
+    fields = {"method": "cyclegan", "data.value_range": (*DEEP, -10.0, 10.0)}
+    config = small_config(**fields)
+    found = [describe(config, d) for d in METHODS["cyclegan"].directions(config)]
+    both = {"A2B": [[0, 65535], [-10, 10]], "B2A": [[-10, 10], [0, 65535]]}
+    assert {facts["direction"]: facts["value_ranges"] for facts in found} == both
+    (direction,) = METHODS["pix2pix"].directions(small_config())
+    assert "value_ranges" not in describe(small_config(), direction)
 
 
 def test_rasters_resize_as_photographs_and_pictures_show_chosen_channels():

@@ -8,6 +8,7 @@ from pix2pix_jax.images import palettes
 from pix2pix_jax.methods.contract import Direction
 from pix2pix_jax.methods.registry import METHODS
 from pix2pix_jax.models import build
+from pix2pix_jax.translation.translated_files import formats
 
 
 def file_stem(config: Any, direction: Direction) -> str:
@@ -31,7 +32,7 @@ def least_multiple(config: Any, direction: Direction, side: int) -> int:
 def describe(config: Any, direction: Direction) -> dict[str, Any]:
     """Facts about one direction of a trained run, of types that JSON knows."""
     palette = catalogue.palette_name(config.data, direction.source)
-    return {
+    facts = {
         "name": file_stem(config, direction),
         "method": config.method,
         "direction": direction.name or config.data.direction,
@@ -44,3 +45,6 @@ def describe(config: Any, direction: Direction) -> dict[str, Any]:
         "trained_at": list(config.data.crop_size),  # height and width
         "palette": palettes.PALETTES.get(palette, {}),  # of a label map: {class: colour}
     }
+    if config.data.value_range:  # what -1 and 1 stand for, in the input and in the output
+        facts["value_ranges"] = [list(image.value_range) for image in formats(config, direction)]
+    return facts

@@ -75,7 +75,8 @@ def make_model(config: Any, direction: Direction, variables: Any) -> onnx.ModelP
     method(config, graph, network, IMAGE)
     layers.check_all_used()
     facts = describe(config, direction)
-    metadata = {name: json.dumps(fact).strip('"') for name, fact in facts.items()}
+    as_text = lambda fact: fact if isinstance(fact, str) else json.dumps(fact)
+    metadata = {name: as_text(fact) for name, fact in facts.items()}
     return graph.model(facts["in_channels"], facts["out_channels"], metadata)
 
 
