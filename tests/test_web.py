@@ -138,6 +138,90 @@ def test_the_page_as_it_comes_translates_what_is_drawn():
         np.testing.assert_array_equal(pixels(page, "drawing"), drawing)
 
 
+@needs_browser
+def test_models_in_turn_share_one_runtime(own_site, tmp_path):
+    """A runtime's memory and threads stay for as long as the page, so one serves all models."""
+    paths = [tmp_path / name for name in ("a.pth", "b.pth")]
+    for path in paths:
+        shutil.copy(own_site.parent / "latest_net_G.pth", path)
+    site.make(PAGE, tmp_path / "site", list(map(str, paths)), get_config)
+    choose = """
+    const models = document.getElementById("models");
+    for (const number of arguments[0]) {
+      models.selectedIndex = number;
+      models.dispatchEvent(new Event("change"));
+    }
+    """
+    loads = """
+    const files = performance.getEntriesByType("resource").map(entry => entry.name);
+    return ["a.onnx", "b.onnx", ".wasm"].map(end => files.filter(f => f.endsWith(end)).length);
+    """
+    with browser.started(900, 700, "--disable-gpu") as page, served(tmp_path / "site") as address:
+        page.open(address)
+        done = page.run(WAIT, 0)
+        for numbers in ([1], [0], [1, 0, 1]):
+            page.run(choose, numbers)
+            done = page.run(WAIT, done)
+        assert pixels(page, "result").std() > 10
+        assert page.run(loads) == [3, 3, 1]
+
+
+@needs_browser
+def test_undo_ends_the_stroke_that_is_being_made():
+    with browser.started(900, 700, "--disable-gpu") as page, served(PAGE) as address:
+        page.open(address)
+        page.run(WAIT, 0)
+        box = page.run("return document.getElementById('drawing').getBoundingClientRect()")
+        place = lambda part: {
+            "type": "pointerMove",
+            "duration": 0,
+            "x": round(box["x"] + box["width"] * part),
+            "y": round(box["y"] + box["height"] * part),
+        }
+        down, up = {"type": "pointerDown", "button": 0}, {"type": "pointerUp", "button": 0}
+        before = pixels(page, "drawing")
+        page.act(place(0.1), down, place(0.3), up)
+        drawn = pixels(page, "drawing")
+        assert (drawn != before).any()
+        page.act(place(0.5), down, place(0.6))
+        assert (pixels(page, "drawing") != drawn).any()
+        page.run("dispatchEvent(new KeyboardEvent('keydown', {key: 'z', ctrlKey: true}))")
+        page.act(place(0.8), up)
+        np.testing.assert_array_equal(pixels(page, "drawing"), drawn)
+
+
+@needs_browser
+def test_the_webcam_is_let_go_and_where_there_is_none_it_is_said():
+    click = "document.getElementById('webcam').click();"
+    twice = """
+    window.streams = [];
+    const media = navigator.mediaDevices, ask = media.getUserMedia.bind(media);
+    media.getUserMedia = async (wanted) => {
+      const stream = await ask(wanted);
+      streams.push(stream);
+      return stream;
+    };
+    const webcam = document.getElementById("webcam");
+    webcam.click();
+    webcam.click();
+    for (let i = 0; webcam.getAttribute("aria-pressed") === "false"; i++) {
+      if (i > 200) throw new Error(document.getElementById("error").textContent);
+      await new Promise(resolve => setTimeout(resolve, 50));
+    }
+    await new Promise(resolve => setTimeout(resolve, 500));
+    webcam.click();
+    return streams.flatMap(stream => stream.getTracks()).map(track => track.readyState);
+    """
+    with browser.started(900, 700, "--disable-gpu") as page, served(PAGE) as address:
+        page.open(address)
+        page.run(WAIT, 0)
+        assert page.run(twice) == ["ended"]
+        page.run("Object.defineProperty(navigator, 'mediaDevices', {value: undefined})")
+        page.run(click + "await new Promise(resolve => setTimeout(resolve, 100))")
+        said = page.run("return document.getElementById('error').textContent")
+        assert said == "the webcam cannot be used: browsers give it to localhost and https only"
+
+
 def test_a_site_holds_all_that_a_static_host_needs(own_site):
     names = {path.name for path in own_site.iterdir()}
     assert {"index.html", "main.js", "style.css", "runtime.json", "models"} <= names

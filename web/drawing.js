@@ -24,7 +24,9 @@ export class Drawing {
     canvas.addEventListener("pointerdown", (event) => this.#begin(event));
     canvas.addEventListener("pointermove", (event) => this.#move(event));
     for (const end of ["pointerup", "pointercancel"]) {
-      canvas.addEventListener(end, () => (this.start = null));
+      canvas.addEventListener(end, (event) => {
+        if (event.isPrimary) this.start = null; // and not with a second finger
+      });
     }
   }
 
@@ -50,6 +52,7 @@ export class Drawing {
 
   /** Takes back the last stroke. */
   undo() {
+    this.start = null; // the stroke that is being made ends, too
     const before = this.history.pop();
     if (!before) return;
     pen(this.paint).putImageData(before, 0, 0);
@@ -58,6 +61,7 @@ export class Drawing {
 
   /** Removes all that was painted. */
   wipe() {
+    this.start = null;
     this.#remember();
     pen(this.paint).clearRect(0, 0, this.paint.width, this.paint.height);
     this.#show();
@@ -99,7 +103,7 @@ export class Drawing {
   }
 
   #begin(event) {
-    if (!this.enabled || event.button) return;
+    if (!this.enabled || event.button || !event.isPrimary) return;
     event.preventDefault();
     this.canvas.setPointerCapture(event.pointerId);
     this.#remember();
@@ -113,7 +117,7 @@ export class Drawing {
   }
 
   #move(event) {
-    if (!this.start) return;
+    if (!this.start || !event.isPrimary) return;
     const context = pen(this.paint);
     const point = this.#position(event);
     context.fillStyle = this.color;

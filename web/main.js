@@ -12,6 +12,7 @@ let model = null; // the same, once it has started
 let [busy, again] = [false, false];
 let translation = Promise.resolve(); // the one under way, or the last one
 let examples = 0;
+let asked = false; // for the webcam, and waiting for the answer
 
 /** Translates what is drawn; while one translation runs, only the last change waits. */
 async function translate() {
@@ -52,6 +53,7 @@ async function translateOnce(model) {
 async function choose(facts) {
   const previous = model;
   [wanted, model] = [facts, null];
+  const freed = Promise.allSettled([translation]).then(() => previous?.session.release());
   find("loading").hidden = false;
   find("loading").textContent = "Loading the network and its runtime …";
   const colors = facts.has_hole ? { hole: WHITE } : facts.palette;
@@ -65,19 +67,24 @@ async function choose(facts) {
   document.body.classList.toggle("labels", Object.keys(facts.palette).length > 0);
   if (facts.examples.length) await showExample();
   else blank();
+  await freed; // a runtime does one thing at a time
   const started = new Model(facts);
-  await started.start();
-  await Promise.allSettled([translation]); // by the previous one, before it goes
-  previous?.session.release();
-  if (facts !== wanted) return started.session.release(); // another one was chosen meanwhile
+  try {
+    await started.start();
+  } catch (error) {
+    if (facts === wanted) throw error;
+    return; // another one was chosen meanwhile
+  }
+  if (facts !== wanted) return started.session.release();
   find("loading").hidden = true;
   model = started;
   translate();
 }
 
 async function showExample() {
-  const names = wanted.examples;
+  const facts = wanted, names = facts.examples;
   const image = await loadImage(`models/${names[examples++ % names.length]}`);
+  if (facts !== wanted) return; // it is an example of what the previous model takes
   begin(image, image.naturalWidth, image.naturalHeight);
 }
 
@@ -122,12 +129,21 @@ async function open(file) {
 
 async function toggleWebcam() {
   if (video.srcObject) return stopWebcam();
+  if (asked || !wanted) return;
+  asked = true;
+  let stream;
   try {
-    video.srcObject = await navigator.mediaDevices.getUserMedia({ video: true });
+    if (!navigator.mediaDevices) throw new Error("browsers give it to localhost and https only");
+    video.srcObject = stream = await navigator.mediaDevices.getUserMedia({ video: true });
     await video.play();
   } catch (error) {
+    if (stream && video.srcObject !== stream) return; // it was stopped meanwhile
+    stopWebcam();
     return fail(new Error(`the webcam cannot be used: ${error.message}`));
+  } finally {
+    asked = false;
   }
+  find("error").hidden = true;
   drawing.begin(video, ...fitted(video.videoWidth, video.videoHeight));
   find("webcam").setAttribute("aria-pressed", "true");
   const frame = () => {

@@ -2,6 +2,8 @@
 // way the files must be those whose digests runtime.json has.
 
 const BUILDS = ["webgpu", "wasm"]; // in the order of preference
+const loaded = {}; // by build; each has memory and threads that the browser never gives back
+let last = Promise.resolve(); // a runtime starts one model at a time
 
 /** Whether the browser has a GPU that it lets pages use. */
 async function hasGpu() {
@@ -47,17 +49,25 @@ async function load(folders, files) {
  * @param {({ort, session, provider}) => Promise<void>} use is called with what was started; where
  *   it fails on the GPU, the CPU is tried.
  */
-export async function startSession(bytes, use) {
+export function startSession(bytes, use) {
+  const started = last.then(() => start(bytes, use));
+  last = started.catch(() => {});
+  return started;
+}
+
+async function start(bytes, use) {
   const facts = await (await fetch("runtime.json")).json();
   const builds = (await hasGpu()) ? BUILDS : BUILDS.slice(1);
   for (const build of builds) {
     let session;
     try {
-      const ort = await load(["vendor/", facts.cdn], facts[build]);
+      loaded[build] ??= load(["vendor/", facts.cdn], facts[build]);
+      const ort = await loaded[build];
       session = await ort.InferenceSession.create(bytes, { executionProviders: [build] });
       await use({ ort, session, provider: build === "webgpu" ? "WebGPU" : "WebAssembly" });
       return;
     } catch (error) {
+      delete loaded[build]; // it may be broken
       await session?.release();
       if (build === builds.at(-1)) throw error;
     }
