@@ -112,6 +112,15 @@ def test_the_page_translates_what_is_dropped(provider, own_site, generator):
         assert expected.std() > 20
         assert np.abs(pixels(page, "result") - expected).max() <= 2
 
+        png = io.BytesIO()
+        Image.new("RGB", (4000, 4)).save(png, "PNG")  # 32000x32 for this network
+        page.run(DROP, base64.b64encode(png.getvalue()).decode())
+        said = "const error = document.getElementById('error');"
+        said += "for (let i = 0; error.hidden && i < 100; i++)"
+        said += "await new Promise(resolve => setTimeout(resolve, 50)); return error.textContent"
+        assert page.run(said) == "image.png is too long and narrow"
+        np.testing.assert_array_equal(pixels(page, "drawing"), image)  # as it was
+
 
 @needs_browser
 def test_the_page_as_it_comes_translates_what_is_drawn():

@@ -4,6 +4,7 @@ import { Drawing } from "./drawing.js";
 import { Model } from "./model.js";
 
 const WHITE = [255, 255, 255];
+const LONGEST = 8192; // pixels of a side; browsers have no canvases of any size
 const find = (id) => document.getElementById(id);
 const drawing = new Drawing(find("drawing"), () => translate());
 const video = Object.assign(document.createElement("video"), { muted: true, playsInline: true });
@@ -120,7 +121,9 @@ async function open(file) {
   const address = URL.createObjectURL(file);
   try {
     const image = await loadImage(address);
-    begin(image, ...fitted(image.naturalWidth, image.naturalHeight));
+    const size = fitted(image.naturalWidth, image.naturalHeight);
+    if (Math.max(...size) > LONGEST) fail(new Error(`${file.name} is too long and narrow`));
+    else begin(image, ...size);
   } catch {
     fail(new Error(`${file.name} is no image that the browser can show`));
   }

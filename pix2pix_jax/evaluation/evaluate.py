@@ -45,7 +45,7 @@ def evaluate(config: Any, workdir: str) -> dict[str, float]:
             summary.add(row)
             rows.append(_write_images(folder, row, data.shown_channels))
             if len(rows) == config.train.num_samples:
-                print(f"the first images are in {folder / 'images'}", flush=True)
+                print(storage.shown(f"the first images are in {folder / 'images'}"), flush=True)
         means = summary.means()
         facts = {
             "checkpoint": origin,
