@@ -62,7 +62,7 @@ EVALUATED, IMAGES = "eval/metrics.json", "eval/images"  # in a run
 def flags(arm: str, options: argparse.Namespace) -> list[str]:
     """What launch.py is called with for an arm, but for the seed and the workdir."""
     variant, fields = ARMS[arm]
-    epochs = options.steps / (options.pairs or PAIRS) / 2
+    epochs = options.steps / (options.pairs or PAIRS)
     fields = {
         "data.dir": options.data.absolute(),
         "data.eval_split": "test",
@@ -72,8 +72,8 @@ def flags(arm: str, options: argparse.Namespace) -> list[str]:
         "model.generator": "unet_128",
         "model.ngf": 32,
         "model.ndf": 32,
-        "optim.epochs": int(np.floor(epochs)),
-        "optim.epochs_decay": int(np.ceil(epochs)),
+        "optim.epochs": int(epochs / 2),
+        "optim.epochs_decay": int(np.ceil(epochs)) - int(epochs / 2),
         "train.num_steps": options.steps,
         "train.eval_every": max(1, options.steps // 4),
         "train.checkpoint_every": max(1, options.steps // 4),

@@ -62,6 +62,7 @@ def make_plan(config: Any, run: RunFolder) -> Plan:
     validation = loading.load_examples(data, seed, data.eval_split, train=False, kind=kind)
     checks.check_best_metric(config, validation)
     total_steps = num_steps(config, len(examples))
+    checks.check_schedule(config, len(examples), total_steps)
     return Plan(config, abstract, drawing, run, mesh, examples, validation, total_steps)
 
 

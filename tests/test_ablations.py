@@ -65,6 +65,16 @@ def test_few_pairs_are_seen_as_often_as_the_steps_say(options, monkeypatch):
     assert (config.optim.epochs + config.optim.epochs_decay) * 50 == config.train.num_steps
 
 
+@pytest.mark.parametrize("steps", [200, 1000, 1400, 1600])
+def test_the_learning_rate_falls_until_the_last_step(options, steps, monkeypatch):
+    monkeypatch.chdir(ablations.ROOT)
+    options.steps = steps
+    optim = parse(*ablations.flags("l1_cgan", options)).optim
+    assert optim.epochs * 400 <= steps / 2
+    assert (optim.epochs + optim.epochs_decay - 1) * 400 < steps
+    assert (optim.epochs + optim.epochs_decay) * 400 >= steps
+
+
 def test_a_run_that_was_stopped_is_not_evaluated(options, monkeypatch):
     modes = []
 

@@ -11,6 +11,7 @@ from configs.default import get_config
 from pix2pix_jax import training_plan
 from pix2pix_jax.methods import optim
 from pix2pix_jax.methods.state import NetworkState, epoch_of
+from pix2pix_jax.run import checks
 
 
 def scheduler(config, optimizer):
@@ -63,6 +64,33 @@ def test_a_schedule_that_starts_at_a_later_epoch(first):
         schedule.step()
     config.train.batch_size = 3
     assert training_plan.num_steps(config, 10) == -(-len(epochs) * 10 // 3)
+
+
+@pytest.mark.parametrize("policy", ["linear", "linear_late", "step"])
+@pytest.mark.parametrize("decay", [0, 3])
+def test_more_steps_than_the_schedule_has(policy, decay):
+    """They are refused from the first one on whose rate is 0 by the formulas of PyTorch's codes."""
+    config = get_config()
+    c = config.optim
+    c.policy, c.epochs, c.epochs_decay, c.epoch_count = policy, 4, decay, 2
+    config.train.batch_size = 3
+    factors = {
+        "linear": lambda e: 1.0 - max(0, e + 1 - 4) / float(decay + 1),
+        "linear_late": lambda e: 1.0 - max(0, e - 4) / max(decay, 1),
+        "step": lambda e: 0.1 ** (e // 50),
+    }
+    refused = []
+    for steps in range(1, 40):
+        epoch = 1 + (steps - 1) * 3 // 10  # of the last step, from 0; ten examples
+        try:
+            checks.check_schedule(config, 10, steps)
+        except ValueError as error:
+            assert f"which end in epoch {epoch + 1}," in str(error)
+            refused.append(steps)
+        assert (steps in refused) == (factors[policy](epoch) <= 0)
+    assert bool(refused) == (policy != "step")
+    config.train.num_steps = 0
+    checks.check_schedule(config, 10, training_plan.num_steps(config, 10))
 
 
 def plateau_metrics(kind):
