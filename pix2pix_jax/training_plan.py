@@ -49,6 +49,7 @@ def make_plan(config: Any, run: RunFolder) -> Plan:
         changes = config_file.check_same_network(workdir, config, part="state")
         config_file.check_same_data(workdir, config)
         config_file.check_same_average(workdir, config)
+        config_file.check_same_plateau(workdir, config)
         print("".join(f"{line}\n" for line in changes), end="", flush=True)
         drawing = None
     else:
