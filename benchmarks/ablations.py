@@ -62,7 +62,7 @@ EVALUATED, IMAGES = "eval/metrics.json", "eval/images"  # in a run
 def flags(arm: str, options: argparse.Namespace) -> list[str]:
     """What launch.py is called with for an arm, but for the seed and the workdir."""
     variant, fields = ARMS[arm]
-    epochs = options.steps / (options.pairs or PAIRS) / 2
+    epochs = options.steps / (options.pairs or PAIRS)
     fields = {
         "data.dir": options.data.absolute(),
         "data.eval_split": "test",
@@ -72,8 +72,8 @@ def flags(arm: str, options: argparse.Namespace) -> list[str]:
         "model.generator": "unet_128",
         "model.ngf": 32,
         "model.ndf": 32,
-        "optim.epochs": int(np.floor(epochs)),
-        "optim.epochs_decay": int(np.ceil(epochs)),
+        "optim.epochs": int(epochs / 2),
+        "optim.epochs_decay": int(np.ceil(epochs)) - int(epochs / 2),
         "train.num_steps": options.steps,
         "train.eval_every": max(1, options.steps // 4),
         "train.checkpoint_every": max(1, options.steps // 4),
@@ -95,10 +95,20 @@ def run(arm: str, seed: int, options: argparse.Namespace) -> None:
     command = [sys.executable, str(ROOT / "launch.py"), *flags(arm, options)]
     command += [f"--config.seed={seed}", f"--workdir={workdir}"]
     for mode in ("train", "eval"):
-        if subprocess.run([*command, f"--mode={mode}"], cwd=ROOT, check=False).returncode:
+        if launch([*command, f"--mode={mode}"]):
             sys.exit(f"error: {arm} stopped in {workdir}; what it said is above")
         if newest_step(workdir) != options.steps:
             sys.exit(f"{arm} was stopped before its last step; the same command goes on")
+
+
+def launch(command: list[str]) -> int:
+    """Runs a command to its end and returns its exit status; Ctrl-C ends the program after it."""
+    with subprocess.Popen(command, cwd=ROOT) as process:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            process.wait()  # it was asked to stop, too, and saves
+            sys.exit("stopped; the same command goes on")
 
 
 def folder(options: argparse.Namespace, arm: str, seed: int) -> pathlib.Path:
@@ -122,7 +132,8 @@ def table(runs: dict[str, list[pathlib.Path]]) -> str:
         arm: [json.loads((run / EVALUATED).read_text())["mean"] for run in folders]
         for arm, folders in runs.items()
     }
-    names = [name for name in METRICS if name in next(iter(measured.values()))[0]]
+    each = [values for runs_of_arm in measured.values() for values in runs_of_arm]
+    names = [name for name in METRICS if all(name in values for values in each)]
     rows = [["arm", "seeds", *(METRICS[name][0] for name in names), "time of a run"]]
     rows.append(["---"] * len(rows[0]))
     for arm, values in measured.items():

@@ -6,8 +6,8 @@
 
 1,067 horses and 1,334 zebras, 100 + 100 epochs in batches of 1. FID published by mmgeneration:
 horse -> zebra 64.5 (without identity loss 74.8), zebra -> horse 141.2 (134.4). `paper` follows the
-Lua original: affine instance norm, no biases, discriminator losses that are not halved, and G_A,
-D_A, G_B, D_B updated in turn.
+Lua original: affine instance norm, no biases, discriminator losses that are not halved, G_A, D_A,
+G_B, D_B updated in turn, and a decay of the learning rate that begins an epoch later.
 """
 
 from configs import cyclegan
@@ -23,6 +23,7 @@ def get_config(variant: str = "torch"):
             "model.bias": "none",
             "loss.d_loss_factor": 1.0,
             "loss.update_order": "alternating",
+            "optim.policy": "linear_late",
         },
     }
     if variant not in fields:

@@ -9,21 +9,21 @@
 
 L1 weighted 6 in the hole and 1 outside, Adam 1e-4, batches of 16, 256x256, the published number of
 iterations; the learning rate falls to a tenth every 100,000 (facades: 50,000). FOLDER holds train/
-and val/, or only images, one in 20 of which is kept for validation; `folder` takes any
-photographs. Holes are drawn at random, rectangles and free-form strokes, or come from
---config.data.mask_dir=FOLDER. --config.loss.lambda_gan=0.1 adds the PatchGAN loss. `synthetic` is
-the offline data set, small enough for two CPU cores (9 minutes).
+and val/, or only images, one in 20 of which is kept for validation; `folder` takes any photographs,
+however many, and has a constant learning rate. Holes are drawn at random, rectangles and free-form
+strokes, or come from --config.data.mask_dir=FOLDER. --config.loss.lambda_gan=0.1 adds the PatchGAN
+loss. `synthetic` is the offline data set, small enough for two CPU cores (9 minutes).
 """
 
 from configs import default
 
-# Number of training images, and of iterations in PEN-Net's configs.
+# Number of training images, if it is known, and of iterations in PEN-Net's configs.
 DATA = {
     "facades": (400, 200_000),
     "celebahq": (28_000, 330_000),
     "dtd": (5_360, 330_000),
     "places2": (1_800_000, 1_000_000),
-    "folder": (5_000, 200_000),
+    "folder": (None, 200_000),
     "synthetic": (400, 2_000),
 }
 
@@ -51,8 +51,11 @@ def get_config(data: str = "facades"):
     config.optim.policy = "step"
     config.train.num_steps = steps
     config.train.batch_size = 16
-    decay_steps = 50_000 if data == "facades" else 100_000
-    config.optim.decay_every = max(1, decay_steps * config.train.batch_size // images)
+    if images:
+        decay_steps = 50_000 if data == "facades" else 100_000
+        config.optim.decay_every = max(1, decay_steps * config.train.batch_size // images)
+    else:
+        config.optim.policy = "constant"  # decays are counted in epochs, and these may be short
     config.train.best_metric = "hole_l1"
     config.eval.fit = "pad"
     if data == "synthetic":

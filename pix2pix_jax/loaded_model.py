@@ -10,7 +10,7 @@ from flax.traverse_util import flatten_dict
 from PIL import Image as pil
 
 from pix2pix_jax import trained_models
-from pix2pix_jax.images import pixel_format
+from pix2pix_jax.images import classes, pixel_format
 from pix2pix_jax.images.files import read_image, to_array, to_pil
 from pix2pix_jax.methods.registry import METHODS
 from pix2pix_jax.pytorch import published
@@ -68,7 +68,8 @@ class LoadedModel:
             )
         if self.config.data.value_range:
             return self._rasters(image, index, sample)
-        images = _levels(image, self.direction.in_channels)
+        as_numbers = classes.are_numbers(self.config.data)
+        images = _levels(image, self.direction.in_channels, as_numbers)
         if mask is not None:
             masks = _levels(mask, 1)
             if len(masks) != len(images):
@@ -139,12 +140,12 @@ def _config(path, direction, fields):
     return config
 
 
-def _levels(image, channels):
+def _levels(image, channels, as_numbers=False):
     """The image, or each of a batch, as uint8 [H, W, channels]."""
     if isinstance(image, str | os.PathLike):
-        return [read_image(image, channels)]
+        return [read_image(image, channels, as_numbers)]
     if isinstance(image, pil.Image):
-        return [to_array(image, channels)]
+        return [to_array(image, channels, as_numbers)]
     array = _array(image, channels)
     if np.issubdtype(array.dtype, np.floating):
         if not (array.min() >= 0 and array.max() <= 1):  # NaN fails too

@@ -61,7 +61,7 @@ def train(config: Any, workdir: str) -> dict[str, float]:
         if int(state.step) == plan.total_steps:
             print(
                 f"the run in {workdir} is finished: all {plan.total_steps} steps are trained; "
-                "raise config.train.num_steps to train on",
+                f"raise config.{checks.length_field(config)} to train on",
                 flush=True,
             )
             return {}

@@ -49,6 +49,7 @@ def make_plan(config: Any, run: RunFolder) -> Plan:
         changes = config_file.check_same_network(workdir, config, part="state")
         config_file.check_same_data(workdir, config)
         config_file.check_same_average(workdir, config)
+        config_file.check_same_plateau(workdir, config)
         print("".join(f"{line}\n" for line in changes), end="", flush=True)
         drawing = None
     else:
@@ -62,6 +63,7 @@ def make_plan(config: Any, run: RunFolder) -> Plan:
     validation = loading.load_examples(data, seed, data.eval_split, train=False, kind=kind)
     checks.check_best_metric(config, validation)
     total_steps = num_steps(config, len(examples))
+    checks.check_schedule(config, len(examples), total_steps)
     return Plan(config, abstract, drawing, run, mesh, examples, validation, total_steps)
 
 

@@ -2,8 +2,12 @@
 
 import argparse
 import json
+import os
 import pathlib
+import signal
 import statistics
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -65,22 +69,68 @@ def test_few_pairs_are_seen_as_often_as_the_steps_say(options, monkeypatch):
     assert (config.optim.epochs + config.optim.epochs_decay) * 50 == config.train.num_steps
 
 
+@pytest.mark.parametrize("steps", [200, 1000, 1400, 1600])
+def test_the_learning_rate_falls_until_the_last_step(options, steps, monkeypatch):
+    monkeypatch.chdir(ablations.ROOT)
+    options.steps = steps
+    optim = parse(*ablations.flags("l1_cgan", options)).optim
+    assert optim.epochs * 400 <= steps / 2
+    assert (optim.epochs + optim.epochs_decay - 1) * 400 < steps
+    assert (optim.epochs + optim.epochs_decay) * 400 >= steps
+
+
 def test_a_run_that_was_stopped_is_not_evaluated(options, monkeypatch):
     modes = []
 
-    def launch(command, **_):
+    def launch(command):
         modes.append(command[-1])
         steps = options.steps if len(modes) > 1 else 1000  # Ctrl-C saves, and is no error
         (ablations.folder(options, "l1", 0) / f"checkpoints/{steps}").mkdir(
             parents=True, exist_ok=True
         )
-        return argparse.Namespace(returncode=0)
+        return 0
 
-    monkeypatch.setattr(ablations.subprocess, "run", launch)
+    monkeypatch.setattr(ablations, "launch", launch)
     with pytest.raises(SystemExit, match="l1 was stopped before its last step"):
         ablations.run("l1", 0, options)
     ablations.run("l1", 0, options)
     assert modes == ["--mode=train", "--mode=train", "--mode=eval"]
+
+
+TRAINING = """
+import signal, sys, time
+stop = []
+signal.signal(signal.SIGINT, lambda *_: stop.append(1))
+print("training", flush=True)
+while not stop:
+    time.sleep(0.01)
+time.sleep(1)  # of a save
+print("saved", flush=True)
+"""
+
+
+def test_ctrl_c_waits_until_a_training_has_saved():
+    """A terminal sends it to both, and subprocess.run would kill the training after 0.25 s."""
+    code = "import sys; from benchmarks import ablations; ablations.launch(sys.argv[1:])"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, sys.executable, "-c", TRAINING],
+        cwd=ablations.ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout.readline() == "training\n"
+        os.killpg(process.pid, signal.SIGINT)
+        output, errors = process.communicate()
+    assert output == "saved\n" and process.returncode == 1
+    assert errors.splitlines()[-1] == "stopped; the same command goes on"
+
+
+def test_table_of_runs_evaluated_with_and_without_a_segmenter(finished, options):
+    path = ablations.folder(options, "l1_cgan", 0) / "eval/metrics.json"
+    path.write_text(json.dumps({"mean": {"l1": 0.25, "class_iou": 0.5}}))
+    assert ablations.table(finished).startswith("| arm | seeds | L1 | time of a run |")
 
 
 def test_table(finished):

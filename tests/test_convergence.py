@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import scipy.stats
 import torch
+from PIL import Image, ImageColor
 
 from benchmarks.convergence import networks, picture, pytorch, results, table
 from benchmarks.torch_arrays import nchw, nhwc
@@ -155,6 +156,27 @@ def test_table_and_picture(both, tmp_path):
     assert l1[2] == "3" and l1[3] == l1[4] and l1[6] == "one seed"
     picture.draw(tmp_path / "picture.png", sides)
     assert is_image(tmp_path / "picture.png")
+
+
+@pytest.mark.parametrize("side", results.SIDES)
+def test_a_side_that_was_not_validated_yet(side, tmp_path):
+    """Where one side has only begun there is a picture all the same, in the sides' own colours."""
+    for name in results.SIDES:
+        run = tmp_path / name / "seed_0"
+        run.mkdir(parents=True)
+        rows = [{"step": step, "train/g_l1": 1.0 / step} for step in (1, 2)]
+        rows += [] if name == side else [{"step": 2, "val/l1": 0.5}]
+        (run / "metrics.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+        (run / "seconds.txt").write_text("1.0")
+    sides = results.read(tmp_path, seeds=1)
+    (other,) = results.SIDES.keys() - {side}
+    assert list(picture.validation_panels(sides)["validation, L1"]) == [other]
+    assert list(picture.training_panels(sides)["training, g_l1"]) == list(results.SIDES)
+    picture.draw(tmp_path / "picture.png", sides)
+    colors = Image.open(tmp_path / "picture.png").convert("RGB").getcolors(2**24)
+    drawn = {color for _, color in colors}
+    assert {ImageColor.getrgb(picture.COLORS[i]) for i in (0, 1)} <= drawn
+    assert "validation, L1" not in table.markdown(sides)
 
 
 def test_runs_that_differ_are_not_compared(both, tmp_path):

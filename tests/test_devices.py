@@ -178,6 +178,7 @@ FIELDS = {
     "data.synthetic_size": 32,
     "data.synthetic_train": 6,
     "data.synthetic_eval": 3,
+    "optim.policy": "constant",  # for any number of steps
     "train.batch_size": 4,
     "train.checkpoint_every": 4,
     "train.eval_every": 4,

@@ -7,10 +7,13 @@ import optax
 import pytest
 import torch
 
+from configs import horse2zebra, inpaint
 from configs.default import get_config
 from pix2pix_jax import training_plan
 from pix2pix_jax.methods import optim
 from pix2pix_jax.methods.state import NetworkState, epoch_of
+from pix2pix_jax.run import checks
+from pix2pix_jax.settings import config_checks
 
 
 def scheduler(config, optimizer):
@@ -46,6 +49,32 @@ def test_published_values_of_the_linear_policy():
     np.testing.assert_allclose(found, [2e-4, 2e-4, 1.9802e-4, 1.98e-6], rtol=1e-4)
 
 
+def test_published_values_of_the_lua_code_of_cyclegan():
+    """lr = lr - lr0 / niter_decay after each epoch beyond niter."""
+    config = horse2zebra.get_config("paper").optim
+    found = [float(optim.learning_rate(config, np.int32(e - 1))) for e in (100, 101, 102, 200)]
+    np.testing.assert_allclose(found, [2e-4, 2e-4, 1.98e-4, 2e-6], rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "data, images, factors",
+    [
+        ("facades", 400, [1, 0.1, 0.01, 0.001]),  # at the steps 0, 50,000, 100,000, 150,000
+        ("dtd", 5_360, [1, 1, 0.1, 0.1]),
+        ("folder", 30, [1, 1, 1, 1]),
+        ("folder", 30_000, [1, 1, 1, 1]),
+    ],
+)
+def test_learning_rate_of_inpainting(data, images, factors):
+    """PEN-Net's, by iterations; of a folder of any size it does not fall to nothing."""
+    config = inpaint.get_config(data)
+    config_checks.check(config)
+    steps = np.array([0, 50_400, 100_400, 150_400], np.int32)  # epochs end a little later
+    epochs = epoch_of(steps, config.train.batch_size, images)
+    found = optim.learning_rate(config.optim, epochs) * np.ones(4)
+    np.testing.assert_allclose(found, 1e-4 * np.array(factors), rtol=1e-4)
+
+
 @pytest.mark.parametrize("first", [2, 100, 150])
 def test_a_schedule_that_starts_at_a_later_epoch(first):
     """PyTorch's --epoch_count: train.py runs epochs first .. n_epochs + n_epochs_decay."""
@@ -63,6 +92,33 @@ def test_a_schedule_that_starts_at_a_later_epoch(first):
         schedule.step()
     config.train.batch_size = 3
     assert training_plan.num_steps(config, 10) == -(-len(epochs) * 10 // 3)
+
+
+@pytest.mark.parametrize("policy", ["linear", "linear_late", "step"])
+@pytest.mark.parametrize("decay", [0, 3])
+def test_more_steps_than_the_schedule_has(policy, decay):
+    """They are refused from the first one on whose rate is 0 by the formulas of PyTorch's codes."""
+    config = get_config()
+    c = config.optim
+    c.policy, c.epochs, c.epochs_decay, c.epoch_count = policy, 4, decay, 2
+    config.train.batch_size = 3
+    factors = {
+        "linear": lambda e: 1.0 - max(0, e + 1 - 4) / float(decay + 1),
+        "linear_late": lambda e: 1.0 - max(0, e - 4) / max(decay, 1),
+        "step": lambda e: 0.1 ** (e // 50),
+    }
+    refused = []
+    for steps in range(1, 40):
+        epoch = 1 + (steps - 1) * 3 // 10  # of the last step, from 0; ten examples
+        try:
+            checks.check_schedule(config, 10, steps)
+        except ValueError as error:
+            assert f"which end in epoch {epoch + 1}," in str(error)
+            refused.append(steps)
+        assert (steps in refused) == (factors[policy](epoch) <= 0)
+    assert bool(refused) == (policy != "step")
+    config.train.num_steps = 0
+    checks.check_schedule(config, 10, training_plan.num_steps(config, 10))
 
 
 def plateau_metrics(kind):

@@ -35,7 +35,7 @@ from pix2pix_jax.pytorch.pth_file import read_pth
 from pix2pix_jax.run.checkpoints import Checkpoints
 from pix2pix_jax.run.run_folder import RunFolder
 from pix2pix_jax.settings import config_checks
-from pix2pix_jax.translation import translate
+from pix2pix_jax.translation import translate, translated_files
 from tests import parity
 from tests import torch_pix2pixhd as theirs
 from tests.conftest import make_batch
@@ -514,6 +514,30 @@ def test_label_maps_of_files(tmp_path):
     (tmp_path / "photos" / "photo_0.png").unlink()
     with pytest.raises(ValueError, match="have 2, 2 and 1 images"):
         label_maps_of(*folders, str(tmp_path / "other"))
+
+
+@pytest.mark.parametrize("kind", ["gray", "palette", "16 bit"])
+def test_ids_of_one_channel_are_the_numbers_of_the_file(kind, tmp_path):
+    """As PyTorch's code takes them: not the brightness of colours, nor the range of 16 bits."""
+    labels = label_maps(2, 48)[..., 0]
+    for i, numbers in enumerate(labels):
+        image = Image.fromarray(numbers.astype(np.uint16 if kind == "16 bit" else np.uint8))
+        if kind == "palette":
+            image.putpalette(list(range(255, -1, -1)) * 3)
+        for side, picture_of_it in (("A", image), ("B", Image.new("RGB", (48, 48)))):
+            (tmp_path / "train" / side).mkdir(parents=True, exist_ok=True)
+            picture_of_it.save(tmp_path / "train" / side / f"{i}.png")
+    fields = {"data.dir": str(tmp_path), "data.input_channels": 1, "data.preprocess": "crop"}
+    config = small_config(**fields, **{"data.eval_split": "train"})
+    found = loading.load_examples(config.data, 0, "train", False).images("input", [0, 1])
+    np.testing.assert_array_equal(np.stack(found)[..., 0], labels)
+    path = tmp_path / "train" / "A" / "1.png"
+    (direction,) = pix2pixhd.directions(config)
+    (taken,) = translated_files.read(config, path, [direction], None)
+    np.testing.assert_array_equal(taken[..., 0], labels[1])
+    Image.fromarray(np.full((48, 48), 300, np.uint16)).save(path)
+    with pytest.raises(ValueError, match=r"1.png .*numbers from 300 to 300, not 0 to 255"):
+        translated_files.read(config, path, [direction], None)
 
 
 # Options of pix2pix

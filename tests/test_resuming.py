@@ -316,6 +316,28 @@ def test_damaged_files_are_named(finished_run, tmp_path, name, content):
         train.train(config, str(copy))
 
 
+def test_another_batch_size_is_said_with_what_it_means(tmp_path):
+    config_file.write_config(tmp_path, small_config())
+    config = small_config(**{"train.batch_size": 2})
+    (line,) = config_file.check_same_network(tmp_path, config, part="state")
+    assert line.startswith("config.train.batch_size was 1, is now 2, and epochs count as if")
+
+
+def test_the_plateau_policy_keeps_its_metric(tmp_path):
+    """The best L1 so far is not to be beaten by a PSNR, nor the other way round."""
+    plateau = {"optim.policy": "plateau"}
+    config_file.write_config(tmp_path, small_config(**plateau))
+    config_file.check_same_plateau(tmp_path, small_config(**plateau))
+    with pytest.raises(ValueError, match="best_metric was l1 in the run .*, and is now psnr"):
+        config_file.check_same_plateau(
+            tmp_path, small_config(**plateau, **{"train.best_metric": "psnr"})
+        )
+    for policy in ("linear", "constant"):
+        other = small_config(**{"optim.policy": policy, "train.best_metric": "psnr"})
+        config_file.check_same_plateau(tmp_path, other)
+    config_file.check_same_plateau(tmp_path / "no config", small_config(**plateau))
+
+
 HOLD = """
 import sys, time
 from pix2pix_jax.run.lock import WorkdirLock

@@ -288,6 +288,10 @@ def test_runs_of_fused_steps_resume_to_the_bit(tmp_path, monkeypatch):
         ({"model.generator": "resnet_1blocks", "model.upsample": "resize"}, "upsample .*U-Nets"),
         ({"loss.lambda_gan": 0.0, "loss.lambda_feat": 1.0}, "lambda_feat is 1.0"),
         ({"optim.policy": "plateau", "train.eval_every": 0}, "eval_every=0"),
+        (
+            {"optim.epochs": 1, "optim.epochs_decay": 1, "train.num_steps": 13},
+            "13, which end in epoch 3, .* is 0 after epoch 2",
+        ),
     ],
 )
 def test_what_a_new_run_would_leave_out_is_said(fields, words, tmp_path):

@@ -16,7 +16,7 @@ VALIDATION = ("l1", "ssim", "cycle_l1", "class_iou")
 def draw(path: pathlib.Path, sides: dict[str, Side]) -> None:
     """Writes the picture: means over the seeds as lines, from smallest to largest as bands."""
     rows = [training_panels(sides), validation_panels(sides)]
-    columns = max(map(len, rows))
+    columns, colors = max(map(len, rows)), dict(zip(sides, COLORS, strict=False))
     figure = Figure(figsize=(3.1 * columns, 2.7 * len(rows)), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
     grid = figure.subplots(len(rows), columns, squeeze=False)
@@ -24,8 +24,8 @@ def draw(path: pathlib.Path, sides: dict[str, Side]) -> None:
         for axes in axes_of_row[len(panels) :]:
             axes.set_visible(False)
         for axes, (title, curves) in zip(axes_of_row, panels.items(), strict=False):
-            for color, (side, curve) in zip(COLORS, curves.items(), strict=False):
-                _plot(axes, curve, color, sides[side].title)
+            for side, curve in curves.items():
+                _plot(axes, curve, colors[side], sides[side].title)
             axes.set_title(title, fontsize="medium")
             axes.set_xlabel("step")
             axes.grid(alpha=0.25)
@@ -43,15 +43,24 @@ def _plot(axes, curve, color, label):
 
 
 def training_panels(sides: dict[str, Side]) -> dict[str, dict[str, Curve]]:
-    """{title: {side: curve}}; of CycleGAN's losses the means over both translations."""
-    names = [n for n in next(iter(sides.values())).curves if n.startswith("train/")]
+    """{title: {side: curve}} of those that have one; of CycleGAN's losses the means over both."""
+    names = [name for name in _names(sides) if name.startswith("train/")]
     kinds = {}
     for name in names:
         kinds.setdefault(re.sub(r"^train/|_[ab]$", "", name), []).append(name)
     return {
-        f"training, {kind}": {side: _mean(runs.curves, its) for side, runs in sides.items()}
+        f"training, {kind}": {
+            side: _mean(runs.curves, its)
+            for side, runs in sides.items()
+            if runs.curves.keys() >= set(its)
+        }
         for kind, its in kinds.items()
     }
+
+
+def _names(sides):
+    """Names of all curves, in the order of the first side that has them."""
+    return dict.fromkeys(name for runs in sides.values() for name in runs.curves)
 
 
 def _mean(curves, names):
@@ -59,12 +68,14 @@ def _mean(curves, names):
 
 
 def validation_panels(sides: dict[str, Side]) -> dict[str, dict[str, Curve]]:
-    """{title: {side: curve}} of the metrics that were measured."""
-    first = next(iter(sides.values())).curves
+    """{title: {side: curve}} of the metrics that were measured, of the sides that have."""
+    names = _names(sides)
     return {
         f"validation, {METRICS[name]}": {
-            side: runs.curves[f"val/{name}"] for side, runs in sides.items()
+            side: runs.curves[f"val/{name}"]
+            for side, runs in sides.items()
+            if f"val/{name}" in runs.curves
         }
         for name in VALIDATION
-        if f"val/{name}" in first
+        if f"val/{name}" in names
     }

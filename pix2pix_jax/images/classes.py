@@ -21,6 +21,11 @@ def has_instances(data: Any) -> bool:
     return data.labels == "ids" and data.input_channels == 3
 
 
+def are_numbers(data: Any) -> bool:
+    """Whether files of label maps have one number for each pixel, its class."""
+    return data.labels == "ids" and data.input_channels == 1
+
+
 def num_classes(data: Any) -> int:
     """Classes that pixels have; 0 if label maps are taken for images."""
     if data.labels in PALETTES:

@@ -123,11 +123,12 @@ def existing_folders(path: pathlib.Path) -> str:
     return f"; {path.parent} has {', '.join(names) or 'no folders'}"
 
 
-def open_image(file: Any, channels: int) -> np.ndarray:
+def open_image(file: Any, channels: int, as_numbers: bool = False) -> np.ndarray:
     """Decodes a path or binary file to uint8 [H, W, channels]; 1 channel is luma, 3 are RGB.
 
     Turned upright by its EXIF tag, transparency laid on white; 16 bits are scaled to 8 by the
-    range of the format (not of the image), floating point from [0, 1].
+    range of the format (not of the image), floating point from [0, 1]. With `as_numbers` those of
+    16 bits, or of a palette, are taken as they are, for 1 channel.
 
     Raises:
         Exception: of any kind that PIL raises for a damaged file, or ValueError for values beyond
@@ -138,18 +139,25 @@ def open_image(file: Any, channels: int) -> np.ndarray:
         image.load()
         if turn is not None:
             image = image.transpose(turn)
-        array = to_array(image, channels)
+        array = to_array(image, channels, as_numbers)
     if array.shape[:2] != size:
         raise ValueError(f"its header says {size[1]}x{size[0]}, but it decodes to another size")
     return array
 
 
-def to_array(image: Image.Image, channels: int) -> np.ndarray:
+def to_array(image: Image.Image, channels: int, as_numbers: bool = False) -> np.ndarray:
     """PIL's image as uint8 [H, W, channels], with the conversions of `open_image`.
 
     Raises:
         ValueError: values beyond the range of its kind.
     """
+    if as_numbers and (image.mode == "P" or image.mode.startswith("I")):
+        numbers = np.asarray(image)
+        if not 0 <= numbers.min() <= numbers.max() <= 255:
+            raise ValueError(
+                f"it has numbers from {numbers.min()} to {numbers.max()}, not 0 to 255"
+            )
+        return numbers.astype(np.uint8)[..., None]
     if image.mode.startswith("I") or image.mode == "F":
         image = Image.fromarray(_eight_bits(np.asarray(image, np.float64), image.mode))
     if "A" in image.getbands() or "transparency" in image.info:
@@ -219,14 +227,14 @@ def naming(name: Any) -> Iterator[None]:
         ) from error
 
 
-def read_image(path: Path, channels: int) -> np.ndarray:
+def read_image(path: Path, channels: int, as_numbers: bool = False) -> np.ndarray:
     """The image file at `path`, as `open_image` decodes it.
 
     Raises:
         ValueError: the file is damaged or not an image; the message names it.
     """
     with naming(path):
-        return open_image(path, channels)
+        return open_image(path, channels, as_numbers)
 
 
 def save_picture(path: Path, image: np.ndarray) -> None:

@@ -11,16 +11,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pix2pix_jax.images import rasters
+from pix2pix_jax.images import classes, rasters
 from pix2pix_jax.images.files import Path, image_size, is_image, naming, read_image
 from pix2pix_jax.images.rasters import FileKind
 
 
 class PixelFormat(NamedTuple):
-    """Channels of the images, and for rasters the numbers that -1 and 1 stand for."""
+    """Channels of the images, for rasters the numbers that -1 and 1 stand for, and what files hold.
+
+    With `as_numbers` that are classes, see `files.open_image`.
+    """
 
     channels: int = 3
     value_range: tuple[float, float] | None = None
+    as_numbers: bool = False
 
     def wanted(self, path: pathlib.PurePath) -> bool:
         """Whether a file has the name of such an image."""
@@ -47,7 +51,7 @@ class PixelFormat(NamedTuple):
         """
         if not self.value_range:
             with _hint(path):
-                return read_image(path, self.channels)
+                return read_image(path, self.channels, self.as_numbers)
         with naming(path):
             numbers = rasters.read(path, self.channels)
         return self.raster(numbers, path)
@@ -101,7 +105,7 @@ def formats(data: Any) -> tuple[PixelFormat, PixelFormat]:
     ranges = (both[:2], both[2:]) if both else (None, None)
     channels = (data.input_channels, data.output_channels)
     first, second = (PixelFormat(c, r) for c, r in zip(channels, ranges, strict=True))
-    return first, second
+    return first._replace(as_numbers=classes.are_numbers(data)), second
 
 
 def output_dtype(dtype: np.dtype, of_input: PixelFormat, of_output: PixelFormat) -> np.dtype:

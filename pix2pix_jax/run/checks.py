@@ -4,6 +4,7 @@ import pathlib
 from typing import Any
 
 from pix2pix_jax.methods.registry import METHODS
+from pix2pix_jax.methods.state import epoch_of
 from pix2pix_jax.metrics.registry import FURTHER, available
 from pix2pix_jax.run.lock import not_writable
 from pix2pix_jax.runtime import storage
@@ -45,8 +46,27 @@ def measured(config: Any, validation: Any) -> tuple[str, ...]:
 def check_length(config: Any, workdir: pathlib.Path, start: int, total_steps: int) -> None:
     """Raises ValueError if more steps have been trained than are asked for."""
     if start > total_steps:
-        field = "train.num_steps" if config.train.num_steps else "optim.epochs"
         raise ValueError(
             f"the run in {workdir} has trained {start} steps, and the config asks for "
-            f"{total_steps}: raise config.{field}, or choose another --workdir"
+            f"{total_steps}: raise config.{length_field(config)}, or choose another --workdir"
         )
+
+
+def length_field(config: Any) -> str:
+    """The field that says how long a run is."""
+    return "train.num_steps" if config.train.num_steps else "optim.epochs"
+
+
+def check_schedule(config: Any, num_examples: int, total_steps: int) -> None:
+    """Raises ValueError if a linear decay ends before the last step: below 0 Adam would climb."""
+    optim, batch_size = config.optim, config.train.batch_size
+    last = optim.epoch_count - 1 + epoch_of(total_steps - 1, batch_size, num_examples)
+    decay = {"linear": optim.epochs_decay, "linear_late": max(optim.epochs_decay, 1)}
+    if optim.policy not in decay or last < optim.epochs + decay[optim.policy]:
+        return
+    raise ValueError(
+        f"config.train.num_steps is {total_steps}, which end in epoch {last + 1}, and with "
+        f"config.optim.policy={optim.policy} the learning rate is 0 after epoch "
+        f"{optim.epochs + decay[optim.policy]}: raise config.optim.epochs or "
+        "config.optim.epochs_decay, or set config.optim.policy=constant"
+    )

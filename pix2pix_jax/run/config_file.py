@@ -33,6 +33,10 @@ DATA_FIELDS = (  # what the examples are
     "data.value_range",
 )
 FORMER_FIELDS = ("data.prefetch",)  # of former versions; nothing that was trained depends on them
+REMARKS = {  # on fields that have changed
+    "init_from": ", which only a new run reads",
+    "train.batch_size": ", and epochs count as if all steps so far had had so many images",
+}
 FREE_FIELDS = ("model.dtype", "model.sync_batch_norm", "model.remat")  # of `model`, but no shapes
 
 
@@ -125,8 +129,7 @@ def check_same_network(
         )
     shown = lambda value: "empty" if value == "" else value
     return [
-        f"config.{key} was {shown(old[key])}, is now {shown(new[key])}"
-        + (", which only a new run reads" if key == "init_from" else "")
+        f"config.{key} was {shown(old[key])}, is now {shown(new[key])}{REMARKS.get(key, '')}"
         for key in changed
     ]
 
@@ -143,6 +146,17 @@ def check_same_average(workdir: Path, config: ml_collections.ConfigDict) -> None
             f"{config.optim.ema_images}: an average of the generators begins and ends with a run. "
             f"Set it as it was; or start from these weights, with config.init_from={workdir} and "
             "another --workdir"
+        )
+
+
+def check_same_plateau(workdir: Path, config: ml_collections.ConfigDict) -> None:
+    """Raises ValueError if the plateau policy would compare one metric with another's best."""
+    old, new, changed = _compare(workdir, config)
+    if "train.best_metric" in changed and old["optim.policy"] == new["optim.policy"] == "plateau":
+        raise ValueError(
+            f"config.train.best_metric was {old['train.best_metric']} in the run in {workdir}, and "
+            f"is now {new['train.best_metric']}: config.optim.policy=plateau compares it with the "
+            "best so far, so set it as it was, or choose another policy or --workdir"
         )
 
 

@@ -94,7 +94,8 @@ def read(
     """
     if config.data.value_range:
         return [formats(config, d)[0].read(path) for d in directions]
-    images = [read_image(path, d.in_channels) for d in directions]
+    as_numbers = classes.are_numbers(config.data)
+    images = [read_image(path, d.in_channels, as_numbers) for d in directions]
     classes.check_ids(config.data, images[0], path)
     if mask is None:
         return images
