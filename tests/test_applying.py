@@ -60,6 +60,9 @@ def test_evaluation_writes_metrics_of_the_pictures_it_writes(finished_run):
     config.eval.noise_samples = 2
     means = evaluate.evaluate(config, str(workdir))
     config.eval.noise_samples = 1
+    images = workdir / "eval" / "images"
+    Image.new("RGB", (8, 8)).save(images / "mine_output.png")
+    before = {path.name for path in images.iterdir()}
     report = json.loads((workdir / "eval" / "metrics.json").read_text())
     assert report["mean"] == means and report["num_images"] == 3
     for row in report["images"]:
@@ -88,6 +91,9 @@ def test_evaluation_writes_metrics_of_the_pictures_it_writes(finished_run):
         expected = np.mean(scores, axis=0)
         np.testing.assert_allclose([row[k] for k in ("l1", "psnr", "ssim")], expected, rtol=1e-4)
     assert (workdir / "eval" / "index.html").exists() and (workdir / "eval" / "grid.png").exists()
+    evaluate.evaluate(config, str(workdir))  # with one sample, and the second ones go
+    gone = before - {path.name for path in images.iterdir()}
+    assert gone == {f"{row['name']}_output_2.png" for row in report["images"]}
 
 
 @pytest.mark.parametrize("fit", ["resize", "pad"])

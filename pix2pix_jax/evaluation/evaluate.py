@@ -1,6 +1,7 @@
 """--mode=eval: metrics, pictures and a page of a split."""
 
 import json
+import re
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,8 @@ from pix2pix_jax.settings import config_checks
 def evaluate(config: Any, workdir: str) -> dict[str, float]:
     """Evaluates a checkpoint (or `init_from`) on data.eval_split; writes workdir/eval/.
 
-    metrics.json has the means and every image's values, index.html every image, grid.png some.
+    metrics.json has the means and every image's values, index.html every image, grid.png some. On
+    this machine images of the evaluation before go, unless this one has them too.
     `workdir` may be an address in object storage; then they appear there at the end.
 
     Returns:
@@ -41,6 +43,7 @@ def evaluate(config: Any, workdir: str) -> dict[str, float]:
     rows = []
     with storage.output_folder(f"{workdir}/eval") as folder:
         (folder / "images").mkdir(exist_ok=True)
+        earlier = _images_of_earlier(folder)
         for row in evaluator.rows(variables, "evaluation"):
             summary.add(row)
             rows.append(_write_images(folder, row, data.shown_channels))
@@ -56,12 +59,31 @@ def evaluate(config: Any, workdir: str) -> dict[str, float]:
             "num_images": len(rows),
         }
         _write_report(config, folder, rows, means, facts)
+        for path in earlier - {folder / image for row in rows for _, image in row["images"]}:
+            path.unlink()
     line = "  ".join(f"{name} {value:.4f}" for name, value in means.items())
     line = line or "no metrics, for these images have no truth to compare with"
     print(f"{len(rows)} images of {config.data.eval_split}, {origin}: {line}", flush=True)
     files = [folder / name for name in ("index.html", "grid.png", "metrics.json")]
     print(storage.shown(f"see {', '.join(map(str, files))}"))
     return means
+
+
+def _images_of_earlier(folder):
+    """Images of the evaluation before, which would count as this one's: in FID of the folder, say.
+
+    Those of a report that cannot be read stay.
+    """
+    try:
+        rows = json.loads((folder / "metrics.json").read_bytes())["images"]
+        names = {row["name"] for row in rows}
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
+    image = re.compile(r"(.+)_(input|output(_\d+)?|reconstructed|target)\.png")
+    found = {name: image.fullmatch(name) for name in storage.files_below(folder / "images")}
+    return {
+        folder / "images" / name for name, match in found.items() if match and match[1] in names
+    }
 
 
 def _write_images(folder, row: Row, shown=()) -> dict[str, Any]:
