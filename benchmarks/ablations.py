@@ -90,6 +90,11 @@ def run(arm: str, seed: int, options: argparse.Namespace) -> None:
     """Trains and evaluates one run, each in a process of its own, unless that is done."""
     workdir = folder(options, arm, seed)
     if (workdir / EVALUATED).exists():
+        if (step := newest_step(workdir)) != options.steps:
+            sys.exit(
+                f"error: {workdir} has been trained for {step} steps, and not {options.steps}: "
+                "give another --workdir"
+            )
         return
     print(f"{arm}, seed {seed}", flush=True)
     command = [sys.executable, str(ROOT / "launch.py"), *flags(arm, options)]

@@ -96,6 +96,15 @@ def test_a_run_that_was_stopped_is_not_evaluated(options, monkeypatch):
     ablations.run("l1", 0, options)
     assert modes == ["--mode=train", "--mode=train", "--mode=eval"]
 
+    report = ablations.folder(options, "l1", 0) / "eval/metrics.json"
+    report.parent.mkdir()
+    report.touch()
+    ablations.run("l1", 0, options)  # is done
+    options.steps *= 2
+    with pytest.raises(SystemExit, match="trained for .* steps, and not .*another --workdir"):
+        ablations.run("l1", 0, options)
+    assert len(modes) == 3
+
 
 TRAINING = """
 import signal, sys, time
