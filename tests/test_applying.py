@@ -94,6 +94,7 @@ def test_evaluation_writes_metrics_of_the_pictures_it_writes(finished_run):
     evaluate.evaluate(config, str(workdir))  # with one sample, and the second ones go
     gone = before - {path.name for path in images.iterdir()}
     assert gone == {f"{row['name']}_output_2.png" for row in report["images"]}
+    (images / "mine_output.png").unlink()  # other tests take this run, too
 
 
 @pytest.mark.parametrize("fit", ["resize", "pad"])
