@@ -19,7 +19,6 @@ from pix2pix_jax.run.run_folder import open_run
 from pix2pix_jax.settings import config_checks, flag_errors
 from pix2pix_jax.settings.defaults import get_config
 from pix2pix_jax.translation import translate
-from pix2pix_jax.translation.translated_files import formats
 from pix2pix_jax.translation.translator import with_hole
 
 Image = pil.Image | np.ndarray | str | os.PathLike[str]
@@ -80,7 +79,9 @@ class LoadedModel:
 
     def _rasters(self, image, index, sample):
         """As `__call__`, with data.value_range."""
-        both = of_input, of_output = formats(self.config, self.direction)
+        both = of_input, of_output = pixel_format.formats_from(
+            self.config.data, self.direction.source
+        )
         if isinstance(image, str | os.PathLike):
             shape, images = (), [of_input.read(image)]
             dtype = pixel_format.output_kind(image, *both).dtype

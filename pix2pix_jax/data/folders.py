@@ -20,8 +20,6 @@ from pix2pix_jax.data.sources import (
 from pix2pix_jax.images.files import Path, existing_folders
 from pix2pix_jax.images.pixel_format import PixelFormat
 
-USUAL_SPLITS = ("train", "val", "test")  # folders so called are never part of a flat one
-
 
 def paired_folder(
     root: Path,
@@ -97,18 +95,23 @@ def _has_pairs(root, split):
     return all(folder.is_dir() for folder in pair_folders(root, split))
 
 
+def _reserved(splits):
+    """Names of folders that are never part of a flat one."""
+    return {*splits, "train", "val", "test"}
+
+
 def _is_flat(root, splits, pixel_format):
     """Whether images lie in `root` itself, or in its folders A and B, and no split has a folder."""
-    names = {*splits, *USUAL_SPLITS}
-    if any((root / f"{name}{end}").is_dir() for name in names for end in ("", "A", "B")):
+    ends = ("", "A", "B")
+    if any((root / f"{name}{end}").is_dir() for name in _reserved(splits) for end in ends):
         return False
     return _holds_images(root, pixel_format) or _has_flat_sets(root, splits, pixel_format)
 
 
 def _has_flat_sets(root, splits, pixel_format):
     """Whether images lie in root/A and root/B, outside of folders for splits."""
-    folders, names = (root / "A", root / "B"), {*splits, *USUAL_SPLITS}
-    if any((folder / name).is_dir() for folder in folders for name in names):
+    folders = root / "A", root / "B"
+    if any((folder / name).is_dir() for folder in folders for name in _reserved(splits)):
         return False
     return all(_holds_images(folder, pixel_format) for folder in folders)
 
@@ -186,7 +189,7 @@ def image_folder(root: Path, split: str, splits: Splits, channels: int) -> tuple
         ValueError: a damaged image, or too few to hold one out.
     """
     root, domain = _checked(root), "image"
-    flat = not any((root / name).is_dir() for name in {*splits, *USUAL_SPLITS})
+    flat = not any((root / name).is_dir() for name in _reserved(splits))
     exists = lambda name: name == splits[0] if flat else (root / name).is_dir()
     divide = must_divide(split, splits, exists)
     folder = root if flat else root / (splits[0] if divide else split)

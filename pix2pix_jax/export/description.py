@@ -5,10 +5,10 @@ from typing import Any
 
 from pix2pix_jax.data import catalogue
 from pix2pix_jax.images import palettes
+from pix2pix_jax.images.pixel_format import formats_from
 from pix2pix_jax.methods.contract import Direction
 from pix2pix_jax.methods.registry import METHODS
 from pix2pix_jax.models import build
-from pix2pix_jax.translation.translated_files import formats
 
 
 def file_stem(config: Any, direction: Direction) -> str:
@@ -46,5 +46,6 @@ def describe(config: Any, direction: Direction) -> dict[str, Any]:
         "palette": palettes.PALETTES.get(palette, {}),  # of a label map: {class: colour}
     }
     if config.data.value_range:  # what -1 and 1 stand for, in the input and in the output
-        facts["value_ranges"] = [list(image.value_range) for image in formats(config, direction)]
+        both = formats_from(config.data, direction.source)
+        facts["value_ranges"] = [list(image.value_range) for image in both]
     return facts

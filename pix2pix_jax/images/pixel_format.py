@@ -108,6 +108,12 @@ def formats(data: Any) -> tuple[PixelFormat, PixelFormat]:
     return first._replace(as_numbers=classes.are_numbers(data)), second
 
 
+def formats_from(data: Any, source: str) -> tuple[PixelFormat, PixelFormat]:
+    """Those of a direction that takes images of `source` (A or B): of its input and its output."""
+    first, second = formats(data)
+    return (second, first) if source == "B" else (first, second)
+
+
 def output_dtype(dtype: np.dtype, of_input: PixelFormat, of_output: PixelFormat) -> np.dtype:
     """The numbers of a translated raster: those of the input, or with a range of its own float32.
 

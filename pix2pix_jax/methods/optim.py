@@ -43,6 +43,12 @@ def learning_rate(optim: Any, epoch: jax.Array) -> jax.Array:
     return jnp.float32(optim.learning_rate) * factor
 
 
+def last_epoch(optim: Any) -> int | None:
+    """Number, from 1, of the last epoch with a learning rate above 0; None if there is no last."""
+    decay = {"linear": optim.epochs_decay, "linear_late": max(optim.epochs_decay, 1)}
+    return optim.epochs + decay[optim.policy] if optim.policy in decay else None
+
+
 def discriminator_rate(optim: Any, rate: jax.Array) -> jax.Array:
     """Learning rate of discriminators where that of generators is `rate` (Heusel et al. 2017).
 

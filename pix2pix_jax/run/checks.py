@@ -3,6 +3,7 @@
 import pathlib
 from typing import Any
 
+from pix2pix_jax.methods.optim import last_epoch
 from pix2pix_jax.methods.registry import METHODS
 from pix2pix_jax.methods.state import epoch_of
 from pix2pix_jax.metrics.registry import FURTHER, available
@@ -60,13 +61,11 @@ def length_field(config: Any) -> str:
 def check_schedule(config: Any, num_examples: int, total_steps: int) -> None:
     """Raises ValueError if a linear decay ends before the last step: below 0 Adam would climb."""
     optim, batch_size = config.optim, config.train.batch_size
-    last = optim.epoch_count - 1 + epoch_of(total_steps - 1, batch_size, num_examples)
-    decay = {"linear": optim.epochs_decay, "linear_late": max(optim.epochs_decay, 1)}
-    if optim.policy not in decay or last < optim.epochs + decay[optim.policy]:
-        return
-    raise ValueError(
-        f"config.train.num_steps is {total_steps}, which end in epoch {last + 1}, and with "
-        f"config.optim.policy={optim.policy} the learning rate is 0 after epoch "
-        f"{optim.epochs + decay[optim.policy]}: raise config.optim.epochs or "
-        "config.optim.epochs_decay, or set config.optim.policy=constant"
-    )
+    end = optim.epoch_count + epoch_of(total_steps - 1, batch_size, num_examples)
+    last = last_epoch(optim)
+    if last is not None and end > last:
+        raise ValueError(
+            f"config.train.num_steps is {total_steps}, which end in epoch {end}, and with "
+            f"config.optim.policy={optim.policy} the learning rate is 0 after epoch {last}: raise "
+            "config.optim.epochs or config.optim.epochs_decay, or set config.optim.policy=constant"
+        )

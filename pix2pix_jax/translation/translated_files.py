@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pix2pix_jax.images import classes, pixel_format, rasters
+from pix2pix_jax.images import classes, rasters
 from pix2pix_jax.images.files import (
     find_images,
     image_size,
@@ -16,7 +16,7 @@ from pix2pix_jax.images.files import (
     unique_names,
 )
 from pix2pix_jax.images.fitting import fitted_size
-from pix2pix_jax.images.pixel_format import PixelFormat
+from pix2pix_jax.images.pixel_format import formats, formats_from, output_kind
 from pix2pix_jax.methods.contract import Direction
 from pix2pix_jax.methods.registry import METHODS
 from pix2pix_jax.models import build
@@ -48,7 +48,7 @@ def find(config: Any, source: str, output: str, mask: str | None, ending: str) -
     Raises:
         ValueError, OSError: there are none, or results would overwrite each other or the images.
     """
-    wanted = pixel_format.formats(config.data)[0].wanted
+    wanted = formats(config.data)[0].wanted
     root = pathlib.Path(storage.local_copy(source, wanted))
     paths = find_images(root, wanted)
     root = root if root.is_dir() else root.parent
@@ -78,12 +78,6 @@ def _shape(config, path, divisor):
     return fitted_size(size, config.eval.fit, tuple(config.data.crop_size), divisor)
 
 
-def formats(config: Any, direction: Direction) -> tuple[PixelFormat, PixelFormat]:
-    """How the images that a direction takes, and those that it makes, are stored."""
-    first, second = pixel_format.formats(config.data)
-    return (second, first) if direction.source == "B" else (first, second)
-
-
 def read(
     config: Any, path: pathlib.Path, directions: list[Direction], mask: pathlib.Path | None
 ) -> list[np.ndarray]:
@@ -93,7 +87,7 @@ def read(
         ValueError, OSError: it cannot be read.
     """
     if config.data.value_range:
-        return [formats(config, d)[0].read(path) for d in directions]
+        return [formats_from(config.data, d.source)[0].read(path) for d in directions]
     as_numbers = classes.are_numbers(config.data)
     images = [read_image(path, d.in_channels, as_numbers) for d in directions]
     classes.check_ids(config.data, images[0], path)
@@ -105,7 +99,7 @@ def read(
 def _kind(config, path, direction):
     """How the translation of a raster is stored."""
     try:
-        return pixel_format.output_kind(path, *formats(config, direction))
+        return output_kind(path, *formats_from(config.data, direction.source))
     except Exception:  # of a damaged file, which is skipped later
         return rasters.FileKind(".tif", np.dtype(np.float32))
 
@@ -117,24 +111,28 @@ def save(
     target.parent.mkdir(parents=True, exist_ok=True)
     if not config.data.value_range:
         return save_picture(target, image)
-    _, of_output = formats(config, direction)
+    _, of_output = formats_from(config.data, direction.source)
     rasters.save(target, of_output.values(image, _kind(config, path, direction).dtype))
 
 
 def _targets(config, paths, root, ending) -> dict[pathlib.Path, Targets]:
     """The names in the output of all that is made of each image."""
-    directions = METHODS[config.method].directions(config)
-    samples, stored_alike = config.eval.noise_samples, config.data.value_range
     targets = {}
     for path, stem in zip(paths, unique_names(paths, root), strict=True):
         names = targets[path] = {}
-        for direction in directions:
+        for direction in METHODS[config.method].directions(config):
+            stored_alike = config.data.value_range
             own = _kind(config, path, direction).suffix if stored_alike else ending
-            for sample in range(samples):
-                suffix = f"_{direction.name}" if len(directions) > 1 else ""
-                suffix += f"_{sample + 1}" if samples > 1 else ""
+            for sample, suffix in enumerate(suffixes(config, direction)):
                 names[direction.name, sample] = f"{stem}{suffix}{own}"
     return targets
+
+
+def suffixes(config: Any, direction: Direction) -> list[str]:
+    """What is added to a name, for each noise sample: _A2B of several directions, _2 of samples."""
+    directions, samples = METHODS[config.method].directions(config), config.eval.noise_samples
+    name = f"_{direction.name}" if len(directions) > 1 else ""
+    return [f"{name}_{sample + 1}" if samples > 1 else name for sample in range(samples)]
 
 
 def _check_targets(targets, output):

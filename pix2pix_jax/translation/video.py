@@ -19,6 +19,7 @@ from pix2pix_jax.runtime import processes, storage
 from pix2pix_jax.runtime.whole_file import whole_file
 from pix2pix_jax.settings import config_checks
 from pix2pix_jax.translation import translate
+from pix2pix_jax.translation.translated_files import suffixes
 
 EXTENSIONS = {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".gif"}
 CRF = 18  # of H.264: its loss is hardly seen
@@ -96,13 +97,11 @@ def translate_video(
 
 def _targets(config, stem):
     """{name in the output: (direction, sample)} of all that is made of a video."""
-    directions, samples = METHODS[config.method].directions(config), config.eval.noise_samples
-    targets = {}
-    for direction, sample in itertools.product(directions, range(samples)):
-        name = f"_{direction.name}" if len(directions) > 1 else ""
-        number = f"_{sample + 1}" if samples > 1 else ""
-        targets[f"{stem}{name}{number}.mp4"] = direction.name, sample
-    return targets
+    return {
+        f"{stem}{suffix}.mp4": (direction.name, sample)
+        for direction in METHODS[config.method].directions(config)
+        for sample, suffix in enumerate(suffixes(config, direction))
+    }
 
 
 def translated(
