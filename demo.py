@@ -80,6 +80,7 @@ def served(folders: list[str], host: str, port: int | None, upload_mb: int) -> I
                 footer_links=[],
                 prevent_thread_lock=True,
                 quiet=True,
+                _frontend=False,  # else an error where the first page takes more than 3 s to come
             )
             try:
                 yield page

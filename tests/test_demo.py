@@ -5,13 +5,14 @@ import os
 import pathlib
 import shutil
 import sys
+import urllib.request
 import zipfile
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from gradio import route_utils
+from gradio import networking, route_utils
 from gradio_client import Client, exceptions, handle_file
 from PIL import Image
 from scipy import ndimage
@@ -228,6 +229,13 @@ def test_uploads_and_results_are_deleted(page, client, models, picture):
 
 def found_in(folder):
     return TrainedModels([str(folder)], get_config).find()
+
+
+def test_a_slow_first_page_is_waited_for(tmp_path, monkeypatch):
+    """As on a fresh machine, where Gradio takes its own page for out of reach."""
+    monkeypatch.setattr(networking, "url_ok", lambda url: False)
+    with demo.served([str(tmp_path)], "127.0.0.1", None, upload_mb=1) as page:
+        assert urllib.request.urlopen(page.local_url, timeout=60).status == 200
 
 
 def test_options_of_the_command_line(tmp_path, monkeypatch):
