@@ -25,8 +25,8 @@ from PIL import Image
 from benchmarks.convergence.table import spread, with_spread
 from pix2pix_jax.images.files import read_image
 from pix2pix_jax.report.grids import grid
-from pix2pix_jax.run.checkpoints import newest_step
 from pix2pix_jax.run.progress import read_seconds
+from pix2pix_jax.run.saved_steps import newest_step
 from pix2pix_jax.runtime.counter import duration
 
 ROOT = pathlib.Path(__file__).parents[1]

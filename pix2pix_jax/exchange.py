@@ -10,7 +10,7 @@ from flax import traverse_util
 from pix2pix_jax import weights
 from pix2pix_jax.methods.registry import fresh_state, generator_names
 from pix2pix_jax.pytorch import pth_file, state_dicts
-from pix2pix_jax.run import checkpoints, config_file
+from pix2pix_jax.run import checkpoints, config_file, saved_steps
 from pix2pix_jax.run.run_folder import CHECKPOINTS, open_run
 from pix2pix_jax.runtime import storage
 from pix2pix_jax.settings import config_checks
@@ -31,7 +31,7 @@ def import_pth(config: Any, workdir: str) -> None:
     weights.check_source(config)
     with open_run(workdir) as run, run.lock() as lock:
         run.pull()
-        if checkpoints.newest_step(run.folder) is not None:
+        if saved_steps.newest_step(run.folder) is not None:
             raise ValueError(
                 f"{workdir}/{CHECKPOINTS} already holds checkpoints: give another --workdir"
             )
@@ -59,14 +59,12 @@ def export_pth(config: Any, workdir: str, output: str) -> list[pathlib.Path]:
     storage.check_writable(output)
     with open_run(workdir) as run:
         run.pull()
-        with checkpoints.Checkpoints(
-            run, best_metric=config.train.best_metric, create=False
-        ) as saver:
-            step = saver.find(config.eval.checkpoint)
+        best_metric = config.train.best_metric
+        step = saved_steps.find_step(run.folder, config.eval.checkpoint, best_metric)
         config_file.check_same_network(run.folder, config, part="state")
         target = weights.abstract_variables(config)
         use_average = config.eval.average
-        variables, averaged = checkpoints.restore_variables(run, step, target, use_average)
+        variables, averaged = saved_steps.restore_variables(run, step, target, use_average)
     variables = _with_biases(config, jax.device_get(variables))
     if remark := _unlike_pytorch(config):
         print(remark, flush=True)

@@ -12,7 +12,7 @@ from pix2pix_jax.images.files import walk
 from pix2pix_jax.methods.contract import Direction
 from pix2pix_jax.methods.registry import METHODS
 from pix2pix_jax.pytorch import architectures, pth_file
-from pix2pix_jax.run import checkpoints, config_file
+from pix2pix_jax.run import config_file, saved_steps
 from pix2pix_jax.run.run_folder import CHECKPOINTS
 from pix2pix_jax.translation import translate
 
@@ -172,7 +172,7 @@ def _version(path):
     if path.suffix == ".pth":
         status = path.stat()
         return status.st_mtime_ns, status.st_size
-    if (step := checkpoints.newest_step(path)) is None:
+    if (step := saved_steps.newest_step(path)) is None:
         raise FileNotFoundError("it has no checkpoint yet")
     return step, (path / config_file.CONFIG_FILE).stat().st_mtime_ns
 

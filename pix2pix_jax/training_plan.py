@@ -12,7 +12,7 @@ from pix2pix_jax import weights
 from pix2pix_jax.data import loading
 from pix2pix_jax.methods.registry import METHODS, compiled_fresh_state
 from pix2pix_jax.methods.state import TrainState
-from pix2pix_jax.run import checkpoints, checks, config_file, disk_space
+from pix2pix_jax.run import checks, config_file, disk_space, saved_steps
 from pix2pix_jax.run.run_folder import RunFolder
 from pix2pix_jax.runtime import processes
 from pix2pix_jax.runtime.devices import choose_devices
@@ -45,7 +45,7 @@ def make_plan(config: Any, run: RunFolder) -> Plan:
     processes.connect(mesh)
     if processes.is_first():
         checks.check_writable(workdir)
-    if checkpoints.newest_step(workdir) is not None:
+    if saved_steps.newest_step(workdir) is not None:
         changes = config_file.check_same_network(workdir, config, part="state")
         config_file.check_same_data(workdir, config)
         config_file.check_same_average(workdir, config)

@@ -16,7 +16,7 @@ from pix2pix_jax.methods.contract import GENERATOR, OTHER
 from pix2pix_jax.methods.registry import METHODS, abstract_state, generator_names
 from pix2pix_jax.methods.state import TrainState
 from pix2pix_jax.pytorch import architectures, pth_file, published, state_dicts
-from pix2pix_jax.run import checkpoints, config_file
+from pix2pix_jax.run import config_file, saved_steps
 from pix2pix_jax.run.run_folder import open_run
 from pix2pix_jax.runtime import storage
 
@@ -166,7 +166,7 @@ def _is_run(init_from):
     if storage.is_remote(init_from):
         return not init_from.endswith(".pth")
     folder = pathlib.Path(init_from)
-    if folder.is_dir() and checkpoints.newest_step(folder) is None:
+    if folder.is_dir() and saved_steps.newest_step(folder) is None:
         files = sorted(path for path in folder.glob("*.pth") if PTH_NAME.fullmatch(path.name))
         hint = f": give one of its files, {files[0]}" if files else ""
         raise FileNotFoundError(f"config.init_from={folder} is no run with checkpoints{hint}")
@@ -180,12 +180,10 @@ def _from_run(config, workdir, target, discriminators=False):
             target = {name: target[name] for name in target if name != "D"}
         part = "networks" if target.keys() - set(generator_names(config)) else "generators"
         config_file.check_same_network(run.folder, config, part)
-        with checkpoints.Checkpoints(
-            run, best_metric=config.train.best_metric, create=False
-        ) as saver:
-            step = saver.find(config.eval.checkpoint)
+        best_metric = config.train.best_metric
+        step = saved_steps.find_step(run.folder, config.eval.checkpoint, best_metric)
         use_average = config.eval.average
-        found, averaged = checkpoints.restore_variables(run, step, target, use_average)
+        found, averaged = saved_steps.restore_variables(run, step, target, use_average)
     return found, origin_of(step, workdir, averaged)
 
 

@@ -99,7 +99,7 @@ def test_training_keeps_and_validates_the_average(tmp_path, monkeypatch):
 
     monkeypatch.setattr(training, "Validator", Recorder)
     training.train(config, str(tmp_path))
-    with Checkpoints(tmp_path, create=False) as saver:
+    with Checkpoints(tmp_path) as saver:
         before, after = (saver.restore(abstract_state(config), step) for step in (3, 4))
     share = float(average.kept_share(config.optim, 3, 1))
     expected = jax.tree.map(

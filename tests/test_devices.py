@@ -23,7 +23,7 @@ from pix2pix_jax.data import loading
 from pix2pix_jax.methods.registry import abstract_state, fresh_state
 from pix2pix_jax.models import build
 from pix2pix_jax.pytorch.state_dicts import to_flax, unet_keys
-from pix2pix_jax.run import checkpoints
+from pix2pix_jax.run import checkpoints, saved_steps
 from pix2pix_jax.runtime import processes
 from pix2pix_jax.runtime.devices import choose_devices
 from tests import parity
@@ -237,7 +237,7 @@ def finish(processes):
 def final_state(workdir, step):
     config = quickstart.get_config()
     config.update_from_flattened_dict(FIELDS)
-    with checkpoints.Checkpoints(workdir, create=False) as saver:
+    with checkpoints.Checkpoints(workdir) as saver:
         return saver.restore(abstract_state(config), step)
 
 
@@ -312,7 +312,7 @@ def test_a_killed_process_leaves_a_checkpoint_that_resumes(one_process, capsys):
     processes[0].kill()
     for process in processes:
         process.wait(60)
-    assert checkpoints.newest_step(workdir) == 8
+    assert saved_steps.newest_step(workdir) == 8
     run_here(workdir, 12)
     assert "resumed from step 8" in capsys.readouterr().out
     assert worst(final_state(workdir, 12), final_state(one_process, 12)) < NEAR

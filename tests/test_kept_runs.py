@@ -54,7 +54,7 @@ def test_an_earlier_run_evaluates_resumes_and_translates(kept, name):
     # Rounding to uint8 turns a last bit into a level of a pixel: 1e-4 of these small images.
     assert found == pytest.approx(expected, rel=5e-4)
     if name == "cyclegan":
-        with Checkpoints(workdir, create=False, best_metric="cycle_l1") as saver:
+        with Checkpoints(workdir, best_metric="cycle_l1") as saver:
             pools = saver.restore(abstract_state(config), 4).extra["pools"]
         assert {domain: int(pool.count) for domain, pool in pools.items()} == {"A": 2, "B": 2}
         assert all(np.ptp(pool.images) > 0.5 for pool in pools.values())  # translations, not zeros

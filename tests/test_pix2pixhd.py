@@ -425,7 +425,7 @@ def test_a_run_in_two_phases_makes_the_steps_of_pytorch(phases):
         assert {f"train/{name}" for name in expected} == row.keys() - {"step"}
         for name, value in expected.items():
             assert row[f"train/{name}"] == pytest.approx(float(value), rel=1e-4), (i, name)
-    with Checkpoints(workdir, create=False) as saver:
+    with Checkpoints(workdir) as saver:
         at_two, last = (saver.restore(abstract_state(config), step).networks for step in (2, 5))
     assert parity.worst(at_two["G"].params["global"], before) == 0
     assert int(last["G"].opt_state.count) == 3 and int(last["D"].opt_state.count) == 5

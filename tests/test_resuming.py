@@ -17,10 +17,11 @@ from PIL import Image
 
 from pix2pix_jax import command, exchange, train
 from pix2pix_jax.methods.state import NetworkState, TrainState
-from pix2pix_jax.run import checkpoints, checks, config_file, digests
+from pix2pix_jax.run import checkpoints, checks, config_file, digests, saved_steps
 from pix2pix_jax.run.lock import WorkdirLock
 from pix2pix_jax.run.progress import Progress
 from pix2pix_jax.run.reporter import Reporter
+from pix2pix_jax.run.run_folder import RunFolder
 from pix2pix_jax.run.saved_state import DamagedCheckpoint
 from pix2pix_jax.runtime.whole_file import whole_file
 from tests.conftest import small_config
@@ -101,11 +102,12 @@ def test_evaluation_sees_damage_and_names_another_checkpoint(tmp_path):
     sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     array = jax.ShapeDtypeStruct((300, 10), np.float32, sharding=sharding)
     target = {"G": {"params": {"kernel": array}}}
-    found, averaged = checkpoints.restore_variables(tmp_path, 2, target, use_average=True)
+    run = RunFolder(tmp_path)
+    found, averaged = saved_steps.restore_variables(run, 2, target, use_average=True)
     assert (np.asarray(found["G"]["params"]["kernel"]) == 2).all() and not averaged
     flip_a_byte(tmp_path / "checkpoints" / "2")
     with pytest.raises(DamagedCheckpoint, match=r"2 is damaged.*config.eval.checkpoint \(1\)"):
-        checkpoints.restore_variables(tmp_path, 2, target, use_average=True)
+        saved_steps.restore_variables(run, 2, target, use_average=True)
 
 
 def test_a_checkpoint_without_digests_restores(tmp_path):
@@ -219,13 +221,13 @@ def test_a_full_disk_is_told_in_one_line(tmp_path, finished_run):
 def test_a_best_metric_that_was_not_measured(tmp_path):
     save(tmp_path, 1, metrics={"cycle_l1": 0.5}, best_metric="cycle_l1")
     with pytest.raises(ValueError, match="best_metric is l1.* did not measure.*cycle_l1"):
-        checkpoints.Checkpoints(tmp_path, best_metric="l1").find("best")
+        saved_steps.find_step(tmp_path, "best", "l1")
     save_more = checkpoints.Checkpoints(tmp_path, best_metric="l1")
     save_more.restore_newest(tiny_state(0))
     with save_more as saver:
         saver.save(tiny_state(2), {"cycle_l1": 0.4})
         saver.wait()
-        assert saver.latest == 2
+    assert saved_steps.newest_step(tmp_path) == 2
 
 
 def write_images(folder, count):

@@ -70,7 +70,7 @@ def found(address):
     """Step and rows that a process which starts now goes on from; and its steps' names."""
     with open_run(address) as run:
         run.pull()
-        saver = Checkpoints(run, create=False)
+        saver = Checkpoints(run)
         state = saver.restore_newest(tiny_state(0))
         step = 0 if state is None else int(state.step)
         assert state is None or (state.networks["G"].params["kernel"] == step).all()

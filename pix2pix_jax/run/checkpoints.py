@@ -3,7 +3,6 @@
 import itertools
 import json
 import math
-import pathlib
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +11,6 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy as preservation
 
-from pix2pix_jax.methods import average
 from pix2pix_jax.methods.state import TrainState
 from pix2pix_jax.metrics.registry import HIGHER_IS_BETTER
 from pix2pix_jax.run import digests
@@ -21,12 +19,12 @@ from pix2pix_jax.run.run_folder import CHECKPOINTS, Path, RunFolder
 from pix2pix_jax.run.saved_state import (
     DamagedCheckpoint,
     alone,
-    averaged_networks,
     read_custom,
     read_metrics,
     write_custom,
 )
 from pix2pix_jax.run.saved_state import restore as restore_saved
+from pix2pix_jax.run.saved_steps import newest_step, saved_steps
 from pix2pix_jax.runtime import processes
 from pix2pix_jax.runtime.storage import shown
 
@@ -44,11 +42,10 @@ class Checkpoints:
         run: Path | RunFolder,
         keep_last: int = 2,
         best_metric: str = "l1",
-        create: bool = True,
         on_commit: Callable[[], None] | None = None,
     ):
         """`on_commit` is called, in another thread, when a save is written and about to appear."""
-        self._run = _as_run(run)
+        self._run = run if isinstance(run, RunFolder) else RunFolder(run)
         self.folder = self._run.folder.absolute() / CHECKPOINTS
         self._keep_last, self._best_metric = keep_last, best_metric
         self._on_commit = on_commit
@@ -56,8 +53,6 @@ class Checkpoints:
         self._saved: int | None = None  # the newest step that this process restored or saved
         self._manager: ocp.CheckpointManager | None = None  # from the first save on
         self._saving: tuple[int, str] | None = None  # a step, and its `custom` as JSON
-        if create:
-            self.folder.mkdir(parents=True, exist_ok=True)
 
     def save(
         self,
@@ -119,8 +114,9 @@ class Checkpoints:
     def _open_manager(self):
         if self._manager is not None:
             return self._manager
+        self.folder.mkdir(parents=True, exist_ok=True)
         # What orbax would trip over, or take for newer than what is saved now.
-        for step in _saved_steps(self.folder):
+        for step in saved_steps(self._run.folder):
             newer = self._saved is not None and step > self._saved
             if newer or read_metrics(self.folder / str(step)) is None:
                 self._set_aside(step)
@@ -176,62 +172,13 @@ class Checkpoints:
             return action()
         except (OSError, ValueError, RuntimeError) as error:
             free = free_mb(self.folder)
-            kept = self.latest
+            kept = newest_step(self._run.folder)
             raise OSError(
                 f"no checkpoint could be written to {self.folder} ({free:.0f} MiB free): {error}. "
                 + ("None was saved before" if kept is None else f"The one at step {kept} is whole")
                 + ("; make room and" if no_room(error) or free < 1 else ";")
                 + " run the same command to go on"
             ) from error
-
-    @property
-    def latest(self) -> int | None:
-        """Step of the newest checkpoint on disk."""
-        return newest_step(self.folder.parent)
-
-    @property
-    def best(self) -> int | None:
-        """Step of the best checkpoint; the newest when none has been validated.
-
-        Raises:
-            ValueError: the validations did not measure `best_metric`.
-        """
-        found = {step: read_metrics(self.folder / str(step)) for step in _saved_steps(self.folder)}
-        measured = {step: metrics for step, metrics in found.items() if metrics}
-        if not measured:
-            return self.latest
-        ranked = {s: m[self._best_metric] for s, m in measured.items() if self._best_metric in m}
-        if not ranked:
-            names = sorted(set(HIGHER_IS_BETTER).intersection(*measured.values()))
-            raise ValueError(
-                f"config.train.best_metric is {self._best_metric}, which the validations of "
-                f"{self.folder.parent} did not measure: set it to one of {', '.join(names)}, or "
-                "config.eval.checkpoint to latest"
-            )
-        sign = 1 if HIGHER_IS_BETTER[self._best_metric] else -1
-        return max(ranked, key=lambda step: (sign * ranked[step], step))
-
-    def find(self, which: str | int) -> int:
-        """Step of the checkpoint called best, latest or by its number.
-
-        Raises:
-            FileNotFoundError: there is none.
-            ValueError: as `best` does.
-        """
-        steps = _saved_steps(self.folder)
-        if not steps:
-            raise FileNotFoundError(
-                f"no checkpoint in {self.folder}: train first, or give --workdir the folder of a "
-                "finished run"
-            )
-        if which in ("best", "latest"):
-            return self.best if which == "best" else self.latest
-        if str(which).isdigit() and int(which) in steps:
-            return int(which)
-        raise FileNotFoundError(
-            f"no checkpoint {which!r} in {self.folder}: there are best, latest, "
-            + ", ".join(map(str, steps))
-        )
 
     def restore(self, target: TrainState, step: int) -> TrainState:
         """The state saved at `step`, of the shapes of `target` (abstract), as host arrays.
@@ -254,7 +201,7 @@ class Checkpoints:
             DamagedCheckpoint: all are.
             ValueError: it has other arrays than `target`.
         """
-        steps = _saved_steps(self.folder)[::-1]
+        steps = saved_steps(self._run.folder)[::-1]
         for step, before in itertools.zip_longest(steps, steps[1:]):
             try:
                 return self.restore(target, step)
@@ -270,55 +217,3 @@ class Checkpoints:
     def custom(self, step: int) -> dict[str, Any]:
         """What `save` was given as `custom` at this step."""
         return read_custom(self.folder / str(step))
-
-
-def restore_variables(
-    run: Path | RunFolder, step: int, target: dict[str, Any], use_average: bool
-) -> tuple[dict[str, Any], bool]:
-    """Parameters and batch statistics of some networks, without their optimizers' states.
-
-    Args:
-        run: its folder.
-        step: of a checkpoint in it.
-        target: {name: {"params": ..., "batch_stats": ...}} in abstract form, with shardings.
-        use_average: whether parameters are their averages, of networks that have one.
-
-    Returns:
-        the variables, and whether there were averages among them.
-
-    Raises:
-        DamagedCheckpoint: its files are not as they were saved.
-        ValueError: its arrays have other shapes.
-    """
-    run = _as_run(run)
-    run.fetch(step)
-    folder = run.folder.absolute() / CHECKPOINTS
-    try:
-        averaged = averaged_networks(folder / str(step)) & target.keys() if use_average else set()
-        tree: dict[str, Any] = {"networks": target}
-        if averaged:
-            tree[average.NAME] = {name: target[name]["params"] for name in averaged}
-        found = restore_saved(folder / str(step), tree, partial=True)
-        variables = found["networks"]
-        for name in averaged:
-            variables[name]["params"] = found[average.NAME][name]
-        return variables, bool(averaged)
-    except DamagedCheckpoint as error:
-        others = [str(other) for other in _saved_steps(folder) if other != step]
-        hint = f": choose another with config.eval.checkpoint ({', '.join(others)})"
-        raise DamagedCheckpoint(
-            f"{error}{hint if others else ', and there is no other'}"
-        ) from error
-
-
-def newest_step(workdir: Path) -> int | None:
-    """Step of the newest checkpoint of a run; None when it has none."""
-    return max(_saved_steps(pathlib.Path(workdir) / CHECKPOINTS), default=None)
-
-
-def _as_run(run):
-    return run if isinstance(run, RunFolder) else RunFolder(run)
-
-
-def _saved_steps(folder: pathlib.Path) -> list[int]:
-    return sorted(int(path.name) for path in folder.glob("*") if path.name.isdigit())
