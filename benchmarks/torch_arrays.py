@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from pix2pix_jax.pytorch import state_dicts
+from pix2pix_jax.pytorch import layer_names, state_dicts
 
 
 def state_dict(net: torch.nn.Module) -> dict[str, np.ndarray]:
@@ -11,7 +11,7 @@ def state_dict(net: torch.nn.Module) -> dict[str, np.ndarray]:
     return {name: tensor.numpy().copy() for name, tensor in net.state_dict().items()}
 
 
-def variables(net: torch.nn.Module, keys: state_dicts.Keys) -> dict:
+def variables(net: torch.nn.Module, keys: layer_names.Keys) -> dict:
     """The Flax variables that hold the same weights."""
     return state_dicts.to_flax(state_dict(net), keys)
 

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from flax import traverse_util
 
-from pix2pix_jax import weights
+from pix2pix_jax import pth_networks, weights
 from pix2pix_jax.methods.registry import fresh_state, generator_names
 from pix2pix_jax.pytorch import pth_file, state_dicts
 from pix2pix_jax.run import checkpoints, config_file, saved_steps
@@ -71,7 +71,7 @@ def export_pth(config: Any, workdir: str, output: str) -> list[pathlib.Path]:
     paths = []
     with storage.output_folder(output) as folder:
         for name, tree in variables.items():
-            state = state_dicts.to_torch(tree, weights.torch_keys(config, name), step)
+            state = state_dicts.to_torch(tree, pth_networks.torch_keys(config, name), step)
             state = state_dicts.in_order(state, config.model)
             paths.append(folder / f"{step}_net_{name}.pth")
             pth_file.write_pth(paths[-1], state)

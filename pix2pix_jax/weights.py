@@ -4,23 +4,19 @@ That is a run of ours, a .pth, or the name of a published generator (see `pytorc
 """
 
 import pathlib
-import re
 from collections.abc import Iterable
 from typing import Any
 
 import jax
-from flax import traverse_util
 
+from pix2pix_jax import pth_networks
 from pix2pix_jax.methods import average
-from pix2pix_jax.methods.contract import GENERATOR, OTHER
 from pix2pix_jax.methods.registry import METHODS, abstract_state, generator_names
 from pix2pix_jax.methods.state import TrainState
-from pix2pix_jax.pytorch import architectures, pth_file, published, state_dicts
+from pix2pix_jax.pytorch import architectures, pth_file, published
 from pix2pix_jax.run import config_file, saved_steps
 from pix2pix_jax.run.run_folder import open_run
 from pix2pix_jax.runtime import storage
-
-PTH_NAME = re.compile(r"(.*_net_)G(_[AB])?(.*)\.pth")  # latest_net_G_A.pth
 
 
 def load_generators(config: Any, workdir: str) -> tuple[dict[str, Any], str]:
@@ -41,19 +37,21 @@ def load_generators(config: Any, workdir: str) -> tuple[dict[str, Any], str]:
         return variables, config.init_from or origin
     needed = [direction.generator for direction in METHODS[config.method].directions(config)]
     if published.is_name(config.init_from):
-        return _from_pths(config, published.for_networks(config, needed), target), config.init_from
-    path = _local_pth(config.init_from, target)
-    files = _pth_files(path, target)
-    if len(needed) == 1 and not _names_a_side(path):
+        files = published.for_networks(config, needed)
+        return pth_networks.read_networks(config, files, target), config.init_from
+    path = pth_networks.local_path(config.init_from, target)
+    files = pth_networks.files_of(path, target)
+    if len(needed) == 1 and not pth_networks.names_a_side(path):
         files = {needed[0]: path}
     if missing := [name for name in needed if name not in files]:
-        direction = "B2A" if _neighbour(path, "G_B") == path else "A2B"
+        direction = "B2A" if pth_networks.neighbour(path, "G_B") == path else "A2B"
         raise ValueError(
             f"{path} is one generator of CycleGAN, and config.eval.direction="
             f"{config.eval.direction} takes {' and '.join(needed)}: set "
-            f"config.eval.direction={direction} to use this one, or {_remedy(path, missing)}"
+            f"config.eval.direction={direction} to use this one, or "
+            + pth_networks.remedy(path, missing)
         )
-    return _from_pths(config, files, target), config.init_from
+    return pth_networks.read_networks(config, files, target), config.init_from
 
 
 def check_source(config: Any) -> None:
@@ -66,7 +64,7 @@ def check_source(config: Any) -> None:
     if not source or storage.is_remote(source) or published.is_name(source):
         return
     if not _is_run(source):
-        _pth_files(pathlib.Path(source), ())
+        pth_networks.files_of(pathlib.Path(source), ())
 
 
 def initialize(config: Any, state: TrainState) -> TrainState:
@@ -108,15 +106,16 @@ def _initial(config):
     if _is_run(config.init_from):
         return _from_run(config, config.init_from, target, discriminators=True)[0]
     if published.is_name(config.init_from):
-        return _from_pths(config, published.for_networks(config, generator_names(config)), target)
-    path = _local_pth(config.init_from, target)
-    files = _pth_files(path, target)
+        files = published.for_networks(config, generator_names(config))
+        return pth_networks.read_networks(config, files, target)
+    path = pth_networks.local_path(config.init_from, target)
+    files = pth_networks.files_of(path, target)
     if missing := [name for name in generator_names(config) if name not in files]:
         raise ValueError(
             f"{path} is one generator of CycleGAN, and training starts from both: "
-            + _remedy(path, missing)
+            + pth_networks.remedy(path, missing)
         )
-    return _from_pths(config, files, target)
+    return pth_networks.read_networks(config, files, target)
 
 
 def _first_phase(config):
@@ -130,8 +129,8 @@ def _first_phase(config):
             stored = (config_file.read_config(run.folder) or {}).get("model", {})
     else:
         names = ("G", "D")
-        files = _pth_files(_local_pth(config.init_from, names), names).values()
-        fields = [architectures.describe(pth_file.read_pth(file)) for file in files]
+        files = pth_networks.files_of(pth_networks.local_path(config.init_from, names), names)
+        fields = [architectures.describe(pth_file.read_pth(file)) for file in files.values()]
         stored = {k.removeprefix("model."): v for each in fields for k, v in each.items()}
     if stored.get("generator") == config.model.generator:
         return None
@@ -149,25 +148,13 @@ def abstract_variables(config: Any, names: Iterable[str] | None = None) -> dict[
     return jax.tree.map(place, variables)
 
 
-def torch_keys(config: Any, name: str) -> state_dicts.Keys:
-    """PyTorch's names of the layers of network `name`."""
-    role = METHODS[config.method].networks(config, 1)[name].role
-    if role == OTHER:
-        return state_dicts.projection_keys(len(config.loss.nce_layers))
-    if role == GENERATOR:
-        return state_dicts.generator_keys(config.model)
-    if config.model.num_d > 1 or config.method == "pix2pixhd":
-        return state_dicts.multiscale_keys(config.model, bool(config.loss.lambda_feat))
-    return state_dicts.discriminator_keys(config.model)
-
-
 def _is_run(init_from):
     """Whether it is a run. Raises FileNotFoundError for a folder of this machine that is none."""
     if storage.is_remote(init_from):
         return not init_from.endswith(".pth")
     folder = pathlib.Path(init_from)
     if folder.is_dir() and saved_steps.newest_step(folder) is None:
-        files = sorted(path for path in folder.glob("*.pth") if PTH_NAME.fullmatch(path.name))
+        files = pth_networks.files_in(folder)
         hint = f": give one of its files, {files[0]}" if files else ""
         raise FileNotFoundError(f"config.init_from={folder} is no run with checkpoints{hint}")
     return folder.is_dir()
@@ -195,95 +182,3 @@ def origin_of(step: int, workdir: str, averaged: bool) -> str:
 def _has_no_discriminator(workdir):
     stored = config_file.read_config(workdir)
     return stored is not None and not stored["loss"]["lambda_gan"]
-
-
-def _local_pth(init_from, names):
-    """The path of a .pth on this machine, beside which are those of the networks `names`."""
-    if not storage.is_remote(init_from):
-        return pathlib.Path(init_from)
-    folder, _, name = init_from.rpartition("/")
-    path = pathlib.PurePath(name)
-    # Of the same epoch: a folder of PyTorch's code can have files of many.
-    wanted = {path, *(_neighbour(path, network) for network in names)}
-    return storage.local_copy(folder, wanted.__contains__) / name
-
-
-def _pth_files(path: pathlib.Path, names: Iterable[str]) -> dict[str, pathlib.Path]:
-    """The .pth files of those networks that have one: `path` and its neighbours, by their names.
-
-    Raises:
-        FileNotFoundError: `path` does not exist.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no weights file {path}{published.hint(path)}")
-    # Whatever the file of a lone generator is called, be it a CycleGAN's G_A.
-    files = {name: path if name == "G" else _neighbour(path, name) for name in names}
-    return {name: file for name, file in files.items() if file and file.is_file()}
-
-
-def _neighbour(path, name):
-    """Where PyTorch's code saves network `name` beside `path`; None if `path` does not say."""
-    match = PTH_NAME.fullmatch(path.name)
-    if not match or ("_" in name and not match[2]):
-        return None
-    return path.with_name(f"{match[1]}{name}{match[3]}.pth")
-
-
-def _names_a_side(path):
-    """Whether a file's name says which of CycleGAN's generators it is."""
-    return _neighbour(path, "G_A") is not None
-
-
-def _remedy(path, missing):
-    """What to do about generators of CycleGAN that are missing beside `path`."""
-    if len(missing) == 1:
-        return f"put {_neighbour(path, missing[0]).name} beside it"
-    return "give latest_net_G_A.pth as config.init_from, with latest_net_G_B.pth beside it"
-
-
-def _from_pths(config, files, target):
-    """The networks of some files, generators first: what is wrong with them is wrong with all."""
-    names = sorted(files, key=lambda name: (not name.startswith("G"), name))
-    return {name: _from_pth(config, files[name], name, target[name]) for name in names}
-
-
-def _from_pth(config, path, name, target):
-    state = pth_file.read_pth(path)
-    try:
-        fields = architectures.describe(state)
-        if name.startswith("G") and "model.discriminator" in fields:
-            raise ValueError("it holds a discriminator: give the .pth of the generator")
-        architectures.check_fields(fields, config)
-        state = state_dicts.in_order(state, config.model)
-        variables = state_dicts.to_flax(state, torch_keys(config, name))
-        variables = _without_needless_biases(variables, target)
-        _check_tree(variables, target)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
-    return variables
-
-
-def _without_needless_biases(variables, target):
-    """Without the biases that the network does not have, where they are zero."""
-    wanted = traverse_util.flatten_dict(target)
-    flat = {
-        path: leaf
-        for path, leaf in traverse_util.flatten_dict(variables, keep_empty_nodes=True).items()
-        if path[-1] != "bias" or path in wanted or leaf.any()
-    }
-    return traverse_util.unflatten_dict(flat)
-
-
-def _check_tree(variables, target):
-    """Raises ValueError unless both trees have the same leaves with the same shapes."""
-    found, wanted = (
-        {name: leaf.shape for name, leaf in traverse_util.flatten_dict(tree, sep="/").items()}
-        for tree in (variables, target)
-    )
-    wrong = sorted(k for k in found.keys() | wanted.keys() if found.get(k) != wanted.get(k))
-    if wrong:
-        name = wrong[0]
-        raise ValueError(
-            f"{len(wrong)} of its arrays do not fit the network of the config; {name} has shape "
-            f"{found.get(name)} in the file and {wanted.get(name)} in the network"
-        )

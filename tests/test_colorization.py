@@ -13,7 +13,7 @@ from pix2pix_jax.methods import colorization
 from pix2pix_jax.methods.contract import Layout
 from pix2pix_jax.methods.optim import Plateau
 from pix2pix_jax.methods.state import TrainState
-from pix2pix_jax.pytorch import architectures, state_dicts
+from pix2pix_jax.pytorch import architectures, layer_names
 from pix2pix_jax.settings import config_checks
 from pix2pix_jax.train import train
 from pix2pix_jax.translation import translate
@@ -69,8 +69,8 @@ def test_one_step():
     d = baseline.init_weights(baseline.NLayerDiscriminator(3, 4, 2), 2)
     model = baseline.Pix2Pix(g, d)
     networks = {
-        "G": parity.network(g, state_dicts.unet_keys(5), config.optim),
-        "D": parity.network(d, state_dicts.patchgan_keys(2), config.optim),
+        "G": parity.network(g, layer_names.unet_keys(5), config.optim),
+        "D": parity.network(d, layer_names.patchgan_keys(2), config.optim),
     }
     images = parity.images(2, 32, 32, 3)
     lab = color.rgb2lab((images + 1) / 2).astype(np.float32)

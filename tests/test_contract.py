@@ -112,13 +112,13 @@ def hooked(net, layers, x):
 def test_a_resnet_gives_the_outputs_of_its_layers():
     """Those that PyTorch's layers give: the padded image, convolutions and blocks."""
     from benchmarks import torch_baseline as baseline
-    from pix2pix_jax.pytorch import state_dicts
+    from pix2pix_jax.pytorch import layer_names
 
     net = baseline.init_weights(baseline.ResnetGenerator(3, 3, 4, num_blocks=2), 1)
     config = get_config()
     config.model.update(generator="resnet_2blocks", ngf=4, norm="instance", dropout=0.0)
     x = parity.images(1, 16, 20, 3)
-    variables = parity.variables(net, state_dicts.resnet_keys(2, False))
+    variables = parity.variables(net, layer_names.resnet_keys(2, False))
     names = {"padded": 0, "conv_in": 1, "down_1": 4, "down_2": 7, "block_1": 10, "block_2": 11}
     names["down_norm_2"] = 9  # with its ReLU
     expected = hooked(net, {name: net.model[i] for name, i in names.items()}, x)
@@ -135,7 +135,7 @@ def test_a_resnet_gives_the_outputs_of_its_layers():
 
 def test_a_discriminator_gives_the_features_of_its_layers():
     from benchmarks import torch_baseline as baseline
-    from pix2pix_jax.pytorch import state_dicts
+    from pix2pix_jax.pytorch import layer_names
 
     net = baseline.init_weights(baseline.NLayerDiscriminator(3, 4, 2, "instance"), 1)
     config = get_config()
@@ -143,7 +143,7 @@ def test_a_discriminator_gives_the_features_of_its_layers():
     x = parity.images(1, 32, 32, 3)
     layers = {"0": net.model[1], "1": net.model[4], "2": net.model[7]}  # LeakyReLU
     expected = hooked(net, layers, x)
-    variables = parity.variables(net, state_dicts.patchgan_keys(2))
+    variables = parity.variables(net, layer_names.patchgan_keys(2))
     (scale,) = jax.jit(build.discriminator(config.model).apply)(variables, x)
     np.testing.assert_allclose(scale.logits, parity.nhwc(net(parity.nchw(x))), atol=1e-4)
     assert len(scale.features) == len(expected)

@@ -23,7 +23,7 @@ from pix2pix_jax.methods.optim import Plateau
 from pix2pix_jax.methods.registry import abstract_state
 from pix2pix_jax.methods.state import TrainState
 from pix2pix_jax.models import blur, build
-from pix2pix_jax.pytorch import state_dicts
+from pix2pix_jax.pytorch import layer_names, state_dicts
 from pix2pix_jax.runtime import random_streams
 from pix2pix_jax.settings import config_checks
 from pix2pix_jax.translation import translate
@@ -148,19 +148,19 @@ def test_names_of_layers():
     """Published for the default networks; PyTorch counts layers without parameters, too."""
     model = cut_config.base().model
     numbers = lambda keys: {int(key.split(".")[1]) for key in keys}
-    keys = state_dicts.generator_keys(model)
+    keys = layer_names.generator_keys(model)
     convs = {1, 4, 8, *range(12, 21), 22, 26, 30}
     norms, blurs = {2, 5, 9, 23, 27}, {7, 11, 21, 25}
     assert numbers(keys) == convs | norms | blurs
     named = {"model.4": "down_1", "model.8": "down_2"}
     named |= {"model.12.conv_block.1": "block_1", "model.16.conv_block.5": "block_5"}
     assert ("padded", *(keys[key][0] for key in named)) == get_config().loss.nce_layers
-    assert numbers(state_dicts.discriminator_keys(model)) == {*range(0, 15)} - {1, 5, 9, 13}
+    assert numbers(layer_names.discriminator_keys(model)) == {*range(0, 15)} - {1, 5, 9, 13}
     model.generator = "resnet_6blocks"
-    assert numbers(state_dicts.generator_keys(model)) >= {7, 11, 18, 22, 19, 23, 27}
+    assert numbers(layer_names.generator_keys(model)) >= {7, 11, 18, 22, 19, 23, 27}
     # Without blurs the numbers 0, 4, 8, 12 and 16 are other layers.
     config = cut_config.get_config("no_antialias")
-    keys = state_dicts.generator_keys(config.model)
+    keys = layer_names.generator_keys(config.model)
     named = ("model.4", "model.8", "model.12.conv_block.1", "model.16.conv_block.1")
     assert ("padded", *(keys[key][0] for key in named)) == config.loss.nce_layers
 
@@ -177,9 +177,9 @@ def make_nets():
 
 def torch_keys(config):
     return {
-        "G": state_dicts.generator_keys(config.model),
-        "D": state_dicts.discriminator_keys(config.model),
-        "F": state_dicts.projection_keys(len(LAYERS)),
+        "G": layer_names.generator_keys(config.model),
+        "D": layer_names.discriminator_keys(config.model),
+        "F": layer_names.projection_keys(len(LAYERS)),
     }
 
 

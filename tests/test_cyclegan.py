@@ -22,7 +22,7 @@ from pix2pix_jax.methods.image_pool import ImagePool
 from pix2pix_jax.methods.optim import Plateau
 from pix2pix_jax.methods.state import TrainState
 from pix2pix_jax.models import build
-from pix2pix_jax.pytorch import state_dicts
+from pix2pix_jax.pytorch import layer_names
 from pix2pix_jax.runtime import random_streams
 from pix2pix_jax.settings import config_checks
 from pix2pix_jax.translation import translate
@@ -33,7 +33,7 @@ from tests.test_train_step import check_network
 from tests.test_training import assert_same, final_state
 
 SIZE, POOL = 32, 2
-G_KEYS, D_KEYS = state_dicts.resnet_keys(2, False), state_dicts.patchgan_keys(2)
+G_KEYS, D_KEYS = layer_names.resnet_keys(2, False), layer_names.patchgan_keys(2)
 
 
 def small_config(**fields):

@@ -22,7 +22,8 @@ from pix2pix_jax import dispatch, train
 from pix2pix_jax.data import loading
 from pix2pix_jax.methods.registry import abstract_state, fresh_state
 from pix2pix_jax.models import build
-from pix2pix_jax.pytorch.state_dicts import to_flax, unet_keys
+from pix2pix_jax.pytorch.layer_names import unet_keys
+from pix2pix_jax.pytorch.state_dicts import to_flax
 from pix2pix_jax.run import checkpoints, saved_steps
 from pix2pix_jax.runtime import processes
 from pix2pix_jax.runtime.devices import choose_devices

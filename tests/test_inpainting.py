@@ -27,7 +27,7 @@ from pix2pix_jax.methods.registry import abstract_state, fresh_state
 from pix2pix_jax.methods.state import TrainState
 from pix2pix_jax.metrics import per_image
 from pix2pix_jax.models.layers import upsample_bilinear
-from pix2pix_jax.pytorch import state_dicts as names
+from pix2pix_jax.pytorch import layer_names
 from pix2pix_jax.settings import config_checks
 from pix2pix_jax.train import train
 from pix2pix_jax.translation import translate
@@ -35,7 +35,7 @@ from pix2pix_jax.translation.translator import Translator
 from tests import parity
 from tests.conftest import make_batch
 
-KEYS = names.inpainting_keys()
+KEYS = layer_names.inpainting_keys()
 
 
 def small(**fields):
@@ -134,7 +134,7 @@ def test_three_steps(lambda_gan):
     nets, networks = {"G": g}, {"G": parity.network(g, KEYS, optim)}
     if lambda_gan:
         nets["D"] = baseline.init_weights(baseline.NLayerDiscriminator(3, 4, 2, "none"), 2)
-        networks["D"] = parity.network(nets["D"], names.patchgan_keys(2), optim)
+        networks["D"] = parity.network(nets["D"], layer_names.patchgan_keys(2), optim)
     optimizers = {
         name: torch.optim.Adam(net.parameters(), rate, (optim.beta1, optim.beta2), optim.eps)
         for name, net in nets.items()

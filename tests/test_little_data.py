@@ -20,7 +20,7 @@ from pix2pix_jax.models.convolution.form import convolve
 from pix2pix_jax.models.layers import Conv
 from pix2pix_jax.models.patchgan import Scale
 from pix2pix_jax.models.spectral_norm import largest_singular_value
-from pix2pix_jax.pytorch import state_dicts
+from pix2pix_jax.pytorch import layer_names, state_dicts
 from pix2pix_jax.run import config_file
 from pix2pix_jax.run.checkpoints import Checkpoints
 from pix2pix_jax.runtime import random_streams
@@ -38,7 +38,7 @@ OPTIONS = {
     "optim.learning_rate_d": 8e-4,
 }
 STEPS, BATCH, SIZE = 4, 2, 32
-UNET, PATCHGAN = state_dicts.unet_keys(5), state_dicts.patchgan_keys(1)
+UNET, PATCHGAN = layer_names.unet_keys(5), layer_names.patchgan_keys(1)
 shapes = lambda tree: jax.tree.map(lambda leaf: leaf.shape, tree)
 
 

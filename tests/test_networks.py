@@ -11,7 +11,7 @@ import torch
 from benchmarks import torch_baseline as baseline
 from configs.default import get_config
 from pix2pix_jax.models import build
-from pix2pix_jax.pytorch import state_dicts
+from pix2pix_jax.pytorch import layer_names
 from tests import parity
 
 BOUND = 1e-4  # float32, other order of summation
@@ -62,13 +62,13 @@ def test_unet(norm, batch):
     net = baseline.UnetGenerator(3, 2, num_downs=6, ngf=8, norm=norm, dropout=False)
     perturb_statistics(baseline.init_weights(net, 1))
     module = build.generator(model_config(generator="unet_64", ngf=8, norm=norm, dropout=0.0), 2)
-    compare(net, module, state_dicts.unet_keys(6), parity.images(batch, 64, 128, 3))
+    compare(net, module, layer_names.unet_keys(6), parity.images(batch, 64, 128, 3))
 
 
 def test_unet_256_with_default_widths():
     net = baseline.init_weights(baseline.UnetGenerator(dropout=False), 2)
     module = build.generator(model_config(dropout=0.0), 3)
-    compare(net, module, state_dicts.unet_keys(8), parity.images(1, 256, 256, 3))
+    compare(net, module, layer_names.unet_keys(8), parity.images(1, 256, 256, 3))
 
 
 @pytest.mark.parametrize("norm", ["batch", "instance", "none"])
@@ -79,7 +79,7 @@ def test_resnet(norm, padding):
     config = model_config(
         generator="resnet_3blocks", ngf=8, norm=norm, padding=padding, dropout=0.0
     )
-    keys = state_dicts.resnet_keys(3, False, padding)
+    keys = layer_names.resnet_keys(3, False, padding)
     compare(net, build.generator(config, 3), keys, parity.images(2, 32, 48, 3))
 
 
@@ -89,14 +89,14 @@ def test_patchgan(norm, n_layers):
     net = baseline.NLayerDiscriminator(6, 8, n_layers, norm)
     perturb_statistics(baseline.init_weights(net, 4))
     module = build.discriminator(model_config(n_layers=n_layers, ndf=8, norm=norm))
-    compare(net, module, state_dicts.patchgan_keys(n_layers), parity.images(2, 128, 96, 6))
+    compare(net, module, layer_names.patchgan_keys(n_layers), parity.images(2, 128, 96, 6))
 
 
 @pytest.mark.parametrize("norm", ["batch", "instance"])
 def test_pixel_discriminator(norm):
     net = perturb_statistics(baseline.init_weights(baseline.PixelDiscriminator(6, 8, norm), 5))
     module = build.discriminator(model_config(discriminator="pixel", ndf=8, norm=norm))
-    compare(net, module, state_dicts.pixel_keys(), parity.images(2, 16, 24, 6))
+    compare(net, module, layer_names.pixel_keys(), parity.images(2, 16, 24, 6))
 
 
 # reference-table of the baseline: input and output channels 3, all at 64 filters.

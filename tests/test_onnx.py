@@ -20,7 +20,7 @@ from pix2pix_jax.export.onnx_file import export_onnx
 from pix2pix_jax.export.onnx_graph import IMAGE, Graph
 from pix2pix_jax.export.stablehlo import export_stablehlo
 from pix2pix_jax.methods.registry import METHODS
-from pix2pix_jax.pytorch import state_dicts
+from pix2pix_jax.pytorch import layer_names
 from tests import parity
 from tests.conftest import small_config
 
@@ -42,23 +42,23 @@ def own_keys(net):
 
 
 CASES = {  # fields of the config, the network in PyTorch, its layers
-    "unet": ({}, lambda: torch_baseline.UnetGenerator(3, 3, 5, 4), state_dicts.unet_keys(5)),
+    "unet": ({}, lambda: torch_baseline.UnetGenerator(3, 3, 5, 4), layer_names.unet_keys(5)),
     "unet running": (
         {"eval.norm_mode": "running"},
         lambda: torch_baseline.UnetGenerator(3, 3, 5, 4),
-        state_dicts.unet_keys(5),
+        layer_names.unet_keys(5),
     ),
     "resnet": (
         {"model.generator": "resnet_2blocks", "model.norm": "instance"},
         lambda: torch_baseline.ResnetGenerator(ngf=4, num_blocks=2),
-        state_dicts.resnet_keys(2, False),
+        layer_names.resnet_keys(2, False),
     ),
     "resnet replicate": (
         {"model.generator": "resnet_1blocks", "model.padding": "replicate"},
         lambda: torch_baseline.ResnetGenerator(
             ngf=4, num_blocks=1, norm="batch", padding="replicate"
         ),
-        state_dicts.resnet_keys(1, False),
+        layer_names.resnet_keys(1, False),
     ),
     "resnet antialiased": (
         {
@@ -68,7 +68,7 @@ CASES = {  # fields of the config, the network in PyTorch, its layers
             "model.antialias_up": True,
         },
         lambda: torch_cut.ResnetGenerator(ngf=4, num_blocks=1),
-        state_dicts.resnet_keys(1, False, antialias=True, antialias_up=True),
+        layer_names.resnet_keys(1, False, antialias=True, antialias_up=True),
     ),
     "convdeconv": (
         {"model.generator": "convdeconv", "eval.norm_mode": "running", **REGRESSION},
@@ -112,7 +112,7 @@ def in_torch(name):
         if isinstance(layer, torch.nn.Dropout):
             layer.p = 0.0
     net.train(config.eval.norm_mode == "batch")
-    keys = state_dicts.inpainting_keys() if keys == "inpainting" else keys or own_keys(net)
+    keys = layer_names.inpainting_keys() if keys == "inpainting" else keys or own_keys(net)
     (direction,) = METHODS[config.method].directions(config)
     return config, direction, parity.variables(net, keys), net
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from benchmarks import torch_baseline as baseline
 from configs import pix2pixhd as hd_config
-from pix2pix_jax import exchange, train, training_plan, weights
+from pix2pix_jax import exchange, pth_networks, train, training_plan, weights
 from pix2pix_jax.data import loading
 from pix2pix_jax.dataset.__main__ import main as dataset_tool
 from pix2pix_jax.dataset.labels import label_maps as label_maps_of
@@ -90,7 +90,7 @@ def make_nets(config):
 
 
 def torch_keys(config):
-    return {name: weights.torch_keys(config, name) for name in "GD"}
+    return {name: pth_networks.torch_keys(config, name) for name in "GD"}
 
 
 def label_maps(count, size=SIZE, seed=0):
@@ -189,24 +189,24 @@ def test_published_shapes_of_features():
 def test_names_of_layers():
     """Published for the networks of both phases."""
     config = hd_config.get_config("512p")
-    keys = set(weights.torch_keys(config, "G"))
+    keys = set(pth_networks.torch_keys(config, "G"))
     convs = {f"model.{n}" for n in (1, 4, 7, 10, 13, 25, 28, 31, 34)}
     convs |= {f"model.{n}.conv_block.{k}" for n in range(16, 25) for k in (1, 5)}
     norms = {f"{k.rpartition('.')[0]}.{int(k.rpartition('.')[2]) + 1}" for k in convs}
     assert keys == convs | norms | {"model.38"}
     local = hd_config.get_config("1024p")
-    keys = set(weights.torch_keys(local, "G"))
+    keys = set(pth_networks.torch_keys(local, "G"))
     convs |= {"model1_1.1", "model1_1.4", "model1_2.3"}
     convs |= {f"model1_2.{n}.conv_block.{k}" for n in range(3) for k in (1, 5)}
     norms = {f"{k.rpartition('.')[0]}.{int(k.rpartition('.')[2]) + 1}" for k in convs}
     assert keys == convs | norms | {"model1_2.7"}
-    keys = weights.torch_keys(local, "D")
+    keys = pth_networks.torch_keys(local, "D")
     assert keys["scale2_layer0.0"] == ("scale_2", "conv_0") and keys["scale0_layer3.1"]
     assert {k for k in keys if k.endswith(".0")} == {
         f"scale{s}_layer{j}.0" for s in range(3) for j in range(5)
     }
     config.loss.lambda_feat = 0.0
-    convs = {k for k, path in weights.torch_keys(config, "D").items() if "conv" in path[-1]}
+    convs = {k for k, path in pth_networks.torch_keys(config, "D").items() if "conv" in path[-1]}
     assert convs == {f"layer{s}.{n}" for s in range(2) for n in (0, 2, 5, 8, 11)}
 
 
@@ -550,7 +550,7 @@ def test_pix2pix_with_several_discriminators_and_their_features():
     config = small_default(**fields)
     g = baseline.init_weights(baseline.UnetGenerator(3, 3, 5, 4, "instance", False), 1)
     d = theirs.MultiscaleDiscriminator(6, 4, 2, 2, padding=1)
-    keys = {name: weights.torch_keys(config, name) for name in "GD"}
+    keys = {name: pth_networks.torch_keys(config, name) for name in "GD"}
     networks = {n: parity.network(net, keys[n], config.optim) for n, net in (("G", g), ("D", d))}
     state = TrainState(np.int32(0), networks, Plateau.create(), {})
     step = jax.jit(pix2pix.make_train_step(config, 400, Layout()))

@@ -13,7 +13,7 @@ import torch
 import pix2pix_jax
 from benchmarks import torch_baseline as baseline
 from configs import default, horse2zebra
-from pix2pix_jax import weights
+from pix2pix_jax import pth_networks, weights
 from pix2pix_jax.data import catalogue
 from pix2pix_jax.methods.registry import abstract_state, fresh_state
 from pix2pix_jax.pytorch import architectures, published
@@ -158,7 +158,7 @@ def test_a_cyclegan_starts_from_both(tmp_path):
         config = small_config(**fields, **{"data.direction": direction})
         found = weights.initialize(config, fresh).networks
         for network, name in zip(("G_A", "G_B"), names, strict=True):
-            tree = parity.variables(nets[name], weights.torch_keys(config, network))
+            tree = parity.variables(nets[name], pth_networks.torch_keys(config, network))
             assert parity.worst(found[network].variables["params"], tree["params"]) == 0
     config = small_config(**fields, **{"data.direction": "AtoB", "eval.direction": "A2B"})
     found, origin = weights.load_generators(config, "")

@@ -10,7 +10,7 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 from PIL import Image
 
-from pix2pix_jax import train, weights
+from pix2pix_jax import pth_networks, train
 from pix2pix_jax.data import loading
 from pix2pix_jax.evaluation.evaluate import evaluate
 from pix2pix_jax.exchange import export_pth
@@ -262,7 +262,7 @@ def test_of_a_folder_with_the_weights_of_many_epochs_those_of_one_are_copied(nam
     for pth in there:
         fsspec.filesystem("memory").pipe_file(f"/bucket/checkpoints/{pth}.pth", b"weights")
     networks = ("G_A", "G_B", "D_A", "D_B")
-    path = weights._local_pth(f"memory://bucket/checkpoints/{name}.pth", networks)
+    path = pth_networks.local_path(f"memory://bucket/checkpoints/{name}.pth", networks)
     assert path.read_bytes() == b"weights"
     assert {found.stem for found in path.parent.iterdir()} == {name, *others}
 

@@ -7,9 +7,9 @@ import torch
 from benchmarks import torch_baseline as baseline
 from pix2pix_jax.images.tiles import Tiling, side
 from pix2pix_jax.methods.registry import METHODS, fresh_state, make_statistics
+from pix2pix_jax.pth_networks import torch_keys
 from pix2pix_jax.pytorch.state_dicts import to_flax
 from pix2pix_jax.translation.translator import Translator, with_hole
-from pix2pix_jax.weights import torch_keys
 from tests import parity
 from tests.conftest import small_config
 

@@ -13,32 +13,32 @@ import torch
 from benchmarks import torch_baseline as baseline
 from configs import cyclegan as cyclegan_config
 from configs.default import get_config
-from pix2pix_jax import exchange, weights
+from pix2pix_jax import exchange, pth_networks, weights
 from pix2pix_jax.methods.registry import fresh_state
 from pix2pix_jax.models import build
-from pix2pix_jax.pytorch import architectures, state_dicts
+from pix2pix_jax.pytorch import architectures, layer_names, state_dicts
 from pix2pix_jax.pytorch.pth_file import read_pth, write_pth
 from pix2pix_jax.run import checkpoints
 from tests import parity
 from tests.conftest import small_config
 
 NETWORKS = {
-    "unet": (lambda: baseline.UnetGenerator(3, 2, 5, 4), state_dicts.unet_keys(5)),
+    "unet": (lambda: baseline.UnetGenerator(3, 2, 5, 4), layer_names.unet_keys(5)),
     "unet instance": (
         lambda: baseline.UnetGenerator(1, 3, 6, 4, "instance"),
-        state_dicts.unet_keys(6),
+        layer_names.unet_keys(6),
     ),
-    "resnet": (lambda: baseline.ResnetGenerator(num_blocks=6), state_dicts.resnet_keys(6, False)),
+    "resnet": (lambda: baseline.ResnetGenerator(num_blocks=6), layer_names.resnet_keys(6, False)),
     "resnet dropout": (
         lambda: baseline.ResnetGenerator(norm="batch", dropout=True, num_blocks=2),
-        state_dicts.resnet_keys(2, True),
+        layer_names.resnet_keys(2, True),
     ),
     "resnet zero": (
         lambda: baseline.ResnetGenerator(num_blocks=2, padding="zero"),
-        state_dicts.resnet_keys(2, False, "zero"),
+        layer_names.resnet_keys(2, False, "zero"),
     ),
-    "patchgan": (lambda: baseline.NLayerDiscriminator(6, 4, 3), state_dicts.patchgan_keys(3)),
-    "pixel": (lambda: baseline.PixelDiscriminator(6, 4), state_dicts.pixel_keys()),
+    "patchgan": (lambda: baseline.NLayerDiscriminator(6, 4, 3), layer_names.patchgan_keys(3)),
+    "pixel": (lambda: baseline.PixelDiscriminator(6, 4), layer_names.pixel_keys()),
 }
 
 
@@ -66,7 +66,7 @@ def test_trees_are_those_of_our_modules():
     with torch.device("meta"):
         net = baseline.UnetGenerator()
     state = {k: np.zeros(v.shape, np.float32) for k, v in net.state_dict().items()}
-    found = state_dicts.to_flax(state, state_dicts.unet_keys(8))
+    found = state_dicts.to_flax(state, layer_names.unet_keys(8))
     shapes = lambda tree: jax.tree.map(lambda x: x.shape, tree)
     assert shapes(found) == shapes(expected)
 
@@ -137,11 +137,11 @@ def test_flipped_bits_are_found(tmp_path):
 def test_stale_instance_norm_statistics_are_dropped():
     net = baseline.UnetGenerator(3, 3, 5, 4, "instance")
     state = parity.state_dict(net)
-    clean = state_dicts.to_flax(state, state_dicts.unet_keys(5))
+    clean = state_dicts.to_flax(state, layer_names.unet_keys(5))
     stale = {"running_mean": 16, "running_var": 16, "num_batches_tracked": ()}
     for leaf, shape in stale.items():
         state[f"model.model.1.model.2.{leaf}"] = np.zeros(shape)
-    found = state_dicts.to_flax(state, state_dicts.unet_keys(5))
+    found = state_dicts.to_flax(state, layer_names.unet_keys(5))
     assert jax.tree.structure(found) == jax.tree.structure(clean)
 
 
@@ -190,7 +190,7 @@ def test_norms_are_recognised_in_our_own_files(fields):
     config = small_config(**{"data.crop_size": (64, 64), "data.load_size": (64, 64), **fields})
     for name, network in weights.abstract_variables(config).items():
         tree = jax.tree.map(lambda x: np.zeros(x.shape, np.float32), network)
-        state = state_dicts.to_torch(tree, weights.torch_keys(config, name))
+        state = state_dicts.to_torch(tree, pth_networks.torch_keys(config, name))
         architectures.check_fields(architectures.describe(state), config)
 
 
@@ -304,7 +304,7 @@ def test_a_unet_that_joins_up_before_skip_takes_pytorchs_weights(tmp_path):
 def test_pytorch_has_no_skips_that_leak():
     config = small_config(**{"model.skip_leaks": True})
     with pytest.raises(ValueError, match=r"skip_leaks=False"):
-        weights.torch_keys(config, "G")
+        pth_networks.torch_keys(config, "G")
 
 
 def test_export_takes_the_run_and_says_which(tmp_path, capsys):

@@ -12,11 +12,11 @@ from pix2pix_jax.methods.contract import Layout
 from pix2pix_jax.methods.optim import Plateau
 from pix2pix_jax.methods.state import TrainState
 from pix2pix_jax.models.patchgan import Scale
-from pix2pix_jax.pytorch import state_dicts
+from pix2pix_jax.pytorch import layer_names
 from tests import parity
 
 SIZE = 32
-UNET, PATCHGAN = state_dicts.unet_keys(5), state_dicts.patchgan_keys(3)
+UNET, PATCHGAN = layer_names.unet_keys(5), layer_names.patchgan_keys(3)
 
 
 def setup(batch_size, **fields):

@@ -9,7 +9,7 @@ from torch import nn
 from benchmarks import torch_arrays
 from benchmarks import torch_baseline as baseline
 from configs import default
-from pix2pix_jax import weights
+from pix2pix_jax import pth_networks
 from pix2pix_jax.methods.contract import GENERATOR, Network
 from pix2pix_jax.methods.optim import Plateau
 from pix2pix_jax.methods.registry import METHODS, fresh_state
@@ -59,7 +59,7 @@ def create(config: Any) -> tuple[dict[str, nn.Module], Any]:
     state, networks = fresh_state(config), {}
     for name, network in METHODS[config.method].networks(config, 1).items():
         arrays = state_dicts.to_torch(
-            state.networks[name].variables, weights.torch_keys(config, name)
+            state.networks[name].variables, pth_networks.torch_keys(config, name)
         )
         networks[name] = _module(config.model, network)
         # Copies: PyTorch changes its weights in place.
@@ -96,6 +96,6 @@ def as_ours(config: Any, networks: dict[str, nn.Module], step: int) -> TrainStat
     """A state of ours with the weights of PyTorch's networks, without optimizers."""
     found = {}
     for name, net in networks.items():
-        tree = torch_arrays.variables(net, weights.torch_keys(config, name))
+        tree = torch_arrays.variables(net, pth_networks.torch_keys(config, name))
         found[name] = NetworkState(tree["params"], tree["batch_stats"], None)
     return TrainState(np.int32(step), found, Plateau.create(), {})
