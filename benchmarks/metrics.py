@@ -61,7 +61,7 @@ def serve(side: str, folder: pathlib.Path) -> None:
         net = torch_measuring.Inception()
         arrays = {name: torch.from_numpy(array.copy()) for name, array in state.items()}
         net.load_state_dict(arrays, strict=False)
-        files = [(path,) for path in folders.find(str(folder)).values()]
+        files = [(path,) for path in folders.find(str(folder))]
         run = lambda: [
             _forward(net.eval(), x) for (x,) in folders.batches(files, (3,), THEIRS_BATCH, "")
         ]

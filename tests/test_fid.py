@@ -214,6 +214,8 @@ def test_two_folders_and_saved_statistics(weights, describe, tmp_path, monkeypat
     x, y = describe(real), describe(fake)
     folders = [str(tmp_path / "real"), str(tmp_path / "fake"), f"--weights={weights}"]
     kept = tmp_path / "real.npz"
+    # One more of the name 0, which matters to pairs only
+    (tmp_path / "fake" / "3.png").rename(tmp_path / "fake" / "0.tiff")
     main(["fid", *folders, f"--save-statistics={kept}", "--batch-size=3"])
     output = capsys.readouterr().out  # with progress lines, where a machine is slow
     line = output.splitlines()[-1]

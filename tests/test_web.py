@@ -39,6 +39,13 @@ for (let i = 0; (page.translations ?? 0) <= before; i++) {
 }
 return Number(page.translations);
 """
+ERROR = """
+const error = document.getElementById("error");
+for (let i = 0; error.hidden && i < 100; i++) {
+  await new Promise(resolve => setTimeout(resolve, 50));
+}
+return error.hidden ? "" : error.textContent;
+"""
 DROP = """
 const bytes = Uint8Array.from(atob(arguments[0]), letter => letter.charCodeAt(0));
 const dataTransfer = new DataTransfer();
@@ -115,10 +122,7 @@ def test_the_page_translates_what_is_dropped(provider, own_site, generator):
         png = io.BytesIO()
         Image.new("RGB", (4000, 4)).save(png, "PNG")  # 32000x32 for this network
         page.run(DROP, base64.b64encode(png.getvalue()).decode())
-        said = "const error = document.getElementById('error');"
-        said += "for (let i = 0; error.hidden && i < 100; i++)"
-        said += "await new Promise(resolve => setTimeout(resolve, 50)); return error.textContent"
-        assert page.run(said) == "image.png is too long and narrow"
+        assert page.run(ERROR) == "image.png is too long and narrow"
         np.testing.assert_array_equal(pixels(page, "drawing"), image)  # as it was
 
 
@@ -173,6 +177,23 @@ def test_models_in_turn_share_one_runtime(own_site, tmp_path):
             done = page.run(WAIT, done)
         assert pixels(page, "result").std() > 10
         assert page.run(loads) == [3, 3, 1]
+
+
+@needs_browser
+def test_what_is_wrong_with_a_model_stays_there_to_read(own_site, tmp_path):
+    shutil.copytree(own_site, tmp_path / "site")
+    (network,) = (tmp_path / "site" / "models").glob("*.onnx")
+    network.write_bytes(b"cut off")
+    image = io.BytesIO()
+    Image.new("RGB", (48, 32)).save(image, "PNG")
+    with browser.started(900, 700, "--disable-gpu") as page, served(tmp_path / "site") as address:
+        page.open(address)
+        message = page.run(ERROR)
+        page.run(DROP, base64.b64encode(image.getvalue()).decode())
+        drawn = "for (let i = 0; document.getElementById('drawing').width != 48 && i < 100; i++)"
+        page.run(drawn + "await new Promise(resolve => setTimeout(resolve, 50));")
+        assert pixels(page, "drawing").shape == (32, 48, 3)
+        assert message and page.run(ERROR) == message
 
 
 @needs_browser

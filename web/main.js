@@ -10,6 +10,7 @@ const drawing = new Drawing(find("drawing"), () => translate());
 const video = Object.assign(document.createElement("video"), { muted: true, playsInline: true });
 let wanted = null; // facts of the model that is chosen
 let model = null; // the same, once it has started
+let broken = null; // why the one that is chosen cannot start
 let [busy, again] = [false, false];
 let translation = Promise.resolve(); // the one under way, or the last one
 let examples = 0;
@@ -53,7 +54,7 @@ async function translateOnce(model) {
 /** Shows an example of what a model takes, and starts it. */
 async function choose(facts) {
   const previous = model;
-  [wanted, model] = [facts, null];
+  [wanted, model, broken] = [facts, null, null];
   const freed = Promise.allSettled([translation]).then(() => previous?.session.release());
   find("loading").hidden = false;
   find("loading").textContent = "Loading the network and its runtime …";
@@ -73,8 +74,9 @@ async function choose(facts) {
   try {
     await started.start();
   } catch (error) {
-    if (facts === wanted) throw error;
-    return; // another one was chosen meanwhile
+    if (facts !== wanted) return; // another one was chosen meanwhile
+    broken = error;
+    throw error;
   }
   if (facts !== wanted) return started.session.release();
   find("loading").hidden = true;
@@ -106,7 +108,7 @@ function blank() {
 /** Shows an image without what was painted before. */
 function begin(image, width, height) {
   stopWebcam();
-  find("error").hidden = true;
+  forget();
   drawing.begin(image, width, height);
 }
 
@@ -146,7 +148,7 @@ async function toggleWebcam() {
   } finally {
     asked = false;
   }
-  find("error").hidden = true;
+  forget();
   drawing.begin(video, ...fitted(video.videoWidth, video.videoHeight));
   find("webcam").setAttribute("aria-pressed", "true");
   const frame = () => {
@@ -196,6 +198,12 @@ function fail(error) {
   find("loading").hidden = true;
   find("error").hidden = false;
   find("error").textContent = error.message;
+}
+
+/** Hides an error, but not the one of a model that cannot start. */
+function forget() {
+  find("error").hidden = !broken;
+  find("error").textContent = broken?.message ?? "";
 }
 
 function download() {

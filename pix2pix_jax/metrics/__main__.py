@@ -155,7 +155,7 @@ def _is_statistics(images):
 
 
 def _warn_of_jpeg(images):
-    files = [] if _is_statistics(images) else folders.find(images).values()
+    files = [] if _is_statistics(images) else folders.find(images)
     if any(path.suffix.lower() in LOSSY for path in files):
         print(f"note: {images} has JPEG or WEBP, which changes FID and KID strongly: save PNG")
 

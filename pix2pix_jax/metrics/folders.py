@@ -13,31 +13,38 @@ from pix2pix_jax.runtime.counter import Counter
 THREADS = 4
 
 
-def find(images: str) -> dict[str, pathlib.Path]:
-    """Image files by name.
+def find(images: str) -> list[pathlib.Path]:
+    """The image files of a set.
 
     Args:
-        images: a folder, whose images are named by their paths in it without the endings; or a
-            pattern such as "results/*_fake_B.png", which finds files in and below that folder and
-            names them by what the asterisk stands for.
+        images: a folder; or a pattern such as "results/*_fake_B.png", which finds files in and
+            below that folder.
+
+    Raises:
+        FileNotFoundError: there are none.
+    """
+    root, pattern = _split(images)
+    if not pattern:
+        return find_images(images)
+    paths = [path for path in walk(root) if path.match(pattern) and is_image(path)]
+    if not paths:
+        raise FileNotFoundError(f"no image is called {images}: look into {root}")
+    return sorted(paths, key=lambda path: natural(path.relative_to(root).as_posix()))
+
+
+def by_name(images: str) -> dict[str, pathlib.Path]:
+    """The files that `find` gives, by name.
+
+    That is the path in the folder without its ending, or what the asterisk stands for.
 
     Raises:
         FileNotFoundError: there are none.
         ValueError: two have the same name.
     """
-    path = pathlib.Path(images)
-    before, asterisk, after = path.name.partition("*")
-    if not asterisk:
-        root, paths = path, find_images(path)
-        names = [p.relative_to(root).with_suffix("").as_posix() for p in paths]
-    else:
-        root = path.parent
-        paths = [p for p in walk(root) if p.match(path.name) and is_image(p)]
-        if not paths:
-            raise FileNotFoundError(f"no image is called {images}: look into {root}")
-        paths.sort(key=lambda p: natural(p.relative_to(root).as_posix()))
-        middle = lambda p: p.name.removeprefix(before).removesuffix(after)
-        names = [p.relative_to(root).with_name(middle(p)).as_posix() for p in paths]
+    (root, pattern), paths = _split(images), find(images)
+    before, _, after = pattern.partition("*")
+    stem = lambda path: path.name.removeprefix(before).removesuffix(after) if pattern else path.stem
+    names = [path.relative_to(root).with_name(stem(path)).as_posix() for path in paths]
     found = dict(zip(names, paths, strict=True))
     if len(found) < len(paths):
         twice = next(name for name in names if names.count(name) > 1)
@@ -45,13 +52,21 @@ def find(images: str) -> dict[str, pathlib.Path]:
     return found
 
 
+def _split(images):
+    """The folder of a set, and the pattern of its files' names; it is empty if there is none."""
+    path = pathlib.Path(images)
+    if "*" in path.name:
+        return path.parent, path.name
+    return (path.parent if path.is_file() else path), ""
+
+
 def pairs(first: str, second: str) -> list[tuple[pathlib.Path, pathlib.Path]]:
-    """The files of two sets that have the same names, see `find`.
+    """The files of two sets that have the same names, see `by_name`.
 
     Raises:
         FileNotFoundError: there are none, or an image has no counterpart.
     """
-    a, b = find(first), find(second)
+    a, b = by_name(first), by_name(second)
     if alone := sorted(a.keys() ^ b.keys(), key=natural):
         where, missing = (first, second) if alone[0] in a else (second, first)
         raise FileNotFoundError(
@@ -96,5 +111,5 @@ def batches(
 
 def describe(images: str, features: Callable[[np.ndarray], np.ndarray], size: int) -> np.ndarray:
     """Features [N, ...] of all images of a set, see `find`."""
-    rows = [(path,) for path in find(images).values()]
+    rows = [(path,) for path in find(images)]
     return np.concatenate([features(x) for (x,) in batches(rows, (3,), size, images)])
