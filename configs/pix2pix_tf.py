@@ -2,9 +2,9 @@
 
     python launch.py --config=configs/pix2pix_tf.py
 
-Differs from facades.py in what `tf_networks` sets, nearest-neighbour jitter, a discriminator loss
-that is not halved, both networks updated from the same forward pass, and a constant learning
-rate. 54,414,979 and 2,768,641 trainable parameters, as in the tutorial. (Keras's Adam adds epsilon
+Differs from facades.py in what `tf_networks` sets, Keras's epsilons and momentum of the norms,
+nearest-neighbour jitter, a discriminator loss that is not halved, both networks updated from the
+same forward pass, and a constant learning rate. 54,414,979 and 2,768,641 trainable parameters, as in the tutorial. (Keras's Adam adds epsilon
 before the bias correction of the second moment, ours after it.)
 """
 

@@ -1,8 +1,9 @@
 """The generators that the authors published for their PyTorch code, by name.
 
 They are looked for in weights/NAME_pretrained/latest_net_G.pth below the current folder, and in
-checkpoints/, where the authors' scripts put them; else downloaded into weights/, once. The SHA-256
-of a download is noted beside it, and it is compared whenever the file is used or downloaded again.
+checkpoints/, where the authors' scripts put them (but for names that pix2pix and CycleGAN share);
+else downloaded into weights/, once. The SHA-256 of a download is noted beside it, and it is compared
+whenever the file is used or downloaded again.
 """
 
 import difflib

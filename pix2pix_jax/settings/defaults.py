@@ -67,7 +67,7 @@ def get_config() -> ml_collections.ConfigDict:
     model.skip_first = True  # U-Net concatenation: [skip, up] (PyTorch), else [up, skip] (paper)
     model.skip_leaks = False  # U-Net skips pass LeakyReLU (TF tutorial), else ReLU
     model.upsample = "transposed"  # U-Net: or resize, x2, reflect pad, 3x3 conv (checkerboards)
-    model.padding = "reflect"  # ResNet padding: reflect, replicate or zero
+    model.padding = "reflect"  # of the blocks of ResNet, enhancer: reflect, replicate or zero
     model.num_downs = 2  # ResNet: downsamplings; 4 make pix2pixHD's global generator
     model.local_enhancers = 1  # enhancer: times that it doubles the size of the global generator
     model.local_blocks = 3  # enhancer: residual blocks at each of these sizes
@@ -84,7 +84,7 @@ def get_config() -> ml_collections.ConfigDict:
     model.d_widest = 0  # PatchGAN: most filters of a layer (pix2pixHD: 512); 0: 8 * ndf
     model.num_d = 1  # PatchGANs, for the whole size, half of it, and so on (pix2pixHD: 2 or 3)
     model.init_type = "normal"  # kernels: normal, xavier, kaiming or orthogonal
-    model.init_gain = 0.02  # standard deviation (normal) or gain of the initialisation
+    model.init_gain = 0.02  # standard deviation (normal), or gain (xavier, orthogonal)
     model.init_bias = "zeros"  # biases: zeros, or torch (uniform, as PyTorch's layers)
     model.dtype = "float32"  # computation: float32 or bfloat16 (parameters stay float32)
 
@@ -142,7 +142,7 @@ def get_config() -> ml_collections.ConfigDict:
     train.precision = "default"  # of float32 products: default (TF32, bfloat16 passes) or highest
     train.steps_per_call = 0  # at most so many steps in a dispatch; 0: 1 on CPU, 20 elsewhere
     train.log_every = 100  # steps between progress lines and TensorBoard scalars
-    train.sample_every = 2000  # steps between sample grids; 0: none
+    train.sample_every = 2000  # steps between sample grids; 0: only at the end
     train.eval_every = 4000  # steps between validations; 0: only at the end
     train.checkpoint_every = 4000  # steps between checkpoints; 0: only at the end
     train.keep_last = 2  # newest checkpoints kept
