@@ -4,8 +4,9 @@
 
 Differs from facades.py in what `tf_networks` sets, Keras's epsilons and momentum of the norms,
 nearest-neighbour jitter, a discriminator loss that is not halved, both networks updated from the
-same forward pass, and a constant learning rate. 54,414,979 and 2,768,641 trainable parameters, as in the tutorial. (Keras's Adam adds epsilon
-before the bias correction of the second moment, ours after it.)
+same forward pass, and a constant learning rate. 54,414,979 and 2,768,641 trainable parameters, as
+in the tutorial. (Keras's Adam adds epsilon before the bias correction of the second moment, ours
+after it.)
 """
 
 from configs import facades

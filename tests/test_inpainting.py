@@ -399,6 +399,20 @@ def test_translating_with_masks(run, photographs, tmp_path):
         translate.translate(config, str(workdir), str(few), str(out))
 
 
+def test_masks_are_not_overwritten(run, photographs, tmp_path):
+    """Their folder, or that of the one mask, is no place for results of the same names."""
+    config, workdir = run
+    source, their_masks = photographs / "photos" / "00.png", tmp_path / "few_masks"
+    their_masks.mkdir()
+    mask = their_masks / "00.png"
+    Image.fromarray(np.zeros(np.asarray(Image.open(source)).shape[:2], np.uint8)).save(mask)
+    before = mask.read_bytes()
+    for given in (mask, their_masks):
+        with pytest.raises(ValueError, match=r"few_masks/00\.png is one of the masks"):
+            translate.translate(config, str(workdir), str(source), str(their_masks), str(given))
+    assert mask.read_bytes() == before
+
+
 def test_a_mask_of_another_size_is_skipped(run, photographs, tmp_path, capsys):
     config, workdir = run
     Image.fromarray(np.zeros((10, 12), np.uint8)).save(tmp_path / "mask.png")

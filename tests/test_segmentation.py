@@ -1,5 +1,6 @@
 """Segmentation scores: golden values, colours, the DRN against PyTorch, runs."""
 
+import re
 from types import SimpleNamespace
 
 import jax
@@ -10,6 +11,7 @@ import torch
 from PIL import Image
 
 from configs import segmenter as segmenter_config
+from pix2pix_jax.data import catalogue
 from pix2pix_jax.evaluation import segmenters
 from pix2pix_jax.evaluation.evaluator import Row
 from pix2pix_jax.evaluation.summary import Summary
@@ -212,8 +214,10 @@ def test_a_run_segments_photographs(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="takes a segmenter trained here"):
         segmenters.for_direction(config, direction)
     config.data.name = "maps"
-    with pytest.raises(ValueError, match="neither side of config.data.name=maps"):
+    with pytest.raises(ValueError, match="neither side of config.data.name=maps") as raised:
         segmenters.for_direction(config, direction)
+    for name in re.search(r"\(([^()]*)\), also with", str(raised.value))[1].split(", "):
+        assert catalogue.label_palette(name, "A") or catalogue.label_palette(name, "B"), name
     config.data.name = "cityscapes"
     with pytest.raises(FileNotFoundError, match="drn-d-105_ms_cityscapes.pth is needed"):
         segmenters.for_direction(config, direction)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pix2pix_jax.data.catalogue import palette_name
+from pix2pix_jax.data.catalogue import DATA_SETS, palette_name
 from pix2pix_jax.images.files import existing_folders
 from pix2pix_jax.images.palettes import PALETTES
 from pix2pix_jax.images.resizing import resize
@@ -40,7 +40,7 @@ def for_direction(config: Any, direction: Direction) -> Segmenter:
         return Segmenter(_by_colour(name), PALETTES[name], "target")
     name = palette_name(config.data, direction.source)
     if name is None:
-        known = ", ".join(PALETTES)
+        known = ", ".join(dict.fromkeys(found.name for found in DATA_SETS if found.palette))
         raise ValueError(
             "config.eval.set_metrics has segmentation, which takes label maps, and neither side of "
             f"config.data.name={config.data.name} is known to be one: data.name says in which "

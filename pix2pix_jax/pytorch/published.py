@@ -2,8 +2,8 @@
 
 They are looked for in weights/NAME_pretrained/latest_net_G.pth below the current folder, and in
 checkpoints/, where the authors' scripts put them (but for names that pix2pix and CycleGAN share);
-else downloaded into weights/, once. The SHA-256 of a download is noted beside it, and it is compared
-whenever the file is used or downloaded again.
+else downloaded into weights/, once. The SHA-256 of a download is noted beside it, and it is
+compared whenever the file is used or downloaded again.
 """
 
 import difflib

@@ -46,7 +46,8 @@ def find(config: Any, source: str, output: str, mask: str | None, ending: str) -
             images.
 
     Raises:
-        ValueError, OSError: there are none, or results would overwrite each other or the images.
+        ValueError, OSError: there are none, or results would overwrite each other, the images or
+            the masks.
     """
     wanted = formats(config.data)[0].wanted
     root = pathlib.Path(storage.local_copy(source, wanted))
@@ -54,7 +55,7 @@ def find(config: Any, source: str, output: str, mask: str | None, ending: str) -
     root = root if root.is_dir() else root.parent
     masks = _masks(config, paths, root, mask)
     targets = _targets(config, paths, root, ending)
-    _check_targets(targets, output)
+    _check_targets(targets, masks, output)
     return Files(paths, masks, targets)
 
 
@@ -135,20 +136,27 @@ def suffixes(config: Any, direction: Direction) -> list[str]:
     return [f"{name}_{sample + 1}" if samples > 1 else name for sample in range(samples)]
 
 
-def _check_targets(targets, output):
-    """Raises ValueError if two targets are the same, or one is an image to be translated."""
+def _check_targets(targets, masks, output):
+    """Raises ValueError if two targets are the same, or one is an image to be translated or a mask.
+
+    Args:
+        targets: names by image.
+        masks: of the images.
+        output: folder.
+    """
     names = [name for its_names in targets.values() for name in its_names.values()]
     target, count = Counter(names).most_common(1)[0]
     if count > 1:
         raise ValueError(
             f"{count} images would be written to {output}/{target}: rename one of them"
         )
-    sources = set(map(storage.resolved, targets))
+    sources = dict.fromkeys(map(storage.resolved, set(masks.values())), "masks")
+    sources |= dict.fromkeys(map(storage.resolved, targets), "images to translate")
     for name in names:
-        if storage.resolved(f"{output}/{name}") in sources:
+        if kind := sources.get(storage.resolved(f"{output}/{name}")):
             raise ValueError(
-                f"{output}/{name} is one of the images to translate, and would be overwritten: "
-                "give another folder as --output"
+                f"{output}/{name} is one of the {kind}, and would be overwritten: give another "
+                "folder as --output"
             )
 
 
