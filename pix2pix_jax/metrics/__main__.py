@@ -61,7 +61,10 @@ def _parser():
     of_sets = argparse.ArgumentParser(add_help=False)
     of_sets.add_argument("real", help="the true images, or an .npz of statistics")
     of_sets.add_argument("fake", nargs="?", help="the generated images, or an .npz")
-    of_sets.add_argument("--mode", choices=tuple(inception_features.MODES), default="clean")
+    of_sets.add_argument(
+        "--mode", choices=tuple(inception_features.MODES), default="clean",
+        help="how images are resized (clean)",
+    )  # fmt: skip
     of_sets.add_argument("--save-statistics", metavar="FILE.npz", help="keep those of REAL")
 
     commands = parser.add_subparsers(dest="metric", required=True)
@@ -70,16 +73,25 @@ def _parser():
     )
     add("fid", _fid, "Fréchet distance of Inception features", of_sets)
     kid = add("kid", _kid, "kernel distance of Inception features", of_sets)
-    kid.add_argument("--subsets", type=subcommands.positive, default=KID_SUBSETS)
-    kid.add_argument("--subset-size", type=subcommands.at_least(2), default=KID_SUBSET_SIZE)
+    kid.add_argument(
+        "--subsets", type=subcommands.positive, default=KID_SUBSETS,
+        help=f"random ones, whose mean it is ({KID_SUBSETS})",
+    )  # fmt: skip
+    kid.add_argument(
+        "--subset-size", type=subcommands.at_least(2), default=KID_SUBSET_SIZE,
+        help=f"images of each ({KID_SUBSET_SIZE})",
+    )  # fmt: skip
     pairs = add("lpips", _lpips, "learned distance of images with the same names")
     pairs.add_argument("real", help="the true images")
     pairs.add_argument("fake", help="the generated images")
-    pairs.add_argument("--net", choices=lpips.NETS, default="alex")
+    pairs.add_argument("--net", choices=lpips.NETS, default="alex", help="its network (alex)")
     labelled = add("segmentation", _segmentation, "what a DRN recognises of Cityscapes' classes")
     labelled.add_argument("real", metavar="labels", help="the label maps")
     labelled.add_argument("fake", help="images with the same names")
-    labelled.add_argument("--labels", choices=tuple(LABELS), default="colours")
+    labelled.add_argument(
+        "--labels", choices=tuple(LABELS), default="colours",
+        help="how label maps are stored (colours)",
+    )  # fmt: skip
     return parser
 
 
