@@ -73,6 +73,19 @@ def test_check_counts_and_names_what_is_wrong(tmp_path, capsys):
     assert table.startswith("part") and "\ndamaged: " in table
 
 
+def test_check_speaks_of_pairs_where_two_sets_would_do(tmp_path):
+    """CycleGAN takes two sets with some names in common, which training on pairs refuses."""
+    for i in range(3):
+        save(tmp_path / f"A/{i}.png", photo(i))
+        save(tmp_path / f"B/{i + 1}.png", photo(i + 10))
+    with pytest.raises(SystemExit, match="error: training on pairs refuses"):
+        main(["check", str(tmp_path)])
+    with pytest.raises(ValueError, match="has no partner"):
+        folders.paired_folder(tmp_path, "train", ("train", "val"))
+    sets, correspond = folders.two_sets(tmp_path, "train", ("train", "val"))
+    assert not correspond and [len(sets[domain]) for domain in "AB"] == [2, 2]
+
+
 def test_shifts_are_found_whatever_the_colours_and_small_ones_are_let_be():
     """Against the shift that was made, in pixels of images of several sizes."""
     for seed, (height, width, y, x) in enumerate(

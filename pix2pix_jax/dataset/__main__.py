@@ -120,7 +120,8 @@ def _check(options):
             print(f"\n{column}: and {len(lines) - len(shown)} more (--all names them)", end="")
     print(flush=True)
     if report.refused:
-        sys.exit("error: training refuses this folder before the files above are removed or mended")
+        which = "training" if report.findings["damaged"] else "training on pairs"
+        sys.exit(f"error: {which} refuses this folder before the files above are removed or mended")
 
 
 def _pair(options):

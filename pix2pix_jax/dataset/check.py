@@ -16,7 +16,7 @@ from pix2pix_jax.images.files import FORMATS, Path, read_image
 THREADS = 4
 ALIKE = 2.0  # levels of 255: a smaller mean distance between A and B, and they are the same
 KINDS = {"L": "gray", "P": "palette", "1": "black and white", "F": "gray float", "I": "gray 32 bit"}
-REFUSED = ("damaged", "no partner", "other size")  # training stops at these
+REFUSED = ("damaged", "no partner", "other size")  # training stops at these, two of them of pairs
 FINDINGS = (*REFUSED, "duplicates", "alike", "shifted")
 COLUMNS = ("part", "form", "images", "sizes", "channels", *FINDINGS)
 
