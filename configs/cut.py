@@ -4,7 +4,7 @@
     python launch.py --config=configs/cut.py:fastcut
     python launch.py --config=configs/cut.py:cityscapes_fastcut --config.data.dir=FOLDER
 
-Variants are the data sets of configs/cyclegan.py, each with `_fastcut` behind it too; `fastcut`
+Variants are the data sets of configs/cyclegan.py, and each with `_fastcut` appended; `fastcut`
 alone is horse2zebra's. The recipe is the authors' PyTorch code's: antialiased ResNet of 9 blocks
 and PatchGAN, LSGAN, 256 patches of five layers, batches of 1. CUT has the identity NCE loss and
 200 + 200 epochs; FastCUT weights NCE with 10, mirrors half of the images, takes 150 + 50 epochs and
