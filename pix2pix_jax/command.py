@@ -147,6 +147,8 @@ def _run(mode, config, workdir):
 
         options = Options(IMAGE_FORMAT.value, FIXED_NOISE.value, SKIP_EXISTING.value)
         if is_video(INPUT.value) and not pathlib.Path(INPUT.value).is_dir():
+            if MASK.value:
+                raise ValueError(f"{INPUT.value} is a video, and takes no --mask")
             translate_video(config, workdir, INPUT.value, OUTPUT.value, options)
             return True
         return not translate(config, workdir, INPUT.value, OUTPUT.value, MASK.value, options)

@@ -72,6 +72,13 @@ def launch(*arguments):
             ["--config=configs/quickstart.py", "--mode=translate", "--input=x", "--output=y.png"],
             "--output=y.png would be a folder of that name: give a folder",
         ),
+        (
+            [
+                *("--config=configs/quickstart.py", "--mode=translate"),
+                *("--input=x.mp4", "--output=y", "--mask=z.png"),
+            ],
+            "x.mp4 is a video, and takes no --mask",
+        ),
         (["--config=configs/quickstart.py", "seed=1"], "unexpected argument"),
         (["--config=configs/facades.py", "--config.data.dir=nowhere"], "no such folder"),
         (["--config=configs/quickstart.py", "--mode=eval", "--workdir=none"], "train first"),
