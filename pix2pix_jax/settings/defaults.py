@@ -90,7 +90,7 @@ def get_config() -> ml_collections.ConfigDict:
 
     config.loss = loss = ml_collections.ConfigDict()
     loss.gan_mode = "vanilla"  # vanilla (cross entropy), lsgan (squares) or wgangp
-    loss.lambda_gan = 1.0  # weight of the generator's adversarial loss; 0: no discriminator
+    loss.lambda_gan = 1.0  # weight of the generator's adversarial loss; 0: no D, but for CycleGAN
     loss.lambda_l1 = 100.0  # weight of the L1 distance to the target; 0: none
     loss.lambda_feat = 0.0  # weight of the distance of the discriminator's features; 0: none
     loss.lambda_vgg = 0.0  # pix2pixHD: weight of the distance of VGG-19's features
@@ -152,7 +152,7 @@ def get_config() -> ml_collections.ConfigDict:
 
     config.eval = evaluation = ml_collections.ConfigDict()
     evaluation.checkpoint = "best"  # checkpoint of eval and translate: best, latest or a step
-    evaluation.batch_size = 8  # images computed at once; changes speed, not results
+    evaluation.batch_size = 8  # images computed at once; changes speed alone (but see tile below)
     evaluation.noise_samples = 1  # outputs drawn for each image (dropout is the noise)
     evaluation.norm_mode = "batch"  # batch: each image's own statistics (paper); running: averages
     evaluation.dropout = True  # keep dropout on, as in the paper
