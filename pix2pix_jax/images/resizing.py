@@ -1,7 +1,8 @@
 """The deterministic half of the jitter: resizing, by PIL, as the PyTorch baseline does it.
 
 It has no randomness, so each image is resized once, when it is loaded, and the resized uint8
-image is what the device keeps: exactly PIL's pixels, and nothing to resize in a training step.
+image is what the device keeps: exactly PIL's pixels, and nothing to resize in a training step. (Of
+images that stream, those that are enlarged are left to the device, see `device_resizing`.)
 """
 
 import numpy as np
