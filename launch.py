@@ -6,7 +6,7 @@ python launch.py --workdir=runs/facades --mode=eval               the same: a ru
 python launch.py --workdir=runs/facades --mode=translate --input=photos --output=results
 python launch.py --config=configs/facades.py --mode=import --config.init_from=latest_net_G.pth
 python launch.py --workdir=runs/facades --mode=export --output=weights --format=onnx
-python launch.py --config=configs/facades.py --distributed        a process of several
+python launch.py --config=configs/facades.py --distributed        one of a cluster's processes
 
 After `pip install -e .` the command `pix2pix-jax` is the same, in any folder.
 """
