@@ -152,7 +152,7 @@ def get_config() -> ml_collections.ConfigDict:
 
     config.eval = evaluation = ml_collections.ConfigDict()
     evaluation.checkpoint = "best"  # checkpoint of eval and translate: best, latest or a step
-    evaluation.batch_size = 8  # images computed at once; changes speed alone (but see tile below)
+    evaluation.batch_size = 8  # images computed at once; changes only speed (but see fit=tile)
     evaluation.noise_samples = 1  # outputs drawn for each image (dropout is the noise)
     evaluation.norm_mode = "batch"  # batch: each image's own statistics (paper); running: averages
     evaluation.dropout = True  # keep dropout on, as in the paper
