@@ -1,6 +1,7 @@
 """Videos, read and written by imageio-ffmpeg."""
 
 import itertools
+import pathlib
 import subprocess
 import sys
 import time
@@ -119,6 +120,16 @@ def test_why_a_video_is_not_written_is_said(failing, tmp_path, ffmpeg):
     with pytest.raises(error, match=words):
         video.write(tmp_path / "out.mp4", video.Video(source, 30, 30, "8/1"), frames())
     assert not (tmp_path / "out.mp4").exists()
+
+
+def test_names_that_look_like_addresses(tmp_path, ffmpeg, monkeypatch):
+    """A colon in a name, and no folder before it: to ffmpeg that is a protocol."""
+    monkeypatch.chdir(tmp_path)
+    source, target = pathlib.Path("12:30.mp4"), pathlib.Path("file:out.mp4")
+    ffmpeg("-f", "lavfi", "-i", "testsrc=s=48x32:r=8:d=1", str(tmp_path / source))
+    found = video.look(source)
+    assert video.write(target, found, iter(list(video.read(found)))) == 8
+    assert len(frames_of(tmp_path / target)[1]) == 8
 
 
 def test_what_is_no_video(tmp_path):
