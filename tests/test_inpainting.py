@@ -392,6 +392,10 @@ def test_translating_with_masks(run, photographs, tmp_path):
     np.testing.assert_array_equal(np.asarray(Image.open(out / "a.png")), result)
     assert (out / "more" / "b.png").exists()
 
+    with pytest.raises(ValueError, match="is one of the masks, and would be overwritten"):
+        translate.translate(config, str(workdir), str(few), str(their_masks), str(their_masks))
+    np.testing.assert_array_equal(np.asarray(Image.open(their_masks / "a.png")), hole)
+
     (their_masks / "more" / "b.png").unlink()
     with pytest.raises(FileNotFoundError, match=r"b\.png has no mask of its name"):
         translate.translate(config, str(workdir), str(few), str(out), str(their_masks))

@@ -54,7 +54,7 @@ def find(config: Any, source: str, output: str, mask: str | None, ending: str) -
     root = root if root.is_dir() else root.parent
     masks = _masks(config, paths, root, mask)
     targets = _targets(config, paths, root, ending)
-    _check_targets(targets, output)
+    _check_targets(targets, {*masks.values()}, output)
     return Files(paths, masks, targets)
 
 
@@ -135,19 +135,20 @@ def suffixes(config: Any, direction: Direction) -> list[str]:
     return [f"{name}_{sample + 1}" if samples > 1 else name for sample in range(samples)]
 
 
-def _check_targets(targets, output):
-    """Raises ValueError if two targets are the same, or one is an image to be translated."""
+def _check_targets(targets, masks, output):
+    """Raises ValueError if two targets are the same, or one is an image to be read."""
     names = [name for its_names in targets.values() for name in its_names.values()]
     target, count = Counter(names).most_common(1)[0]
     if count > 1:
         raise ValueError(
             f"{count} images would be written to {output}/{target}: rename one of them"
         )
-    sources = set(map(storage.resolved, targets))
+    sources, of_masks = (set(map(storage.resolved, paths)) for paths in (targets, masks))
     for name in names:
-        if storage.resolved(f"{output}/{name}") in sources:
+        if (target := storage.resolved(f"{output}/{name}")) in sources | of_masks:
+            what = "images to translate" if target in sources else "masks"
             raise ValueError(
-                f"{output}/{name} is one of the images to translate, and would be overwritten: "
+                f"{output}/{name} is one of the {what}, and would be overwritten: "
                 "give another folder as --output"
             )
 
