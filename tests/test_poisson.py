@@ -315,6 +315,11 @@ def test_the_command(tmp_path):
     assert np.abs(np.asarray(Image.open(tmp_path / "out.png")) - expected).max() <= 0.6
     assert "relative residual" in result.stdout
 
+    # The end of a name is no format but for those of images; and a name need be no text.
+    result = run(tmp_path, f"--polygon={tmp_path}/points.txt", output="lambda_1.5\udce9")
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "lambda_1.5\udce9.png").exists()
+
     result = run(tmp_path, f"--mask={tmp_path}/none.png")
     assert result.returncode == 1 and len(result.stderr.strip().splitlines()) == 1
     assert result.stderr.endswith("none.png cannot be read as an image: there is no such file\n")
@@ -325,6 +330,8 @@ def test_the_command(tmp_path):
     [
         (["--output={}/f.jpg"], "f.png is an image to blend: give another --output"),
         (["--output={}/folder.png"], "folder.png is a folder: give a PNG file in it"),
+        (["--output={}"], "is a folder: give a PNG file in it"),
+        (["--output=."], r"\. is a folder: give a PNG file in it"),
         (["--output={}/b.png/new.png"], "cannot write to .*b.png .Not a directory"),
         (["--polygon={}/far.txt"], "far.txt lies outside the foreground, which is 40x30"),
         (["--polygon={}/none.txt"], "there is no file .*none.txt of a polygon's corners"),
