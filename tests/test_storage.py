@@ -277,6 +277,7 @@ def test_names_that_lead_out_of_the_copy_are_refused(memory):
     "address, error, words",
     [
         ("ftq://bucket/run", ValueError, "there is no storage called ftq://"),
+        ("file:///tmp/run", ValueError, "is on this machine: give the path alone, /tmp/run$"),
         ("dropbox://bucket/run", ValueError, "takes a package .*requirements-cloud.txt"),
         ("memory://bucket/none", FileNotFoundError, "nothing of the kind .* memory://bucket/none"),
     ],

@@ -22,7 +22,9 @@ class Store:
     def __init__(self, address: str):
         """Raises ValueError if there is no such kind of storage, or its package is missing."""
         self.address = normal(address)
-        kind = address.partition("://")[0]
+        kind, _, rest = address.partition("://")
+        if kind in ("file", "local"):
+            raise ValueError(f"{address} is on this machine: give the path alone, {rest}")
         try:
             import fsspec
 
