@@ -13,6 +13,7 @@ import pytest
 from pix2pix_jax.methods.contract import Direction
 from pix2pix_jax.translation import translate, video
 from tests.conftest import small_config
+from tests.test_command import ROOT
 
 SIZE, FPS, COUNT = (48, 32), 8, 10  # width and height
 
@@ -130,6 +131,21 @@ def test_names_that_look_like_addresses(tmp_path, ffmpeg, monkeypatch):
     found = video.look(source)
     assert video.write(target, found, iter(list(video.read(found)))) == 8
     assert len(frames_of(tmp_path / target)[1]) == 8
+
+
+def test_standard_input_is_left_alone(tmp_path, ffmpeg):
+    """A list of files in a shell's loop, say: ffmpeg would read it, and end at a q."""
+    source, frames = str(tmp_path / "in.mp4"), 60
+    ffmpeg("-nostdin", "-f", "lavfi", "-i", f"testsrc=s=640x480:r={frames}:d=1", source)
+    code = f"""
+import pathlib, sys, time
+from pix2pix_jax.translation import video
+found = video.read(video.look(pathlib.Path({source!r})))
+print(sum(time.sleep(0.02) is None for _ in found), len(sys.stdin.buffer.raw.read(1000)))
+"""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, input="q" * 500, capture_output=True, text=True)
+    assert done.stdout.split() == [str(frames), "500"], done.stderr
 
 
 def test_what_is_no_video(tmp_path):

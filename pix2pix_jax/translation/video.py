@@ -24,7 +24,8 @@ from pix2pix_jax.translation.translated_files import suffixes
 EXTENSIONS = {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".gif"}
 CRF = 18  # of H.264: its loss is hardly seen
 SECONDS = 10  # between lines of progress
-QUIET = ("-hide_banner", "-loglevel", "error")
+# On standard input ffmpeg would take q for its end, and what a shell's loop has for the next turn.
+QUIET = ("-nostdin", "-hide_banner", "-loglevel", "error")
 
 
 class Video(NamedTuple):
