@@ -234,4 +234,5 @@ def run() -> None:
     for flag in flags.FLAGS.flags_by_module_dict()[__name__]:  # those that --help shows
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
     console.print_any_name()
+    console.stop_in_a_line()
     app.run(main, flags_parser=parse_flags)

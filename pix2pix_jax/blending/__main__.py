@@ -64,6 +64,7 @@ def main() -> None:
     parser.add_argument("--mixed", action="store_true", help="keep the stronger gradients of both")
     options = parser.parse_args()
     console.print_any_name()
+    console.stop_in_a_line()
     output = _png(options.output)
     try:
         _check_output(output, (options.foreground, options.background, options.mask))

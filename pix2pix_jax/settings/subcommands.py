@@ -20,6 +20,7 @@ def run(parser: argparse.ArgumentParser, arguments: list[str] | None) -> None:
     """Calls the `run` of the subcommand that the command line (or `arguments`) gives."""
     options = parser.parse_args(arguments)
     console.print_any_name()
+    console.stop_in_a_line()
     try:
         options.run(options)
     except (OSError, ValueError) as error:
