@@ -173,7 +173,10 @@ main()
 @pytest.mark.parametrize(
     "program, module, function, arguments",
     [
-        ("pix2pix_jax", "pix2pix_jax.command", "_run", "--config=configs/quickstart.py --compilation_cache=off"),
+        (
+            "pix2pix_jax", "pix2pix_jax.command", "_run",
+            "--config=configs/quickstart.py --compilation_cache=off",
+        ),
         ("pix2pix_jax.dataset", "pix2pix_jax.dataset.check", "check", "check x"),
         (
             "pix2pix_jax.blending", "pix2pix_jax.blending.__main__", "_check_output",
