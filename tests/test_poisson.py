@@ -267,6 +267,8 @@ def test_points_of_a_file(tmp_path):
     path = tmp_path / "points.txt"
     path.write_text("# corners\n1,2\n3.5 4\n\n5; 6  # the last\n")
     assert polygons.read_points(path) == [(1, 2), (3.5, 4), (5, 6)]
+    path.write_text("1,2\n3,4\n", "utf-8-sig")  # of a spreadsheet
+    assert polygons.read_points(path) == [(1, 2), (3, 4)]
     path.write_text("1,2\n3,four\n")
     with pytest.raises(ValueError, match=r"line 2 of .*'3,four'"):
         polygons.read_points(path)
