@@ -2,6 +2,7 @@
 
 import itertools
 import pathlib
+import re
 import subprocess
 import sys
 import time
@@ -87,6 +88,20 @@ def test_pixels_stay_as_wide_as_they_were(tmp_path, ffmpeg):
     assert found.pixel == "4/3"
     video.write(target, found, video.read(found))
     assert "SAR 4:3" in ffmpeg("-i", target)
+
+
+@pytest.mark.parametrize("size", [(48, 32), (1280, 720)])
+def test_colours_are_those_of_bt_709_and_the_file_says_so(size, tmp_path, ffmpeg):
+    """Players guess, by the size, what a file does not say, and show another red."""
+    source, target, luma = (tmp_path / name for name in ("in.mp4", "out.mp4", "luma.raw"))
+    ffmpeg("-f", "lavfi", "-i", f"color=red:s={size[0]}x{size[1]}:r=4:d=1", source)
+    red = np.full((*size[::-1], 3), (255, 0, 0), np.uint8)
+    video.write(target, video.look(source), iter([red] * 4))
+    assert re.search(r"yuv420p\(tv, bt709, ", ffmpeg("-i", target))
+    ffmpeg("-i", target, "-f", "rawvideo", luma)
+    levels = np.fromfile(luma, np.uint8, size[0] * size[1]).astype(int)
+    assert np.abs(levels - (16 + 219 * 0.2126)).max() < 2  # BT.601 has 81
+    assert np.abs(next(video.read(video.look(target))).astype(int) - red).max() < 4
 
 
 def test_a_video_that_ends_early_is_said(tmp_path, ffmpeg, capsys):

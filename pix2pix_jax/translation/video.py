@@ -184,19 +184,15 @@ def write(target: pathlib.Path, video: Video, images: Iterator[np.ndarray]) -> i
     """
     count, size = 0, f"{video.width}x{video.height}"
     frames = ("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", size, "-r", video.rate, "-i", "-")
-    streams = (
-        "-i",
-        _whole(video.path),
-        "-map",
-        "0:v:0",
-        "-map",
-        "1:a:0?",
-    )  # sound, if there is any
+    sound = ("-i", _whole(video.path), "-map", "0:v:0", "-map", "1:a:0?")  # if there is any
+    even = "scale=ceil(iw/2)*2:ceil(ih/2)*2:out_color_matrix=bt709:out_range=tv"
+    # Said in the file: else players guess, by the size, how colours were coded.
+    colors = ",setparams=colorspace=bt709:color_primaries=bt709:color_trc=bt709:range=tv"
     aspect = f",setsar={video.pixel}" if video.pixel else ""
-    even = ("-vf", f"scale=ceil(iw/2)*2:ceil(ih/2)*2{aspect}")
+    filters = ("-vf", even + colors + aspect)
     codecs = ("-c:v", "libx264", "-crf", str(CRF), "-pix_fmt", "yuv420p", "-c:a", "aac")
     with whole_file(target) as temporary, tempfile.TemporaryFile() as errors:
-        command = [_ffmpeg(), *QUIET, *frames, *streams, *even, *codecs, "-f", "mp4"]
+        command = [_ffmpeg(), *QUIET, *frames, *sound, *filters, *codecs, "-f", "mp4"]
         command += ["-y", _whole(temporary)]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=errors) as child:
             try:
