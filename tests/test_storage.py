@@ -267,6 +267,21 @@ def test_of_a_folder_with_the_weights_of_many_epochs_those_of_one_are_copied(nam
     assert {found.stem for found in path.parent.iterdir()} == {name, *others}
 
 
+def check_removal(bucket):
+    """What looks like a pattern is a name: of a run, and of a file."""
+    odd, other = Store(f"{bucket}/run[1]"), Store(f"{bucket}/run1")
+    for store in (odd, other):
+        for name in ("lock", "d/a?.png", "d/ab.png"):
+            store.write(name, b"1")
+    odd.remove(["lock", "d/a?.png", "none"])
+    assert list(odd.entries()) == ["d/ab.png"]
+    assert sorted(other.entries()) == ["d/a?.png", "d/ab.png", "lock"]
+
+
+def test_what_is_removed_has_that_very_name(memory):
+    check_removal("memory://bucket")
+
+
 def test_names_that_lead_out_of_the_copy_are_refused(memory):
     fsspec.filesystem("memory").pipe_file("/bucket/pairs/../../out.png", b"")
     with pytest.raises(OSError, match="no name of a file"):
@@ -332,5 +347,6 @@ def test_s3(s3, pairs_folder):
         (folder / "odd [name].png").write_bytes(image)
     copy = storage.local_copy(f"{s3}/pairs", is_image)
     assert (copy / "odd [name].png").read_bytes() == image
+    check_removal(s3)
     with pytest.raises(OSError, match="s3://other/run cannot be written"):
         Store("s3://other/run").write("name", b"")

@@ -1,6 +1,7 @@
 """Objects of a store (s3://, gs://) by their names: list, read, write, copy, remove."""
 
 import contextlib
+import glob
 import pathlib
 from datetime import datetime
 from typing import NamedTuple
@@ -103,8 +104,8 @@ class Store:
     def remove(self, names: list[str]) -> None:
         """Removes objects, if they exist."""
         with self._telling("written"), contextlib.suppress(FileNotFoundError):
-            if names:
-                self._files.rm([self._path(name) for name in names])
+            if names:  # fsspec would take [1] for a pattern, and remove what another run has
+                self._files.rm([glob.escape(self._path(name)) for name in names])
 
     def _path(self, name):
         return f"{self._root}/{name}" if name else self._root
