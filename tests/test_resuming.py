@@ -47,6 +47,20 @@ def restore_newest(workdir, size=8):
     return checkpoints.Checkpoints(workdir).restore_newest(tiny_state(0, size))
 
 
+@pytest.mark.parametrize("name", ["run[1]", "run [a-z]*?", "C:\\run", "100%20 #ö"])
+def test_folders_whose_names_look_like_patterns(name, tmp_path):
+    """Orbax looks for parts of a save by a pattern with the whole path, and found none."""
+    other = tmp_path / "run1"  # what such a pattern is for
+    for step in (3, 5):
+        save(other, step + 1)
+        save(tmp_path / name, step)
+        for workdir, expected in ((tmp_path / name, step), (other, step + 1)):
+            state = restore_newest(workdir)
+            assert (state.networks["G"].params["kernel"] == expected).all()
+    assert saved_steps.saved_steps(tmp_path / name) == [3, 5]
+    assert sorted(tmp_path.iterdir()) == sorted([tmp_path / name, other])
+
+
 def largest_file(folder):
     return max((p for p in folder.rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
 
