@@ -1,7 +1,11 @@
 """Runs, data and results in object storage: fsspec's own store in memory, and S3 by an emulator."""
 
 import json
+import os
 import pathlib
+import signal
+import subprocess
+import sys
 
 import fsspec
 import jax
@@ -27,6 +31,7 @@ from pix2pix_jax.runtime import storage
 from pix2pix_jax.runtime.store import Store
 from pix2pix_jax.translation.translate import translate
 from tests.conftest import small_config
+from tests.test_command import ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -265,6 +270,32 @@ def test_of_a_folder_with_the_weights_of_many_epochs_those_of_one_are_copied(nam
     path = pth_networks.local_path(f"memory://bucket/checkpoints/{name}.pth", networks)
     assert path.read_bytes() == b"weights"
     assert {found.stem for found in path.parent.iterdir()} == {name, *others}
+
+
+STOPPED = """
+import atexit, signal, fsspec
+from pix2pix_jax import command
+from pix2pix_jax.runtime import storage
+def run(*_):
+    with storage.output_folder("memory://bucket/out") as folder:
+        (folder / "1.png").write_bytes(b"1")
+        (folder / "2.png.tmp").write_bytes(b"1")
+        signal.raise_signal(signal.SIGTERM)
+command._run = run
+atexit.register(lambda: print(fsspec.filesystem("memory").find("/bucket")))
+command.run()
+"""
+
+
+def test_what_a_stopped_translation_has_made_is_not_lost(cache):
+    flags = ["--config=configs/quickstart.py", "--compilation_cache=off", "--mode=translate"]
+    flags += ["--input=x", "--output=x"]
+    command = [sys.executable, "-c", STOPPED, *flags]
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGTERM, "stopped\n")
+    assert done.stdout == "['/bucket/out/1.png']\n"
+    assert not list((cache / storage.SCRATCH).iterdir())
 
 
 def check_removal(bucket):
