@@ -61,6 +61,13 @@ def test_folders_whose_names_look_like_patterns(name, tmp_path):
     assert sorted(tmp_path.iterdir()) == sorted([tmp_path / name, other])
 
 
+def test_a_folder_whose_name_is_no_text_is_refused_before_the_first_step(tmp_path):
+    workdir = os.path.join(tmp_path, os.fsdecode(b"caf\xe9"))
+    with pytest.raises(ValueError, match=r"no UTF-8, which checkpoints need: rename that folder"):
+        train.train(small_config(), workdir)
+    assert not os.path.exists(workdir)
+
+
 def largest_file(folder):
     return max((p for p in folder.rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
 
