@@ -56,7 +56,7 @@ def main() -> None:
         "--offset", type=_offset, default=(0, 0), metavar="X,Y",
         help="where the foreground's upper left pixel goes in the background",
     )  # fmt: skip
-    parser.add_argument("--output", required=True, help="PNG file to write")
+    parser.add_argument("--output", type=subcommands.path, required=True, help="PNG file to write")
     parser.add_argument(
         "--solver", type=lambda name: FORMER_NAMES.get(name, name), choices=SOLVERS,
         default="multigrid",

@@ -27,6 +27,13 @@ def run(parser: argparse.ArgumentParser, arguments: list[str] | None) -> None:
         sys.exit(f"error: {error}")
 
 
+def path(text: str) -> str:
+    """The type of an option that is a path on this machine; a store's would become a folder s3:."""
+    if "://" in text:
+        raise argparse.ArgumentTypeError(f"{text} is an address: give a path on this machine")
+    return text
+
+
 def at_least(minimum: int) -> Callable[[str], int]:
     """The type of an option that is a whole number from `minimum` on."""
 
