@@ -78,6 +78,8 @@ def main() -> None:
     parser.add_argument("--train", action="store_true", help="measure how long training waits")
     parser.add_argument("--steps", type=int, default=40, help="of training")
     options = parser.parse_args()
+    if not options.train and options.images % options.batch:
+        parser.error("--images is no multiple of --batch: the two sides would read different pairs")
     fill(options.folder, options.images)
     (wait if options.train else compare)(options)
 

@@ -3,6 +3,7 @@
 import os
 import pathlib
 import re
+import signal
 import sys
 import traceback
 
@@ -78,6 +79,8 @@ def main(argv: list[str]) -> None:
     _check_flags(argv)
     config = CONFIG.value
     workdir = name_run(config, WORKDIR.value)
+    if MODE.value != "train":  # which answers it itself
+        signal.signal(signal.SIGTERM, _stop)
     try:
         with console.opened():
             _start_jax(workdir)
@@ -88,6 +91,12 @@ def main(argv: list[str]) -> None:
         text = f"{storage.shown(error)}{_about_room(error, OUTPUT.value or workdir)}"
         sys.exit(f"error: {text}  (--verbosity=1 shows where)")
     sys.exit(0 if succeeded else 1)
+
+
+def _stop(number, _):
+    """Ends the program so that results in object storage, which are copied last, are not lost."""
+    print("stopped", file=sys.stderr)
+    raise SystemExit(128 + number)
 
 
 def _about_room(error, folder):
@@ -236,4 +245,5 @@ def run() -> None:
     for flag in flags.FLAGS.flags_by_module_dict()[__name__]:  # those that --help shows
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
     console.print_any_name()
+    console.stop_in_a_line()
     app.run(main, flags_parser=parse_flags)

@@ -1,9 +1,12 @@
 """What the benchmarks count, against counting by hand; and the table that they fill."""
 
+import sys
+
 import pytest
 import torch
 
 from benchmarks import floor, plot
+from benchmarks import input as input_benchmark
 
 
 def test_operations_of_a_convolution_and_its_gradients():
@@ -21,3 +24,14 @@ def test_ratios_of_the_table_are_those_of_its_times():
     for _, _, ours, *layouts, ratio, _, _, _ in rows:
         expected = float(ours) / min(map(float, layouts))
         assert float(ratio) == pytest.approx(expected, abs=0.006)
+
+
+@pytest.mark.parametrize("images, batch", [(4, 8), (100, 64)])
+def test_both_sides_of_the_input_read_the_same_pairs(images, batch, tmp_path, monkeypatch, capsys):
+    """Ours would leave out the pairs of the last batch, and they would count as read."""
+    flags = [f"--folder={tmp_path}", f"--images={images}", f"--batch={batch}"]
+    monkeypatch.setattr(sys, "argv", ["input", *flags])
+    with pytest.raises(SystemExit):
+        input_benchmark.main()
+    assert "--images is no multiple of --batch" in capsys.readouterr().err
+    assert not any(tmp_path.iterdir())

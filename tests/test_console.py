@@ -5,6 +5,8 @@ import io
 import json
 import os
 import re
+import signal
+import subprocess
 import sys
 import types
 
@@ -16,6 +18,7 @@ from pix2pix_jax.run import compiling
 from pix2pix_jax.runtime import compilation_cache, console
 from pix2pix_jax.runtime.counter import Counter
 from tests.conftest import small_config
+from tests.test_command import ROOT
 
 
 class Terminal(io.StringIO):
@@ -156,3 +159,35 @@ def test_names_that_are_no_text(tmp_path, monkeypatch):
     stdout.flush()
     assert stdout.buffer.getvalue().decode() == "skipped ä \\udcff.png\n"
     assert "skipped ä \\udcff.png\n" in (tmp_path / "log.txt").read_text("utf-8")
+
+
+CODE = """
+import signal, sys
+import {module} as module
+from {program} import main
+module.{function} = lambda *_: signal.raise_signal(signal.SIGINT)
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    "program, module, function, arguments",
+    [
+        (
+            "pix2pix_jax", "pix2pix_jax.command", "_run",
+            "--config=configs/quickstart.py --compilation_cache=off",
+        ),
+        ("pix2pix_jax.dataset", "pix2pix_jax.dataset.check", "check", "check x"),
+        (
+            "pix2pix_jax.blending", "pix2pix_jax.blending.__main__", "_check_output",
+            "--foreground=x --background=x --mask=x --output=x",
+        ),
+    ],
+)  # fmt: skip
+def test_control_c_ends_a_program_without_a_traceback(program, module, function, arguments):
+    """It dies of the signal all the same, which a shell's loop around it needs to see."""
+    code = CODE.format(program=f"{program}.__main__", module=module, function=function)
+    command = [sys.executable, "-c", code, *arguments.split()]
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "stopped\n")

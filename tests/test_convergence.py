@@ -18,7 +18,9 @@ from benchmarks.torch_arrays import nchw, nhwc
 from pix2pix_jax.data import loading
 from pix2pix_jax.images.files import is_image
 from pix2pix_jax.images.levels import to_float, to_uint8
+from pix2pix_jax.methods.optim import learning_rate
 from pix2pix_jax.methods.registry import fresh_state
+from pix2pix_jax.methods.state import epoch_of
 from pix2pix_jax.run import config_file
 from pix2pix_jax.train import train
 from tests.conftest import small_config
@@ -108,6 +110,20 @@ def test_pytorch_killed_and_resumed(tmp_path, monkeypatch):
 
 def sum_of_weights(validator, state):
     return {"sum": sum(float(leaf.sum()) for leaf in jax.tree.leaves(state.networks))}
+
+
+def test_a_batch_of_several_epochs():
+    """The learning rate of a step is ours where batches are larger than the data set."""
+    fields = {"train.batch_size": 5, "optim.epochs": 2, "optim.epochs_decay": 9}
+    config = small_config(**{**BOTH, **fields})
+    training, rates = pytorch.Training(config, 2), []
+    batch = {name: np.zeros((5, 32, 32, 3), np.float32) for name in ("input", "target")}
+    for step in range(4):
+        rates.append(training._schedules[0].get_last_lr()[0])
+        training.train(batch)
+        epoch = epoch_of(np.int32(step), config.train.batch_size, 2)
+        assert rates[-1] == pytest.approx(float(learning_rate(config.optim, epoch)), rel=1e-6)
+    assert len(set(rates)) == 4
 
 
 def test_networks_of_cyclegan():

@@ -264,3 +264,15 @@ def test_every_image_is_written_whatever_their_names(tmp_path):
     paths = list((tmp_path / "out").rglob("*.png"))
     assert sum(written.values()) == len(paths) == len(names)
     assert {int(np.asarray(Image.open(path)).max()) for path in paths} == {0, 50, 100, 150}
+
+
+@pytest.mark.parametrize("verb", [["pair", "a", "b"], ["prepare", "a"], ["sheet", "a"]])
+def test_results_are_not_written_to_a_folder_called_s3(verb, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        Image.new("RGB", (8, 8)).save(tmp_path / folder / "1.png")
+    with pytest.raises(SystemExit):
+        main([*verb, "--output=s3://bucket/data.png"])
+    assert "s3://bucket/data.png is an address: give a path" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]

@@ -2,8 +2,11 @@
 
 import html.parser
 import json
+import os
+import re
 import sys
 import time
+import urllib.parse
 
 import numpy as np
 import pytest
@@ -68,6 +71,18 @@ class Page(html.parser.HTMLParser):
 
     def handle_data(self, text):
         self.text.append(text)
+
+
+def test_a_page_of_images_whose_names_are_no_text(tmp_path):
+    """Names in Latin-1, say: the page leads to the bytes that the files are called by."""
+    name = os.fsdecode(b"caf\xe9")
+    row = {"name": name, "images": [("output", f"{name}.png")], "size": (1, 1), "metrics": {}}
+    (tmp_path / f"{name}.png").touch()
+    html_page(tmp_path / "index.html", name, [row], {}, f"dir: {name}")
+    (link,) = re.findall(r'src="([^"]+)"', (tmp_path / "index.html").read_text("utf-8"))
+    assert (os.fsencode(tmp_path) + b"/" + urllib.parse.unquote_to_bytes(link)) in [
+        os.fsencode(path) for path in tmp_path.iterdir()
+    ]
 
 
 def test_html_page(tmp_path):

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 
 from benchmarks import torch_baseline as baseline
 from configs import pix2pixhd as hd_config
@@ -514,6 +514,20 @@ def test_label_maps_of_files(tmp_path):
     (tmp_path / "photos" / "photo_0.png").unlink()
     with pytest.raises(ValueError, match="have 2, 2 and 1 images"):
         label_maps_of(*folders, str(tmp_path / "other"))
+
+
+def test_a_photo_on_its_side_belongs_to_the_upright_map(tmp_path):
+    """As a camera stores it: training turns it by its EXIF tag."""
+    for kind in ("classes", "instances", "photos"):
+        (tmp_path / kind).mkdir()
+    for kind in ("classes", "instances"):
+        Image.new("L", (20, 30)).save(tmp_path / kind / "0.png")
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    Image.new("RGB", (30, 20)).save(tmp_path / "photos" / "0.jpg", exif=exif)
+    folders = [str(tmp_path / name) for name in ("classes", "instances", "photos")]
+    assert label_maps_of(*folders, str(tmp_path / "maps")) == 1
+    assert Image.open(tmp_path / "maps" / "0.png").size == (20, 30)
 
 
 @pytest.mark.parametrize("kind", ["gray", "palette", "16 bit"])

@@ -267,6 +267,8 @@ def test_points_of_a_file(tmp_path):
     path = tmp_path / "points.txt"
     path.write_text("# corners\n1,2\n3.5 4\n\n5; 6  # the last\n")
     assert polygons.read_points(path) == [(1, 2), (3.5, 4), (5, 6)]
+    path.write_text("1,2\n3,4\n", "utf-8-sig")  # of a spreadsheet
+    assert polygons.read_points(path) == [(1, 2), (3, 4)]
     path.write_text("1,2\n3,four\n")
     with pytest.raises(ValueError, match=r"line 2 of .*'3,four'"):
         polygons.read_points(path)
@@ -315,6 +317,11 @@ def test_the_command(tmp_path):
     assert np.abs(np.asarray(Image.open(tmp_path / "out.png")) - expected).max() <= 0.6
     assert "relative residual" in result.stdout
 
+    # The end of a name is no format but for those of images; and a name need be no text.
+    result = run(tmp_path, f"--polygon={tmp_path}/points.txt", output="lambda_1.5\udce9")
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "lambda_1.5\udce9.png").exists()
+
     result = run(tmp_path, f"--mask={tmp_path}/none.png")
     assert result.returncode == 1 and len(result.stderr.strip().splitlines()) == 1
     assert result.stderr.endswith("none.png cannot be read as an image: there is no such file\n")
@@ -325,6 +332,9 @@ def test_the_command(tmp_path):
     [
         (["--output={}/f.jpg"], "f.png is an image to blend: give another --output"),
         (["--output={}/folder.png"], "folder.png is a folder: give a PNG file in it"),
+        (["--output={}"], "is a folder: give a PNG file in it"),
+        (["--output=s3://bucket/x.png"], "s3://bucket/x.png is an address: give a path on this"),
+        (["--output=."], r"\. is a folder: give a PNG file in it"),
         (["--output={}/b.png/new.png"], "cannot write to .*b.png .Not a directory"),
         (["--polygon={}/far.txt"], "far.txt lies outside the foreground, which is 40x30"),
         (["--polygon={}/none.txt"], "there is no file .*none.txt of a polygon's corners"),

@@ -1,8 +1,10 @@
 """The authors' published generators by name, from a server of this process in place of theirs."""
 
+import errno
 import functools
 import hashlib
 import http.server
+import os
 import pathlib
 import threading
 
@@ -127,6 +129,21 @@ def test_what_has_changed_is_refused(server):
     with pytest.raises(ValueError, match="gives another file than at first"):
         published.fetch(generator)
     assert not path.exists()
+
+
+def test_a_disk_that_is_full_when_the_digest_is_noted(server, monkeypatch):
+    """Leaves no empty note, which the next start could not read."""
+    save(server.folder / "apple2orange.pth")
+    generator = published.GENERATORS["apple2orange"]
+
+    def full(path, text):
+        path.touch()
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
+        patch.setattr(pathlib.Path, "write_text", full)
+        published.fetch(generator)
+    assert published.fetch(generator).is_file()
 
 
 @pytest.mark.parametrize(

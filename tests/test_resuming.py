@@ -47,6 +47,27 @@ def restore_newest(workdir, size=8):
     return checkpoints.Checkpoints(workdir).restore_newest(tiny_state(0, size))
 
 
+@pytest.mark.parametrize("name", ["run[1]", "run [a-z]*?", "C:\\run", "100%20 #ö"])
+def test_folders_whose_names_look_like_patterns(name, tmp_path):
+    """Orbax looks for parts of a save by a pattern with the whole path, and found none."""
+    other = tmp_path / "run1"  # what such a pattern is for
+    for step in (3, 5):
+        save(other, step + 1)
+        save(tmp_path / name, step)
+        for workdir, expected in ((tmp_path / name, step), (other, step + 1)):
+            state = restore_newest(workdir)
+            assert (state.networks["G"].params["kernel"] == expected).all()
+    assert saved_steps.saved_steps(tmp_path / name) == [3, 5]
+    assert sorted(tmp_path.iterdir()) == sorted([tmp_path / name, other])
+
+
+def test_a_folder_whose_name_is_no_text_is_refused_before_the_first_step(tmp_path):
+    workdir = os.path.join(tmp_path, os.fsdecode(b"caf\xe9"))
+    with pytest.raises(ValueError, match=r"no UTF-8, which checkpoints need: rename that folder"):
+        train.train(small_config(), workdir)
+    assert not os.path.exists(workdir)
+
+
 def largest_file(folder):
     return max((p for p in folder.rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
 

@@ -1,7 +1,11 @@
 """Runs, data and results in object storage: fsspec's own store in memory, and S3 by an emulator."""
 
 import json
+import os
 import pathlib
+import signal
+import subprocess
+import sys
 
 import fsspec
 import jax
@@ -27,6 +31,7 @@ from pix2pix_jax.runtime import storage
 from pix2pix_jax.runtime.store import Store
 from pix2pix_jax.translation.translate import translate
 from tests.conftest import small_config
+from tests.test_command import ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -267,6 +272,47 @@ def test_of_a_folder_with_the_weights_of_many_epochs_those_of_one_are_copied(nam
     assert {found.stem for found in path.parent.iterdir()} == {name, *others}
 
 
+STOPPED = """
+import atexit, signal, fsspec
+from pix2pix_jax import command
+from pix2pix_jax.runtime import storage
+def run(*_):
+    with storage.output_folder("memory://bucket/out") as folder:
+        (folder / "1.png").write_bytes(b"1")
+        (folder / "2.png.tmp").write_bytes(b"1")
+        signal.raise_signal(signal.SIGTERM)
+command._run = run
+atexit.register(lambda: print(fsspec.filesystem("memory").find("/bucket")))
+command.run()
+"""
+
+
+def test_what_a_stopped_translation_has_made_is_not_lost(cache):
+    flags = ["--config=configs/quickstart.py", "--compilation_cache=off", "--mode=translate"]
+    flags += ["--input=x", "--output=x"]
+    command = [sys.executable, "-c", STOPPED, *flags]
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGTERM, "stopped\n")
+    assert done.stdout == "['/bucket/out/1.png']\n"
+    assert not list((cache / storage.SCRATCH).iterdir())
+
+
+def check_removal(bucket):
+    """What looks like a pattern is a name: of a run, and of a file."""
+    odd, other = Store(f"{bucket}/run[1]"), Store(f"{bucket}/run1")
+    for store in (odd, other):
+        for name in ("lock", "d/a?.png", "d/ab.png"):
+            store.write(name, b"1")
+    odd.remove(["lock", "d/a?.png", "none"])
+    assert list(odd.entries()) == ["d/ab.png"]
+    assert sorted(other.entries()) == ["d/a?.png", "d/ab.png", "lock"]
+
+
+def test_what_is_removed_has_that_very_name(memory):
+    check_removal("memory://bucket")
+
+
 def test_names_that_lead_out_of_the_copy_are_refused(memory):
     fsspec.filesystem("memory").pipe_file("/bucket/pairs/../../out.png", b"")
     with pytest.raises(OSError, match="no name of a file"):
@@ -277,6 +323,7 @@ def test_names_that_lead_out_of_the_copy_are_refused(memory):
     "address, error, words",
     [
         ("ftq://bucket/run", ValueError, "there is no storage called ftq://"),
+        ("file:///tmp/run", ValueError, "is on this machine: give the path alone, /tmp/run$"),
         ("dropbox://bucket/run", ValueError, "takes a package .*requirements-cloud.txt"),
         ("memory://bucket/none", FileNotFoundError, "nothing of the kind .* memory://bucket/none"),
     ],
@@ -331,5 +378,6 @@ def test_s3(s3, pairs_folder):
         (folder / "odd [name].png").write_bytes(image)
     copy = storage.local_copy(f"{s3}/pairs", is_image)
     assert (copy / "odd [name].png").read_bytes() == image
+    check_removal(s3)
     with pytest.raises(OSError, match="s3://other/run cannot be written"):
         Store("s3://other/run").write("name", b"")

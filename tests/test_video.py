@@ -1,6 +1,8 @@
 """Videos, read and written by imageio-ffmpeg."""
 
 import itertools
+import pathlib
+import re
 import subprocess
 import sys
 import time
@@ -12,6 +14,7 @@ import pytest
 from pix2pix_jax.methods.contract import Direction
 from pix2pix_jax.translation import translate, video
 from tests.conftest import small_config
+from tests.test_command import ROOT
 
 SIZE, FPS, COUNT = (48, 32), 8, 10  # width and height
 
@@ -87,6 +90,20 @@ def test_pixels_stay_as_wide_as_they_were(tmp_path, ffmpeg):
     assert "SAR 4:3" in ffmpeg("-i", target)
 
 
+@pytest.mark.parametrize("size", [(48, 32), (1280, 720)])
+def test_colours_are_those_of_bt_709_and_the_file_says_so(size, tmp_path, ffmpeg):
+    """Players guess, by the size, what a file does not say, and show another red."""
+    source, target, luma = (tmp_path / name for name in ("in.mp4", "out.mp4", "luma.raw"))
+    ffmpeg("-f", "lavfi", "-i", f"color=red:s={size[0]}x{size[1]}:r=4:d=1", source)
+    red = np.full((*size[::-1], 3), (255, 0, 0), np.uint8)
+    video.write(target, video.look(source), iter([red] * 4))
+    assert re.search(r"yuv420p\(tv, bt709, ", ffmpeg("-i", target))
+    ffmpeg("-i", target, "-f", "rawvideo", luma)
+    levels = np.fromfile(luma, np.uint8, size[0] * size[1]).astype(int)
+    assert np.abs(levels - (16 + 219 * 0.2126)).max() < 2  # BT.601 has 81
+    assert np.abs(next(video.read(video.look(target))).astype(int) - red).max() < 4
+
+
 def test_a_video_that_ends_early_is_said(tmp_path, ffmpeg, capsys):
     path = tmp_path / "clip.mp4"
     codec = ("-c:v", "libx264", "-movflags", "+faststart")
@@ -119,6 +136,31 @@ def test_why_a_video_is_not_written_is_said(failing, tmp_path, ffmpeg):
     with pytest.raises(error, match=words):
         video.write(tmp_path / "out.mp4", video.Video(source, 30, 30, "8/1"), frames())
     assert not (tmp_path / "out.mp4").exists()
+
+
+def test_names_that_look_like_addresses(tmp_path, ffmpeg, monkeypatch):
+    """A colon in a name, and no folder before it: to ffmpeg that is a protocol."""
+    monkeypatch.chdir(tmp_path)
+    source, target = pathlib.Path("12:30.mp4"), pathlib.Path("file:out.mp4")
+    ffmpeg("-f", "lavfi", "-i", "testsrc=s=48x32:r=8:d=1", str(tmp_path / source))
+    found = video.look(source)
+    assert video.write(target, found, iter(list(video.read(found)))) == 8
+    assert len(frames_of(tmp_path / target)[1]) == 8
+
+
+def test_standard_input_is_left_alone(tmp_path, ffmpeg):
+    """A list of files in a shell's loop, say: ffmpeg would read it, and end at a q."""
+    source, frames = str(tmp_path / "in.mp4"), 60
+    ffmpeg("-nostdin", "-f", "lavfi", "-i", f"testsrc=s=640x480:r={frames}:d=1", source)
+    code = f"""
+import pathlib, sys, time
+from pix2pix_jax.translation import video
+found = video.read(video.look(pathlib.Path({source!r})))
+print(sum(time.sleep(0.02) is None for _ in found), len(sys.stdin.buffer.raw.read(1000)))
+"""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, input="q" * 500, capture_output=True, text=True)
+    assert done.stdout.split() == [str(frames), "500"], done.stderr
 
 
 def test_what_is_no_video(tmp_path):

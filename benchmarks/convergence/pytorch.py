@@ -67,7 +67,8 @@ class Training:
             total, count = self.sums.get(name, (0.0, 0))
             self.sums[name] = total + value.item(), count + 1
         seen = self.step * self._batch_size
-        if seen // self._examples > (seen - self._batch_size) // self._examples:  # an epoch ends
+        ended = seen // self._examples - (seen - self._batch_size) // self._examples
+        for _ in range(ended):  # epochs, several of few examples
             for schedule in self._schedules:
                 schedule.step()
 

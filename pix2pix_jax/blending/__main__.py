@@ -11,8 +11,8 @@ import time
 
 from pix2pix_jax.blending.poisson import FORMER_NAMES, SOLVERS, blend
 from pix2pix_jax.blending.polygons import polygon_mask, read_points
-from pix2pix_jax.images.files import read_image, save_png
-from pix2pix_jax.runtime import storage
+from pix2pix_jax.images.files import EXTENSIONS, read_image, save_png
+from pix2pix_jax.runtime import console, storage
 from pix2pix_jax.settings import subcommands
 
 
@@ -24,6 +24,14 @@ def _offset(text):
             f"{text!r} is not two whole numbers, such as 120,40"
         ) from error
     return x, y
+
+
+def _png(text):
+    """The path of the result: of the PNG file that is meant by x.png, x.jpg or x alone."""
+    path = pathlib.Path(text)
+    if path.suffix.lower() in EXTENSIONS:
+        return path.with_suffix(".png")
+    return path if path.is_dir() else pathlib.Path(f"{path}.png")
 
 
 def _check_output(output, sources):
@@ -48,14 +56,16 @@ def main() -> None:
         "--offset", type=_offset, default=(0, 0), metavar="X,Y",
         help="where the foreground's upper left pixel goes in the background",
     )  # fmt: skip
-    parser.add_argument("--output", required=True, help="PNG file to write")
+    parser.add_argument("--output", type=subcommands.path, required=True, help="PNG file to write")
     parser.add_argument(
         "--solver", type=lambda name: FORMER_NAMES.get(name, name), choices=SOLVERS,
         default="multigrid",
     )  # fmt: skip
     parser.add_argument("--mixed", action="store_true", help="keep the stronger gradients of both")
     options = parser.parse_args()
-    output = pathlib.Path(options.output).with_suffix(".png")
+    console.print_any_name()
+    console.stop_in_a_line()
+    output = _png(options.output)
     try:
         _check_output(output, (options.foreground, options.background, options.mask))
         foreground, background = (

@@ -40,7 +40,7 @@ def read_points(path: str | os.PathLike[str]) -> list[tuple[float, float]]:
         ValueError: as `parse_points`, or it is no text.
     """
     try:
-        text = pathlib.Path(path).read_text("utf-8")
+        text = pathlib.Path(path).read_text("utf-8-sig")  # Excel and Notepad begin with a mark
     except FileNotFoundError as error:
         raise FileNotFoundError(f"there is no file {path} of a polygon's corners") from error
     except UnicodeDecodeError as error:

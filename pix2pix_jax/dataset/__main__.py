@@ -48,12 +48,12 @@ def _parser():
     verb.add_argument("folder", help="of A; or of B, where a rule makes A")
     verb.add_argument("folder_b", nargs="?", help="of B, with files of the same names")
     verb.add_argument("--rule", choices=tuple(pair.RULES), help="what makes A of B")
-    verb.add_argument("--output", required=True, help="new folder")
+    verb.add_argument("--output", type=subcommands.path, required=True, help="new folder")
 
     verb = verbs.add_parser("prepare", parents=[form], help="resizes, and splits off val and test")
     verb.set_defaults(run=_prepare)
     verb.add_argument("folder")
-    verb.add_argument("--output", required=True, help="new folder")
+    verb.add_argument("--output", type=subcommands.path, required=True, help="new folder")
     verb.add_argument(
         "--size", type=_size, metavar="N or HEIGHT,WIDTH", help="of each image; as it is if missing"
     )
@@ -73,7 +73,7 @@ def _parser():
     verb = verbs.add_parser("sheet", parents=[form], help="writes a contact sheet")
     verb.set_defaults(run=_sheet)
     verb.add_argument("folder")
-    verb.add_argument("--output", required=True, metavar="FILE.png")
+    verb.add_argument("--output", type=subcommands.path, required=True, metavar="FILE.png")
     verb.add_argument(
         "--count", type=subcommands.positive, default=48, help="images of each split (48)"
     )
@@ -88,7 +88,7 @@ def _parser():
     verb.add_argument(
         "photos", help="folder of their photographs, which the results are named like"
     )
-    verb.add_argument("--output", required=True, help="new folder")
+    verb.add_argument("--output", type=subcommands.path, required=True, help="new folder")
     return parser
 
 

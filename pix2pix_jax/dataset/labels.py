@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from pix2pix_jax.dataset.writing import write_all
-from pix2pix_jax.images.files import FORMATS, Path, find_images, naming, unique_names
+from pix2pix_jax.images.files import FORMATS, Path, find_images, image_size, naming, unique_names
 
 MOST = {"class": 256, "instance": 2**16}
 
@@ -42,8 +42,8 @@ def label_maps(labels: Path, instances: Path, photos: Path, output: Path) -> int
 def _join(label, instance, photo):
     """The image of three files, uint8 [H, W, 3]."""
     classes, objects = _numbers(label, "class"), _numbers(instance, "instance")
-    with naming(photo), Image.open(photo, formats=FORMATS) as image:
-        size = image.size[::-1]
+    with naming(photo):
+        size = image_size(photo)
     for path, found in ((instance, objects.shape), (photo, size)):
         if found != classes.shape:
             raise ValueError(

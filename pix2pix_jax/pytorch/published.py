@@ -17,6 +17,7 @@ import urllib.request
 from typing import Any, NamedTuple
 
 from pix2pix_jax.pytorch import architectures, pth_file
+from pix2pix_jax.runtime.whole_file import whole_file
 
 HOST = "http://efrosgans.eecs.berkeley.edu"
 CODE = "https://github.com/junyanz/pytorch-CycleGAN-and-pix2pix"
@@ -206,7 +207,8 @@ def _download(generator):
                 f"{url} gives another file than at first, by the SHA-256 in {_note(path)}: delete "
                 "that if the authors have replaced theirs"
             )
-        _note(path).write_text(f"{digest}  {path.name}\n")  # as sha256sum --check takes it
+        with whole_file(_note(path)) as note:
+            note.write_text(f"{digest}  {path.name}\n")  # as sha256sum --check takes it
         temporary.replace(path)
 
 

@@ -65,7 +65,8 @@ def html_page(
 </body></html>
 """
     with whole_file(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+        # Names of files need be no text.
+        temporary.write_text(page, encoding="utf-8", errors="backslashreplace")
 
 
 def _article(number, row, names):
@@ -77,7 +78,8 @@ def _article(number, row, names):
     words = "  ".join(f"{k} {v:.4f}" for k, v in metrics.items())
     figures = "".join(
         f'<figure><img loading="lazy" decoding="async" width="{width}" height="{height}" '
-        f'src="{quote(path)}" data-label="{_text(label)}" alt="{_text(label)} of {name}">'
+        f'src="{quote(os.fsencode(path))}" data-label="{_text(label)}" '
+        f'alt="{_text(label)} of {name}">'
         f"<figcaption>{_text(label)}</figcaption></figure>"
         for label, path in row["images"]
     )

@@ -1,5 +1,6 @@
 """Checkpoints of the whole training state (orbax): workdir/checkpoints/<step>/ holds one state."""
 
+import contextlib
 import itertools
 import json
 import math
@@ -19,6 +20,7 @@ from pix2pix_jax.run.run_folder import CHECKPOINTS, Path, RunFolder
 from pix2pix_jax.run.saved_state import (
     DamagedCheckpoint,
     alone,
+    for_orbax,
     read_custom,
     read_metrics,
     write_custom,
@@ -52,6 +54,7 @@ class Checkpoints:
         self._writes = processes.is_first()
         self._saved: int | None = None  # the newest step that this process restored or saved
         self._manager: ocp.CheckpointManager | None = None  # from the first save on
+        self._links = contextlib.ExitStack()  # by which it sees the folder
         self._saving: tuple[int, str] | None = None  # a step, and its `custom` as JSON
 
     def save(
@@ -109,7 +112,8 @@ class Checkpoints:
 
     def __exit__(self, *_: object) -> None:
         if self._manager is not None:
-            self._manager.close()
+            with self._links:
+                self._manager.close()
 
     def _open_manager(self):
         if self._manager is not None:
@@ -140,7 +144,8 @@ class Checkpoints:
             async_options=ocp.AsyncOptions(post_finalization_callback=self._before_commit),
             multiprocessing_options=alone(),
         )
-        self._manager = ocp.CheckpointManager(self.folder, options=options)
+        seen = self._links.enter_context(for_orbax(self.folder))
+        self._manager = ocp.CheckpointManager(seen, options=options)
         return self._manager
 
     def _rank(self, metrics):

@@ -184,14 +184,26 @@ def open_run(workdir: Path) -> Iterator[RunFolder]:
     """The run at a path or an address. An address gets an empty working copy, see `RunFolder.pull`.
 
     Raises:
-        ValueError, OSError: there is no such kind of storage.
+        ValueError, OSError: there is no such kind of storage, or the path is no UTF-8.
     """
     if not storage.is_remote(workdir):
+        _check_text(pathlib.Path(workdir).absolute())
         yield RunFolder(workdir)
         return
     store = Store(os.fspath(workdir))
     with storage.scratch_folder(store.address) as folder:
         yield RunFolder(folder, store)
+
+
+def _check_text(folder):
+    """Raises ValueError if checkpoints and event files cannot be written there."""
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"the workdir {folder} has a name that is no UTF-8, which checkpoints need: rename "
+            "that folder, or choose another --workdir"
+        ) from error
 
 
 def _version(path):

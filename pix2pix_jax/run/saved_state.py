@@ -5,8 +5,12 @@ both as orbax writes them; besides, what else belongs to the step in custom.json
 Checkpoints of former versions have neither, and restore without a check of their files.
 """
 
+import contextlib
 import json
 import pathlib
+import re
+import tempfile
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -40,6 +44,22 @@ def alone() -> ocp.options.MultiprocessingOptions:
     )
 
 
+@contextlib.contextmanager
+def for_orbax(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    """`folder`, or a link to it where its path has what orbax does not take as it is.
+
+    Orbax looks for parts of a save by a pattern that begins with the path, and finds nothing in
+    run[1]: such a checkpoint has no arrays. To tensorstore a backslash is a slash.
+    """
+    if not re.search(r"[*?\[\\]", str(folder)):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        link = pathlib.Path(scratch) / "link"
+        link.symlink_to(folder.absolute())
+        yield link
+
+
 def restore(folder: pathlib.Path, target: Any, partial: bool = False) -> Any:
     """The state in `folder`, which is named by its step.
 
@@ -68,9 +88,12 @@ def restore(folder: pathlib.Path, target: Any, partial: bool = False) -> Any:
         partial_restore=True,
         restore_args=ocp.checkpoint_utils.construct_restore_args(target),
     )
-    with ocp.Checkpointer(handler, multiprocessing_options=alone()) as checkpointer:
+    with (
+        ocp.Checkpointer(handler, multiprocessing_options=alone()) as checkpointer,
+        for_orbax(folder) as path,
+    ):
         try:
-            return checkpointer.restore(folder / STATE, args=args)
+            return checkpointer.restore(path / STATE, args=args)
         except PermissionError:
             raise
         except (OSError, ValueError, KeyError) as error:
@@ -132,7 +155,8 @@ def averaged_networks(folder: pathlib.Path) -> set[str]:
 def _saved_arrays(folder):
     """As `_arrays`, of the checkpoint in `folder`."""
     try:
-        return _arrays(ocp.PyTreeCheckpointHandler().metadata(folder / STATE).tree)
+        with for_orbax(folder) as path:
+            return _arrays(ocp.PyTreeCheckpointHandler().metadata(path / STATE).tree)
     except PermissionError:
         raise
     except Exception as error:  # JSON, zstd, tensorstore: whatever reads a damaged file

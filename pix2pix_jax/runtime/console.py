@@ -150,6 +150,21 @@ def print_any_name() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")  # as stderr is from the start
 
 
+def stop_in_a_line() -> None:
+    """Lets Ctrl-C, where nothing else answers it, end this program with a word, not a traceback.
+
+    It still dies of the signal, by which a shell ends the loop that it runs in.
+    """
+    sys.excepthook = _say_uncaught
+
+
+def _say_uncaught(kind, error, trace):
+    if issubclass(kind, KeyboardInterrupt):
+        print("stopped", file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, trace)
+
+
 def has_bar() -> bool:
     """Whether there is an opened console on a terminal."""
     return isinstance(sys.stdout, _Stream) and sys.stdout.console.has_bar

@@ -1,6 +1,7 @@
 """Objects of a store (s3://, gs://) by their names: list, read, write, copy, remove."""
 
 import contextlib
+import glob
 import pathlib
 from datetime import datetime
 from typing import NamedTuple
@@ -22,7 +23,9 @@ class Store:
     def __init__(self, address: str):
         """Raises ValueError if there is no such kind of storage, or its package is missing."""
         self.address = normal(address)
-        kind = address.partition("://")[0]
+        kind, _, rest = address.partition("://")
+        if kind in ("file", "local"):
+            raise ValueError(f"{address} is on this machine: give the path alone, {rest}")
         try:
             import fsspec
 
@@ -101,8 +104,8 @@ class Store:
     def remove(self, names: list[str]) -> None:
         """Removes objects, if they exist."""
         with self._telling("written"), contextlib.suppress(FileNotFoundError):
-            if names:
-                self._files.rm([self._path(name) for name in names])
+            if names:  # fsspec would take [1] for a pattern, and remove what another run has
+                self._files.rm([glob.escape(self._path(name)) for name in names])
 
     def _path(self, name):
         return f"{self._root}/{name}" if name else self._root

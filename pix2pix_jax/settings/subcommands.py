@@ -20,10 +20,18 @@ def run(parser: argparse.ArgumentParser, arguments: list[str] | None) -> None:
     """Calls the `run` of the subcommand that the command line (or `arguments`) gives."""
     options = parser.parse_args(arguments)
     console.print_any_name()
+    console.stop_in_a_line()
     try:
         options.run(options)
     except (OSError, ValueError) as error:
         sys.exit(f"error: {error}")
+
+
+def path(text: str) -> str:
+    """The type of an option that is a path on this machine; a store's would become a folder s3:."""
+    if "://" in text:
+        raise argparse.ArgumentTypeError(f"{text} is an address: give a path on this machine")
+    return text
 
 
 def at_least(minimum: int) -> Callable[[str], int]:

@@ -24,7 +24,8 @@ from pix2pix_jax.translation.translated_files import suffixes
 EXTENSIONS = {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".gif"}
 CRF = 18  # of H.264: its loss is hardly seen
 SECONDS = 10  # between lines of progress
-QUIET = ("-hide_banner", "-loglevel", "error")
+# On standard input ffmpeg would take q for its end, and what a shell's loop has for the next turn.
+QUIET = ("-nostdin", "-hide_banner", "-loglevel", "error")
 
 
 class Video(NamedTuple):
@@ -132,7 +133,7 @@ def look(path: pathlib.Path) -> Video:
         raise FileNotFoundError(f"there is no file {path}")
     # As YUV4MPEG, which begins with a line on size and rate.
     output = ("-frames:v", "1", "-f", "yuv4mpegpipe", "-pix_fmt", "yuv420p", "-")
-    answer = subprocess.run([_ffmpeg(), *QUIET, "-i", path, *output], capture_output=True)
+    answer = subprocess.run([_ffmpeg(), *QUIET, "-i", _whole(path), *output], capture_output=True)
     found = re.match(rb"YUV4MPEG2 W(\d+) H(\d+) F(\d+):(\d+) ", answer.stdout)
     if not found:
         raise ValueError(f"{path} cannot be read as a video: replace it")
@@ -148,7 +149,7 @@ def read(video: Video) -> Iterator[np.ndarray]:
     Prints a line at the end if some could not be read.
     """
     output = ("-r", video.rate, "-f", "rawvideo", "-pix_fmt", "rgb24", "-")
-    command = [_ffmpeg(), *QUIET, "-i", video.path, *output]
+    command = [_ffmpeg(), *QUIET, "-i", _whole(video.path), *output]
     size = video.height * video.width * 3
     with (
         tempfile.TemporaryFile() as errors,
@@ -183,13 +184,17 @@ def write(target: pathlib.Path, video: Video, images: Iterator[np.ndarray]) -> i
     """
     count, size = 0, f"{video.width}x{video.height}"
     frames = ("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", size, "-r", video.rate, "-i", "-")
-    streams = ("-i", video.path, "-map", "0:v:0", "-map", "1:a:0?")  # sound, if there is any
+    sound = ("-i", _whole(video.path), "-map", "0:v:0", "-map", "1:a:0?")  # if there is any
+    even = "scale=ceil(iw/2)*2:ceil(ih/2)*2:out_color_matrix=bt709:out_range=tv"
+    # Said in the file: else players guess, by the size, how colours were coded.
+    colors = ",setparams=colorspace=bt709:color_primaries=bt709:color_trc=bt709:range=tv"
     aspect = f",setsar={video.pixel}" if video.pixel else ""
-    even = ("-vf", f"scale=ceil(iw/2)*2:ceil(ih/2)*2{aspect}")
+    filters = ("-vf", even + colors + aspect)
     codecs = ("-c:v", "libx264", "-crf", str(CRF), "-pix_fmt", "yuv420p", "-c:a", "aac")
     with whole_file(target) as temporary, tempfile.TemporaryFile() as errors:
-        command = [_ffmpeg(), *QUIET, *frames, *streams, *even, *codecs, "-f", "mp4", "-y"]
-        with subprocess.Popen([*command, temporary], stdin=subprocess.PIPE, stderr=errors) as child:
+        command = [_ffmpeg(), *QUIET, *frames, *sound, *filters, *codecs, "-f", "mp4"]
+        command += ["-y", _whole(temporary)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=errors) as child:
             try:
                 for image in images:
                     child.stdin.write(np.asarray(to_pil(image).convert("RGB")).tobytes())
@@ -207,6 +212,11 @@ def write(target: pathlib.Path, video: Video, images: Iterator[np.ndarray]) -> i
             reason = _last_line(errors) or "ffmpeg failed"
             raise OSError(f"{target} could not be written: {reason}")
     return count
+
+
+def _whole(path):
+    """A path from the root on: ffmpeg would take 12:30.mp4 for an address of the protocol 12."""
+    return path.absolute()
 
 
 def _last_line(errors) -> str:
