@@ -70,7 +70,7 @@ class LoadedModel:
         as_numbers = classes.are_numbers(self.config.data)
         images = _levels(image, self.direction.in_channels, as_numbers)
         if mask is not None:
-            masks = _levels(mask, 1)
+            masks = _levels(mask, 1, background="black")
             if len(masks) != len(images):
                 raise ValueError(f"there are {len(images)} images and {len(masks)} masks")
             images = [with_hole(x, hole) for x, hole in zip(images, masks, strict=True)]
@@ -141,12 +141,12 @@ def _config(path, direction, fields):
     return config
 
 
-def _levels(image, channels, as_numbers=False):
+def _levels(image, channels, as_numbers=False, background="white"):
     """The image, or each of a batch, as uint8 [H, W, channels]."""
     if isinstance(image, str | os.PathLike):
-        return [read_image(image, channels, as_numbers)]
+        return [read_image(image, channels, as_numbers, background)]
     if isinstance(image, pil.Image):
-        return [to_array(image, channels, as_numbers)]
+        return [to_array(image, channels, as_numbers, background)]
     array = _array(image, channels)
     if np.issubdtype(array.dtype, np.floating):
         if not (array.min() >= 0 and array.max() <= 1):  # NaN fails too

@@ -167,7 +167,8 @@ class _Loop:
             print(f"{trained} in {duration(self._stopwatch.seconds)}", flush=True)
         self._saver.wait()
         if self.step < self._total:
-            print(f"stopped and saved at step {self.step}; run the same command to go on")
+            where = f"stopped and saved at step {self.step}" if self.step else "stopped at step 0"
+            print(f"{where}; run the same command to go on")
         if curves := self._history.curves():
             distance = METHODS[self._config.method].distance(self._config)
             loss_curves(self._folder / "losses.png", curves, self._config.name, distance)

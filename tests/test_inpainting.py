@@ -387,10 +387,12 @@ def test_translating_with_masks(run, photographs, tmp_path):
         folder.mkdir(parents=True)
     for name in ("a", "more/b"):
         Image.fromarray(image).save(few / f"{name}.png")
-        Image.fromarray(hole).save(their_masks / f"{name}.png")
+    Image.fromarray(hole).save(their_masks / "a.png")
+    drawn = np.stack([np.full_like(hole, 255)] * 3 + [hole], axis=-1)  # white on transparent
+    Image.fromarray(drawn).save(their_masks / "more" / "b.png")
     assert not translate.translate(config, str(workdir), str(few), str(out), str(their_masks))
     np.testing.assert_array_equal(np.asarray(Image.open(out / "a.png")), result)
-    assert (out / "more" / "b.png").exists()
+    np.testing.assert_array_equal(np.asarray(Image.open(out / "more" / "b.png")), result)
 
     (their_masks / "more" / "b.png").unlink()
     with pytest.raises(FileNotFoundError, match=r"b\.png has no mask of its name"):

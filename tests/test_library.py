@@ -142,6 +142,8 @@ def test_holes_are_filled_and_the_rest_stays(tmp_path):
     image, mask = noise(64, 64, 3), np.zeros((64, 64, 1), np.uint8)
     mask[10:30, 20:40] = 255
     filled = model(image, mask)
+    drawn = Image.fromarray(np.concatenate([np.full((64, 64, 3), 255, np.uint8), mask], axis=-1))
+    np.testing.assert_array_equal(model(image, drawn), filled)  # white on transparent
     outside = mask[..., 0] == 0
     assert (filled[outside] == image[outside]).all() and (filled[~outside] != image[~outside]).any()
     with pytest.raises(ValueError, match=r"fills holes: call it as model\(image, mask\)"):

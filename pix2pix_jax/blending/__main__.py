@@ -11,7 +11,7 @@ import time
 
 from pix2pix_jax.blending.poisson import FORMER_NAMES, SOLVERS, blend
 from pix2pix_jax.blending.polygons import polygon_mask, read_points
-from pix2pix_jax.images.files import EXTENSIONS, read_image, save_png
+from pix2pix_jax.images.files import EXTENSIONS, read_image, read_mask, save_png
 from pix2pix_jax.runtime import console, storage
 from pix2pix_jax.settings import subcommands
 
@@ -72,7 +72,7 @@ def main() -> None:
             read_image(path, 3) for path in (options.foreground, options.background)
         )
         if options.mask:
-            mask = read_image(options.mask, 1)[..., 0]
+            mask = read_mask(options.mask)[..., 0]
         else:
             height, width = foreground.shape[:2]
             mask = polygon_mask(read_points(options.polygon), height, width)

@@ -36,7 +36,8 @@ class MaskedExamples:
         self._training: Examples | UnpairedExamples = images
         self.one_size = images.one_size
         if data.mask_dir:
-            source = SingleFolder(local_copy(data.mask_dir, is_image), PixelFormat(1), "mask")
+            masks_format = PixelFormat(1, background="black")  # as `files.read_mask`
+            source = SingleFolder(local_copy(data.mask_dir, is_image), masks_format, "mask")
             self._masks = Examples(
                 source, {"mask": "mask"}, data, seed, train, images.jittered_epochs
             )

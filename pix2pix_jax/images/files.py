@@ -123,12 +123,14 @@ def existing_folders(path: pathlib.Path) -> str:
     return f"; {path.parent} has {', '.join(names) or 'no folders'}"
 
 
-def open_image(file: Any, channels: int, as_numbers: bool = False) -> np.ndarray:
+def open_image(
+    file: Any, channels: int, as_numbers: bool = False, background: str = "white"
+) -> np.ndarray:
     """Decodes a path or binary file to uint8 [H, W, channels]; 1 channel is luma, 3 are RGB.
 
-    Turned upright by its EXIF tag, transparency laid on white; 16 bits are scaled to 8 by the
-    range of the format (not of the image), floating point from [0, 1]. With `as_numbers` those of
-    16 bits, or of a palette, are taken as they are, for 1 channel.
+    Turned upright by its EXIF tag, transparency laid on `background`; 16 bits are scaled to 8 by
+    the range of the format (not of the image), floating point from [0, 1]. With `as_numbers` those
+    of 16 bits, or of a palette, are taken as they are, for 1 channel.
 
     Raises:
         Exception: of any kind that PIL raises for a damaged file, or ValueError for values beyond
@@ -139,13 +141,15 @@ def open_image(file: Any, channels: int, as_numbers: bool = False) -> np.ndarray
         image.load()
         if turn is not None:
             image = image.transpose(turn)
-        array = to_array(image, channels, as_numbers)
+        array = to_array(image, channels, as_numbers, background)
     if array.shape[:2] != size:
         raise ValueError(f"its header says {size[1]}x{size[0]}, but it decodes to another size")
     return array
 
 
-def to_array(image: Image.Image, channels: int, as_numbers: bool = False) -> np.ndarray:
+def to_array(
+    image: Image.Image, channels: int, as_numbers: bool = False, background: str = "white"
+) -> np.ndarray:
     """PIL's image as uint8 [H, W, channels], with the conversions of `open_image`.
 
     Raises:
@@ -162,7 +166,7 @@ def to_array(image: Image.Image, channels: int, as_numbers: bool = False) -> np.
         image = Image.fromarray(_eight_bits(np.asarray(image, np.float64), image.mode))
     if "A" in image.getbands() or "transparency" in image.info:
         image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        image = Image.alpha_composite(Image.new("RGBA", image.size, background), image)
     array = np.asarray(image.convert("L" if channels == 1 else "RGB"))
     return array.reshape(*array.shape[:2], channels)
 
@@ -227,14 +231,25 @@ def naming(name: Any) -> Iterator[None]:
         ) from error
 
 
-def read_image(path: Path, channels: int, as_numbers: bool = False) -> np.ndarray:
+def read_image(
+    path: Path, channels: int, as_numbers: bool = False, background: str = "white"
+) -> np.ndarray:
     """The image file at `path`, as `open_image` decodes it.
 
     Raises:
         ValueError: the file is damaged or not an image; the message names it.
     """
     with naming(path):
-        return open_image(path, channels, as_numbers)
+        return open_image(path, channels, as_numbers, background)
+
+
+def read_mask(path: Path) -> np.ndarray:
+    """The mask at `path`, uint8 [H, W, 1], white in the hole; what is transparent is not in it.
+
+    Raises:
+        ValueError: as `read_image` does.
+    """
+    return read_image(path, 1, background="black")
 
 
 def save_picture(path: Path, image: np.ndarray) -> None:

@@ -19,12 +19,14 @@ from pix2pix_jax.images.rasters import FileKind
 class PixelFormat(NamedTuple):
     """Channels of the images, for rasters the numbers that -1 and 1 stand for, and what files hold.
 
-    With `as_numbers` that are classes, see `files.open_image`.
+    With `as_numbers` that are classes, and transparency is laid on `background`, see
+    `files.open_image`.
     """
 
     channels: int = 3
     value_range: tuple[float, float] | None = None
     as_numbers: bool = False
+    background: str = "white"
 
     def wanted(self, path: pathlib.PurePath) -> bool:
         """Whether a file has the name of such an image."""
@@ -51,7 +53,7 @@ class PixelFormat(NamedTuple):
         """
         if not self.value_range:
             with _hint(path):
-                return read_image(path, self.channels, self.as_numbers)
+                return read_image(path, self.channels, self.as_numbers, self.background)
         with naming(path):
             numbers = rasters.read(path, self.channels)
         return self.raster(numbers, path)

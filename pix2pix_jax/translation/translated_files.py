@@ -12,6 +12,7 @@ from pix2pix_jax.images.files import (
     image_size,
     is_image,
     read_image,
+    read_mask,
     save_picture,
     unique_names,
 )
@@ -94,7 +95,7 @@ def read(
     classes.check_ids(config.data, images[0], path)
     if mask is None:
         return images
-    return [with_hole(image, read_image(mask, 1), mask) for image in images]
+    return [with_hole(image, read_mask(mask), mask) for image in images]
 
 
 def _kind(config, path, direction):
