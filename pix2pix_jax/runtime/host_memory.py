@@ -22,6 +22,8 @@ CONTAINER_LIMITS = (  # cgroups 2 and 1
 
 _prepared = False  # by `prepare`
 _keeps = False
+_has_released = False  # at the last call of `release_beyond`
+_needed = 0  # bytes that the process had after the step that followed
 
 
 def restart_with_settings() -> None:
@@ -79,16 +81,25 @@ def keep_freed() -> bool:
     return _keeps
 
 
-def release_beyond(share: float = 1 / 3) -> bool:
+def release_beyond(share: float = 1 / 3, most: float = 1 / 2) -> bool:
     """Gives what is kept and idle to the system, if the process has that share of all memory.
 
-    Call it while a step runs: then what the step uses stays, for the next one too. It reads one
-    number where there is nothing to do.
+    A step that needs more than the share keeps its memory too, until a quarter has come on top of
+    it or the process has the share `most`. Call it after every step; it reads one number where
+    there is nothing to do.
 
     Returns:
         Whether it was done: never where `keep_freed` did nothing.
     """
-    return _keeps and _resident() > share * _memory() and trim()
+    global _has_released, _needed
+    if not _keeps:
+        return False
+    resident = _resident()
+    if _has_released:
+        _needed = resident
+    limit = max(share * _memory(), min(1.25 * _needed, most * _memory()))
+    _has_released = resident > limit and trim()
+    return _has_released
 
 
 def trim() -> bool:
