@@ -77,6 +77,23 @@ def test_the_backward_pass_keeps_two_arrays_for_each_layer(norm):
     assert compiled.memory_analysis().temp_size_in_bytes < 2.3 * layers * x.nbytes
 
 
+def test_the_gradient_is_computed_once():
+    """And not anew in each of the products that the convolution before it makes of it."""
+
+    class Net(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            return nn.relu(InstanceNorm()(Conv(64, kernel=3, stride=1)(x)))
+
+    net, x = Net(), jnp.ones((1, 64, 64, 64))
+    variables = jax.eval_shape(net.init, jax.random.key(0), x)
+    loss = lambda v, x: jnp.square(net.apply(v, x)).sum()
+    program = jax.jit(jax.grad(loss, (0, 1))).lower(variables, x).compile().as_text()
+    of_norm = lambda line: "transpose(jvp(Net))/InstanceNorm" in line and " subtract(" in line
+    holding = [part for part in program.split("\n\n") if any(map(of_norm, part.splitlines()))]
+    assert len(holding) <= 3  # both sums and the gradient itself
+
+
 @pytest.mark.parametrize("mean", [0, 1e3, -1e5])
 def test_moments_far_from_zero(mean):
     """E[x^2] - E[x]^2 in float32 would be off by 0.1 at a mean of 1,000."""
