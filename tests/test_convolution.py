@@ -1,5 +1,7 @@
 """Convolutions and all their derivatives against PyTorch, on every path of the CPU code."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -114,11 +116,16 @@ def test_error_of_large_layers(kernel, stride):
     assert error < 2 * their_error
 
 
-def test_large_layers_take_fewer_multiplications():
-    """On CPU, where XLA's convolutions are not at the machine's peak; 9 products for 16 taps."""
-    x, w = random(1, 64, 64, 64, seed=0), random(4, 4, 64, 128, seed=1)
-    text = jax.jit(lambda x, w: convolve(x, w, 2, 1)).lower(x, w).as_text()
-    assert text.count("stablehlo.dot_general") == 9 and "stablehlo.convolution" not in text
+@pytest.mark.parametrize(
+    ("kernel", "stride", "products", "each"),
+    [(4, 2, 9, "256"), (3, 1, 4, "4x1024"), (4, 1, 5, "5x1024")],
+)
+def test_large_layers_take_fewer_multiplications(kernel, stride, products, each):
+    """On CPU, for each tile of 2x2 outputs: 9 for 16 taps with stride 2, 16 for 9, 25 for 16."""
+    x, w = random(1, 64, 64, 128, seed=0), random(kernel, kernel, 128, 128, seed=1)
+    text = jax.jit(lambda x, w: convolve(x, w, stride, 1)).lower(x, w).as_text()
+    found = re.findall(r"stablehlo\.dot_general .*-> tensor<(.*)x128xf32>", text)
+    assert found == [each] * products and "stablehlo.convolution" not in text
 
 
 def test_large_layers_over_several_devices():

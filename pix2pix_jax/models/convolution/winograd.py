@@ -16,7 +16,6 @@ convolution has 4e-7, PyTorch's up to 1e-6.
 """
 
 import functools
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -55,6 +54,11 @@ def toom_cook(points: Sequence[float]) -> Algorithm:
 # Of the points tried those for 4 taps give the smallest error.
 ALGORITHMS = {2: toom_cook([0, -1]), 3: toom_cook([0, 1, -1]), 4: toom_cook([1, -1, 0.5, -0.5])}
 
+# Some of the (r + 1)^2 matrices. With stride 1 they are one array, and their products one for XLA,
+# which compiles faster and takes as long; with stride 2, where it would take up to 1.8 times as
+# long, they are a list.
+Row = jax.Array | list[jax.Array]
+
 
 def serves(geometry: Geometry) -> bool:
     """Whether there is an algorithm for this kernel and stride."""
@@ -75,14 +79,14 @@ def tiles(geometry: Geometry) -> tuple[int, int]:
 def conv(x: jax.Array, w: jax.Array, geometry: Geometry) -> jax.Array:
     """From x [N, H, W, I] and w [K, K, I, O] to y [N, h, w, O]."""
     images, kernels = _transform_images(x, geometry), _transform_kernel(w, geometry)
-    return _outputs([u @ v for u, v in zip(images, kernels, strict=True)], x.shape[0], geometry)
+    return _outputs(_products(images, kernels), x.shape[0], geometry)
 
 
 @functools.partial(jax.jit, static_argnums=2)
 def conv_adjoint(y: jax.Array, w: jax.Array, geometry: Geometry) -> jax.Array:
     """From y [N, h, w, O] and w [K, K, I, O] to x [N, H, W, I]."""
     outputs, kernels = _transform_outputs(y, geometry), _transform_kernel(w, geometry)
-    return _images([m @ v.T for m, v in zip(outputs, kernels, strict=True)], y.shape[0], geometry)
+    return _images(_products(outputs, _transposed(kernels)), y.shape[0], geometry)
 
 
 @functools.partial(jax.jit, static_argnums=2)
@@ -92,20 +96,24 @@ def weight_gradient(x: jax.Array, y: jax.Array, geometry: Geometry) -> jax.Array
     # x, until here. That zero depends on y makes it compute it again, in the same time.
     x = x + 0 * y[0, 0, 0, 0]
     images, outputs = _transform_images(x, geometry), _transform_outputs(y, geometry)
-    return _kernel([u.T @ m for u, m in zip(images, outputs, strict=True)], x.shape[3], geometry)
+    return _kernel(_products(_transposed(images), outputs), x.shape[3], geometry)
 
 
-def _combine(row: np.ndarray, parts: Sequence[jax.Array]) -> jax.Array:
+def _combine(row: np.ndarray, parts: Sequence[Row]) -> Row:
     """Sum of `parts` with the factors in `row`."""
-    return sum(
-        part if factor == 1 else -part if factor == -1 else part * factor.astype(part.dtype)
-        for factor, part in zip(row, parts, strict=True)
-        if factor
-    )
+
+    def combined(*arrays):
+        return sum(
+            array if factor == 1 else -array if factor == -1 else array * factor.astype(array.dtype)
+            for factor, array in zip(row, arrays, strict=True)
+            if factor
+        )
+
+    return jax.tree.map(combined, *parts)
 
 
 def _transform_images(x, geometry):
-    """x [N, H, W, I] -> B x B^T of every tile: (r + 1)^2 matrices [tiles, stride^2 I]."""
+    """x [N, H, W, I] -> B x B^T of every tile: r + 1 rows of matrices [tiles, stride^2 I]."""
     r, stride, p = taps(geometry), geometry.stride, geometry.padding
     rows, columns = tiles(geometry)
     bottom, right = (
@@ -126,7 +134,8 @@ def _transform_images(x, geometry):
     parts = [
         [part[:, :, start : start + columns, parity] for start, parity in starts] for part in parts
     ]
-    return [_combine(column, part).reshape(-1, channels) for part in parts for column in matrix]
+    matrices = lambda part: [_combine(column, part).reshape(-1, channels) for column in matrix]
+    return [_row(matrices(part), geometry) for part in parts]
 
 
 def _images(products, n, geometry):
@@ -137,15 +146,12 @@ def _images(products, n, geometry):
 
     def spread(parts, axis):  # even and odd rows (or columns), each a sum of shifted parts
         parts = [_combine(factors, parts) for factors in matrix.T]
-        for i, part in enumerate(parts):
-            pads = [(0, 0, 0)] * part.ndim
-            pads[axis] = (i // 2, r // 2 - i // 2, 0)
-            parts[i] = lax.pad(part, _zero(part), pads)
-        return sum(parts[0::2]), sum(parts[1::2])
+        parts = [_pad(part, axis, i // 2, r // 2 - i // 2) for i, part in enumerate(parts)]
+        return [jax.tree.map(lambda *x: sum(x), *parts[parity::2]) for parity in range(2)]
 
-    parts = [spread(row, 2) for row in _square(products, (n, rows, columns, -1))]
-    parts = [spread(column, 1) for column in zip(*parts, strict=True)]
-    x = jnp.stack([jnp.stack(row, axis=3) for row in zip(*parts, strict=True)], axis=2)
+    parts = spread(_unfold(products, (n, rows, columns)), -3)
+    parts = [spread(_matrices(row), -2) for row in parts]
+    x = jnp.stack([jnp.stack(row, axis=3) for row in parts], axis=2)
     height, width = 2 * (rows + r // 2), 2 * (columns + r // 2)
     if stride > 1:
         x = x.reshape(n, height, width, stride, -1)
@@ -157,36 +163,34 @@ def _images(products, n, geometry):
 
 
 def _transform_kernel(w, geometry):
-    """w [K, K, I, O] -> G w G^T: (r + 1)^2 matrices [stride^2 I, O]."""
+    """w [K, K, I, O] -> G w G^T: r + 1 rows of matrices [stride^2 I, O]."""
     r, stride, (inputs, outputs) = taps(geometry), geometry.stride, w.shape[2:]
     w = w.reshape(r, stride, r, stride, inputs, outputs)
     matrix = ALGORITHMS[r].kernel
     parts = [_combine(row, list(w)) for row in matrix]
     parts = [[part[:, i] for i in range(r)] for part in parts]
-    return [_combine(column, part).reshape(-1, outputs) for part in parts for column in matrix]
+    matrices = lambda part: [_combine(column, part).reshape(-1, outputs) for column in matrix]
+    return [_row(matrices(part), geometry) for part in parts]
 
 
 def _kernel(products, inputs, geometry):
     """Adjoint of `_transform_kernel`."""
     stride, matrix = geometry.stride, ALGORITHMS[taps(geometry)].kernel
-    rows = _square(products, (stride, stride, inputs, -1))
-    parts = [[_combine(factors, row) for factors in matrix.T] for row in rows]
-    columns = zip(*parts, strict=True)
-    parts = [[_combine(factors, column) for factors in matrix.T] for column in columns]
-    w = jnp.stack([jnp.stack(row, axis=1) for row in zip(*parts, strict=True)])
+    products = _unfold(products, (stride, stride, inputs))
+    parts = [_matrices(_combine(factors, products)) for factors in matrix.T]
+    parts = [[_combine(factors, part) for factors in matrix.T] for part in parts]
+    w = jnp.stack([jnp.stack(row, axis=1) for row in parts])
     return w.reshape(geometry.kernel, geometry.kernel, inputs, -1)
 
 
 def _outputs(products, n, geometry):
-    """(r + 1)^2 matrices [tiles, O] -> A m A^T of every tile: y [N, h, w, O]."""
+    """r + 1 rows of matrices [tiles, O] -> A m A^T of every tile: y [N, h, w, O]."""
     rows, columns = tiles(geometry)
     matrix = ALGORITHMS[taps(geometry)].outputs
-    parts = [
-        [_combine(factors, row) for factors in matrix]
-        for row in _square(products, (n, rows, columns, -1))
-    ]
-    parts = [[_combine(factors, part) for factors in matrix] for part in zip(*parts, strict=True)]
-    y = jnp.stack([jnp.stack(row, axis=3) for row in zip(*parts, strict=True)], axis=2)
+    products = _unfold(products, (n, rows, columns))
+    parts = [_matrices(_combine(factors, products)) for factors in matrix]
+    parts = [[_combine(factors, part) for factors in matrix] for part in parts]
+    y = jnp.stack([jnp.stack(row, axis=3) for row in parts], axis=2)
     y = y.reshape(n, 2 * rows, 2 * columns, -1)
     return y[:, : geometry.out_height, : geometry.out_width]
 
@@ -194,16 +198,44 @@ def _outputs(products, n, geometry):
 def _transform_outputs(y, geometry):
     """Adjoint of `_outputs`."""
     rows, columns = tiles(geometry)
-    part = jax.ShapeDtypeStruct((y.shape[0] * rows * columns, y.shape[3]), y.dtype)
-    parts = [part] * (taps(geometry) + 1) ** 2
-    return jax.linear_transpose(lambda *m: _outputs(m, y.shape[0], geometry), *parts)(y)
+    matrix, count = (y.shape[0] * rows * columns, y.shape[3]), taps(geometry) + 1
+    zeros = lambda: _row([jnp.zeros(matrix, y.dtype)] * count, geometry)
+    products = [jax.eval_shape(zeros)] * count
+    return jax.linear_transpose(lambda m: _outputs(m, y.shape[0], geometry), products)(y)[0]
 
 
-def _square(products, shape):
-    """(r + 1)^2 arrays as r + 1 lists of r + 1, each reshaped."""
-    size = math.isqrt(len(products))
-    products = [part.reshape(shape) for part in products]
-    return [products[i * size : (i + 1) * size] for i in range(size)]
+def _row(matrices: list[jax.Array], geometry: Geometry) -> Row:
+    """As its kind of kernel has them."""
+    return jnp.stack(matrices) if geometry.stride == 1 else matrices
+
+
+def _matrices(row: Row) -> list[jax.Array]:
+    return row if isinstance(row, list) else jnp.unstack(row)
+
+
+def _products(one: Sequence[Row], other: Sequence[Row]) -> list[Row]:
+    """Of the matrices in the same places."""
+    return jax.tree.map(jnp.matmul, one, other)
+
+
+def _transposed(rows: Sequence[Row]) -> Sequence[Row]:
+    return jax.tree.map(lambda matrices: matrices.mT, rows)
+
+
+def _unfold(rows: Sequence[Row], sizes: tuple[int, ...]) -> Sequence[Row]:
+    """The first axis of every matrix as several."""
+    return jax.tree.map(lambda x: x.reshape(*x.shape[:-2], *sizes, x.shape[-1]), rows)
+
+
+def _pad(row: Row, axis: int, before: int, after: int) -> Row:
+    """With zeros on both sides of an axis, counted from the last one."""
+
+    def padded(x):
+        pads = [(0, 0, 0)] * x.ndim
+        pads[axis] = (before, after, 0)
+        return lax.pad(x, _zero(x), pads)
+
+    return jax.tree.map(padded, row)
 
 
 def _zero(x):
