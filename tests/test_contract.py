@@ -15,7 +15,7 @@ from configs.default import get_config
 from pix2pix_jax.data.examples import Examples
 from pix2pix_jax.data.synthetic import SyntheticFacades
 from pix2pix_jax.methods.contract import DISCRIMINATOR, GENERATOR, OTHER
-from pix2pix_jax.methods.registry import METHODS, abstract_state, fresh_state
+from pix2pix_jax.methods.registry import METHODS, abstract_state, create_state, fresh_state
 from pix2pix_jax.metrics import per_set
 from pix2pix_jax.metrics.per_set import SetComparison, SetMetric, load_features
 from pix2pix_jax.models import build
@@ -189,6 +189,9 @@ def test_the_seed_chooses_the_networks_and_each_has_its_own():
     assert parity.worst(first["G_A"].params, again["G_A"].params) == 0
     assert parity.worst(first["G_A"].params, first["G_B"].params) > 0.01
     assert parity.worst(first["G_A"].params, other["G_A"].params) > 0.01
+    key = random_streams.stream(config.seed, random_streams.INITIALISATION)
+    as_one = jax.jit(lambda key: create_state(config, key))(key)
+    jax.tree.map(np.testing.assert_array_equal, fresh_state(config), as_one)
 
 
 # Metrics of sets

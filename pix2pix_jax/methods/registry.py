@@ -20,7 +20,7 @@ from pix2pix_jax.methods import (
 )
 from pix2pix_jax.methods.contract import GENERATOR, Direction, Generate, Layout, Method, Step
 from pix2pix_jax.methods.optim import Plateau
-from pix2pix_jax.methods.state import TrainState, apply, create_network
+from pix2pix_jax.methods.state import NetworkState, TrainState, apply, create_network
 from pix2pix_jax.models.normalization import sharing
 from pix2pix_jax.runtime import precision, random_streams
 
@@ -41,11 +41,17 @@ def fresh_state(config: Any) -> TrainState:
 
 
 def compiled_fresh_state(config: Any) -> Callable[[], TrainState]:
-    """A function that returns `fresh_state`, whose program is compiled; any thread may do so."""
+    """A function that returns `fresh_state`, whose programs are compiled; any thread may do so."""
     # Compiled as one: each layer alone would be compiled, and computed, for its shape only.
+    # Networks that are alike, as CycleGAN's two generators, share a program.
     key = random_streams.stream(config.seed, random_streams.INITIALISATION)
-    program = jax.jit(lambda key: create_state(config, key)).lower(key).compile()
-    return lambda: jax.device_get(program(key))
+    programs, create = {}, {}
+    for name, create_one in _creating(config).items():
+        lowered = jax.jit(create_one).lower(key)
+        text = lowered.as_text()
+        programs[text] = programs.get(text) or lowered.compile()
+        create[name] = programs[text]
+    return lambda: jax.device_get(_state(config, key, create))
 
 
 def abstract_state(config: Any) -> TrainState:
@@ -64,14 +70,19 @@ def _abstract_state(config):
 
 def create_state(config: Any, key: jax.Array) -> TrainState:
     """Freshly initialised networks, each from a key of its own, and what the method adds."""
-    method = METHODS[config.method]
-    networks = {
-        name: create_network(
-            network.module, config.optim, random_streams.named(key, name), network.shape
-        )
-        for name, network in method.networks(config, 1).items()
-    }
-    extra = method.extra_state(config)
+    return _state(config, key, _creating(config))
+
+
+def _creating(config: Any) -> dict[str, Callable[[jax.Array], NetworkState]]:
+    """Functions of a key that return the networks of `config`, by name."""
+    networks = METHODS[config.method].networks(config, 1)
+    create = lambda network, key: create_network(network.module, config.optim, key, network.shape)
+    return {name: functools.partial(create, network) for name, network in networks.items()}
+
+
+def _state(config, key, create):
+    networks = {name: one(random_streams.named(key, name)) for name, one in create.items()}
+    extra = METHODS[config.method].extra_state(config)
     extra |= average.start(config.optim, networks, generator_names(config))
     return TrainState(jnp.zeros((), jnp.int32), networks, Plateau.create(), extra)
 

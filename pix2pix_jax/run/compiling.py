@@ -1,6 +1,7 @@
 """What is known of how long a program will compile, said before it does."""
 
 import contextlib
+import gc
 import hashlib
 import json
 import os
@@ -29,11 +30,25 @@ def announced(config: Any, run_steps: Callable) -> Callable:
     def call(state, cache, chunk, flags):
         steps = jax.tree.leaves(chunk)[0].shape[0]
         if steps not in programs:
-            programs[steps] = _compile(config, run_steps.lower(state, cache, chunk, flags), steps)
+            with _without_collector():
+                lowered = run_steps.lower(state, cache, chunk, flags)
+            programs[steps] = _compile(config, lowered, steps)
             host_memory.keep_freed()  # but for what the compiler has left
         return programs[steps](state, cache, chunk, flags)
 
     return call
+
+
+@contextlib.contextmanager
+def _without_collector():
+    """Python's collector would look through the growing program again and again, in vain."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _compile(config, lowered, steps):
