@@ -394,6 +394,11 @@ def test_translating_with_masks(run, photographs, tmp_path):
     np.testing.assert_array_equal(np.asarray(Image.open(out / "a.png")), result)
     np.testing.assert_array_equal(np.asarray(Image.open(out / "more" / "b.png")), result)
 
+    Image.fromarray(hole).save(their_masks / "a.jpg")
+    with pytest.raises(ValueError, match=r"a\.jpg and .*a\.png have the same name"):
+        translate.translate(config, str(workdir), str(few), str(out), str(their_masks))
+    (their_masks / "a.jpg").unlink()
+
     (their_masks / "more" / "b.png").unlink()
     with pytest.raises(FileNotFoundError, match=r"b\.png has no mask of its name"):
         translate.translate(config, str(workdir), str(few), str(out), str(their_masks))

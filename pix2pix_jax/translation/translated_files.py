@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pix2pix_jax.data.sources import by_name
 from pix2pix_jax.images import classes, rasters
 from pix2pix_jax.images.files import (
     find_images,
@@ -47,8 +48,8 @@ def find(config: Any, source: str, output: str, mask: str | None, ending: str) -
             images.
 
     Raises:
-        ValueError, OSError: there are none, or results would overwrite each other, the images or
-            the masks.
+        ValueError, OSError: there are none, two masks have the same name, or results would
+            overwrite each other, the images or the masks.
     """
     wanted = formats(config.data)[0].wanted
     root = pathlib.Path(storage.local_copy(source, wanted))
@@ -173,11 +174,10 @@ def _masks(config, paths, root, mask):
     if not wanted:
         return {}
     folder = pathlib.Path(storage.local_copy(mask, is_image))
-    found = find_images(folder)
-    if not folder.is_dir():
+    if folder.is_file():
         return dict.fromkeys(paths, folder)
-    by_name = {path.relative_to(folder).with_suffix(""): path for path in found}
-    masks = {path: by_name.get(path.relative_to(root).with_suffix("")) for path in paths}
+    found = by_name(folder)
+    masks = {path: found.get(path.relative_to(root).with_suffix("").as_posix()) for path in paths}
     if missing := [path for path, its_mask in masks.items() if its_mask is None]:
         raise FileNotFoundError(
             f"{missing[0]} has no mask of its name in {folder} ({len(missing)} images have none)"
