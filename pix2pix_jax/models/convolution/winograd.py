@@ -54,7 +54,7 @@ def toom_cook(points: Sequence[float]) -> Algorithm:
 # Of the points tried those for 4 taps give the smallest error.
 ALGORITHMS = {2: toom_cook([0, -1]), 3: toom_cook([0, 1, -1]), 4: toom_cook([1, -1, 0.5, -0.5])}
 
-# Some of the (r + 1)^2 matrices. With stride 1 they are one array, and their products one for XLA,
+# r + 1 of the (r + 1)^2 matrices. With stride 1 they are one array, and their products one for XLA,
 # which compiles faster and takes as long; with stride 2, where it would take up to 1.8 times as
 # long, they are a list.
 Row = jax.Array | list[jax.Array]
