@@ -117,12 +117,12 @@ def test_error_of_large_layers(kernel, stride):
 
 
 @pytest.mark.parametrize(
-    ("kernel", "stride", "products", "each"),
-    [(4, 2, 9, "256"), (3, 1, 4, "4x1024"), (4, 1, 5, "5x1024")],
+    ("kernel", "stride", "channels", "products", "each"),
+    [(4, 2, 64, 9, "256"), (3, 1, 128, 4, "4x1024"), (4, 1, 128, 5, "5x1024")],
 )
-def test_large_layers_take_fewer_multiplications(kernel, stride, products, each):
+def test_large_layers_take_fewer_multiplications(kernel, stride, channels, products, each):
     """On CPU, for each tile of 2x2 outputs: 9 for 16 taps with stride 2, 16 for 9, 25 for 16."""
-    x, w = random(1, 64, 64, 128, seed=0), random(kernel, kernel, 128, 128, seed=1)
+    x, w = random(1, 64, 64, channels, seed=0), random(kernel, kernel, channels, 128, seed=1)
     text = jax.jit(lambda x, w: convolve(x, w, stride, 1)).lower(x, w).as_text()
     found = re.findall(r"stablehlo\.dot_general .*-> tensor<(.*)x128xf32>", text)
     assert found == [each] * products and "stablehlo.convolution" not in text

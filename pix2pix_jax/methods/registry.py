@@ -42,8 +42,8 @@ def fresh_state(config: Any) -> TrainState:
 
 def compiled_fresh_state(config: Any) -> Callable[[], TrainState]:
     """A function that returns `fresh_state`, whose programs are compiled; any thread may do so."""
-    # Compiled as one: each layer alone would be compiled, and computed, for its shape only.
-    # Networks that are alike, as CycleGAN's two generators, share a program.
+    # A program for each network: each layer alone would be compiled, and computed, for its shape
+    # only. Networks that are alike, as CycleGAN's two generators, share one.
     key = random_streams.stream(config.seed, random_streams.INITIALISATION)
     programs, create = {}, {}
     for name, create_one in _creating(config).items():
