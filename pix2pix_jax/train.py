@@ -1,6 +1,7 @@
 """The training loop of every method: resumes, reports, validates, saves."""
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -48,7 +49,7 @@ def train(config: Any, workdir: str) -> dict[str, float]:
     ):
         run.pull()
         plan = training_plan.make_plan(config, run)
-        state = training_plan.first_state(plan)
+        first_state = training_plan.first_state(plan)
         lock.take()
         processes.check_shared(run, workdir)
         saver = checkpoints.Checkpoints(
@@ -57,44 +58,45 @@ def train(config: Any, workdir: str) -> dict[str, float]:
             config.train.best_metric,
             on_commit=functools.partial(config_file.write_config, run.folder, config),
         )
-        state = _resumed_state(plan, saver) or state
-        if int(state.step) == plan.total_steps:
+        start, first_state = _resumed(plan, saver) or (0, first_state)
+        if start == plan.total_steps:
             print(
                 f"the run in {workdir} is finished: all {plan.total_steps} steps are trained; "
                 f"raise config.{checks.length_field(config)} to train on",
                 flush=True,
             )
             return {}
-        _print_first_lines(plan, state)
-        state = processes.place(state, shardings(plan.mesh)[0], donated=True)
-        return _run(plan, saver, state, output)
+        _print_first_lines(plan, start)
+        return _run(plan, saver, start, first_state, output)
 
 
-def _resumed_state(plan, saver) -> TrainState | None:
-    """The state of the newest checkpoint that is whole, on the host; None if there is none."""
+def _resumed(plan, saver) -> tuple[int, Callable[[], TrainState]] | None:
+    """Step of the newest checkpoint that is whole, and its state; None if there is none."""
     state = saver.restore_newest(plan.abstract)
     step = -1 if state is None else int(state.step)
     processes.check_same("checkpoint's step", step)
     checks.check_length(plan.config, plan.run.folder, step, plan.total_steps)
     if 0 <= step < plan.total_steps:
         print(f"resumed from step {step} of {shown(saver.folder)}", flush=True)
-    return state
+    return None if state is None else (step, training_plan.once(state))
 
 
-def _print_first_lines(plan, state):
-    for name, network in state.networks.items():
+def _print_first_lines(plan, start):
+    for name, network in plan.abstract.networks.items():
         print(f"{name}: {parameter_overview.count_parameters(network.params):,} parameters")
     print(
         f"{plan.config.name}: {len(plan.examples)} training examples, {len(plan.validation)} for "
-        f"validation, steps {int(state.step)} to {plan.total_steps}, {plan.mesh.size} "
+        f"validation, steps {start} to {plan.total_steps}, {plan.mesh.size} "
         f"{jax.default_backend()} device(s), in {shown(plan.run.folder)}",
         flush=True,
     )
 
 
-def _run(plan, saver, state, output) -> dict[str, float]:
-    """Trains from `state` until the end, or until the run is stopped; returns the last metrics."""
-    start = int(state.step)
+def _run(plan, saver, start, first_state, output) -> dict[str, float]:
+    """Trains from step `start` until the end, or until the run is stopped.
+
+    `first_state` gives the state at `start`. Returns the last metrics.
+    """
     with (
         plan.run.publishing(),
         processes.folder_to_write(plan.run.folder) as folder,
@@ -106,7 +108,7 @@ def _run(plan, saver, state, output) -> dict[str, float]:
     ):
         if start == 0 and processes.is_first():  # else with the first checkpoint of this config
             config_file.write_config(plan.run.folder, plan.config)
-        loop = _Loop(plan, saver, state, folder, stop, events, history)
+        loop = _Loop(plan, saver, start, first_state, folder, stop, events, history)
         loop.run()
         loop.finish()
     return loop.metrics
@@ -115,14 +117,14 @@ def _run(plan, saver, state, output) -> dict[str, float]:
 class _Loop:
     """Dispatches steps, and does what falls due between them."""
 
-    def __init__(self, plan, saver, state, folder, stop, events, history):
-        config, start, examples = plan.config, int(state.step), plan.examples
+    def __init__(self, plan, saver, start, first_state, folder, stop, events, history):
+        config, examples = plan.config, plan.examples
         self._config, self._total, self._start = config, plan.total_steps, start
         self._folder, self._saver, self._stop = folder, saver, stop
         self._events, self._history = events, history
         self._whole, self._split = shardings(plan.mesh)
         run_steps = make_run_steps(config, examples, plan.mesh)
-        self._run_steps = compiling.announced(config, run_steps)
+        self._run_steps = compiling.Programs(config, run_steps)
         self._cache = processes.place(examples.cache, self._whole)
         self._chunks = prefetched(
             examples,
@@ -139,7 +141,7 @@ class _Loop:
             config.train.batch_size, events, history, self._total, len(examples), start, sums
         )
         self._stopwatch = Stopwatch(folder / "seconds.txt", fresh=start == 0)
-        self._state = state
+        self._state, self._first_state, self._abstract = None, first_state, plan.abstract
         self.step = start
         self.metrics: dict[str, float] = {}  # of the last validation
 
@@ -186,6 +188,10 @@ class _Loop:
         with self._report.waiting():
             steps, chunk = next(self._chunks)
             flags = processes.flags(self._stop.requested, len(steps), self._split)
+        if self._state is None:  # networks are drawn while their step is compiled
+            self._run_steps.compiled(self._abstract, self._cache, chunk, flags)
+            self._state = processes.place(self._first_state(), self._whole, donated=True)
+            del self._first_state
         self._state, losses = self._run_steps(self._state, self._cache, chunk, flags)
         self._report.add(self.step, losses)
         self.step = steps.stop

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +10,7 @@ from jax.sharding import AxisType, Mesh
 
 from pix2pix_jax import weights
 from pix2pix_jax.data import loading
-from pix2pix_jax.methods.registry import METHODS, compiled_fresh_state
+from pix2pix_jax.methods.registry import METHODS, fresh_state
 from pix2pix_jax.methods.state import TrainState
 from pix2pix_jax.run import checks, config_file, disk_space, saved_steps
 from pix2pix_jax.run.run_folder import RunFolder
@@ -24,7 +24,7 @@ class Plan(NamedTuple):
 
     config: Any
     abstract: TrainState  # shapes and dtypes of the state
-    drawing: Future[Callable[[], TrainState]] | None  # of new networks; None with a checkpoint
+    drawing: Callable[[], TrainState] | None  # gives new networks; None with a checkpoint
     run: RunFolder
     mesh: Mesh
     examples: Any
@@ -55,7 +55,7 @@ def make_plan(config: Any, run: RunFolder) -> Plan:
     else:
         unused_fields.check(config)
         weights.check_source(config)
-        drawing = _in_background(compiled_fresh_state, config)
+        drawing = _in_background(fresh_state, config)
     data, seed, kind = config.data, config.seed, METHODS[config.method].data
     examples = loading.load_examples(
         data, seed, data.train_split, True, kind, jittered_epochs(config)
@@ -67,17 +67,18 @@ def make_plan(config: Any, run: RunFolder) -> Plan:
     return Plan(config, abstract, drawing, run, mesh, examples, validation, total_steps)
 
 
-def first_state(plan: Plan) -> TrainState | None:
-    """New networks (with the weights of `init_from`); None if there is a checkpoint.
+def first_state(plan: Plan) -> Callable[[], TrainState] | None:
+    """A function that gives, once, new networks (with the weights of `init_from`).
 
-    On the host: placing a device array can alias it, and donation would delete it.
+    It waits until they are drawn. They are on the host: placing a device array can alias it, and
+    donation would delete it. None if there is a checkpoint.
     """
     if plan.drawing is None:
         return None
+    config = plan.config
     disk_space.check_space(plan.run.folder, plan.abstract)
-    state, config = plan.drawing.result()(), plan.config
     if config.init_from:
-        return weights.initialize(config, state)
+        return once(weights.initialize(config, plan.drawing()))
     if frozen := config.optim.epochs_frozen:
         print(
             "the global generator is freshly initialised, and not trained in the first "
@@ -85,7 +86,12 @@ def first_state(plan: Plan) -> TrainState | None:
             "run as config.init_from",
             flush=True,
         )
-    return state
+    return plan.drawing
+
+
+def once(state: TrainState) -> Callable[[], TrainState]:
+    """A function that gives the state, and lets go of what takes as much memory as training's."""
+    return [state].pop
 
 
 def num_steps(config: Any, num_examples: int) -> int:
@@ -104,9 +110,9 @@ def jittered_epochs(config: Any) -> float:
     return optim.epochs - (optim.epoch_count - 1) if config.data.jitter_ends else math.inf
 
 
-def _in_background(function, *arguments) -> Future:
-    """Calls the function in a thread; what it raises comes with the result."""
+def _in_background(function, *arguments) -> Callable[[], Any]:
+    """Calls the function in a thread; what is returned waits for it and gives its result, once."""
     thread = ThreadPoolExecutor(1)
-    future = thread.submit(function, *arguments)
+    futures = [thread.submit(function, *arguments)]
     thread.shutdown(wait=False)
-    return future
+    return lambda: futures.pop().result()

@@ -132,7 +132,7 @@ def test_what_is_said_before_compiling(tmp_path, monkeypatch, capsys):
 
     def said(factor):
         step = jax.jit(lambda state, cache, chunk, flags: (state + factor * chunk.sum(), cache))
-        call = compiling.announced(config, step)
+        call = compiling.Programs(config, step)
         for _ in range(2):
             assert call(jnp.ones(()), None, jnp.ones((1, 3)), None)[0] == 1 + 3 * factor
         return capsys.readouterr().out

@@ -37,11 +37,6 @@ METHODS: dict[str, Method] = {
 
 def fresh_state(config: Any) -> TrainState:
     """The state before the first step, drawn from `config.seed`, as host arrays."""
-    return compiled_fresh_state(config)()
-
-
-def compiled_fresh_state(config: Any) -> Callable[[], TrainState]:
-    """A function that returns `fresh_state`, whose programs are compiled; any thread may do so."""
     # A program for each network: each layer alone would be compiled, and computed, for its shape
     # only. Networks that are alike, as CycleGAN's two generators, share one.
     key = random_streams.stream(config.seed, random_streams.INITIALISATION)
@@ -51,7 +46,7 @@ def compiled_fresh_state(config: Any) -> Callable[[], TrainState]:
         text = lowered.as_text()
         programs[text] = programs.get(text) or lowered.compile()
         create[name] = programs[text]
-    return lambda: jax.device_get(_state(config, key, create))
+    return jax.device_get(_state(config, key, create))
 
 
 def abstract_state(config: Any) -> TrainState:

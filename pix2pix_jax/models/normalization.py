@@ -39,6 +39,7 @@ def standardize(
     return _standardize(x, scale, bias, axes, eps)[0]
 
 
+@functools.partial(jax.jit, static_argnums=(3, 4), inline=True)  # traced once for a shape
 def _standardize(x, scale, bias, axes, eps):
     mean, variance = moments(x.astype(jnp.float32), axes)
     inverse = jax.lax.rsqrt(variance + eps)
@@ -46,6 +47,7 @@ def _standardize(x, scale, bias, axes, eps):
     return (y, (mean, variance)), (x, scale, bias, mean, inverse)
 
 
+@functools.partial(jax.jit, static_argnums=(0, 1), inline=True)
 def _standardize_backward(axes, eps, saved, gradients):
     x, scale, bias, mean, inverse = saved
     g = gradients[0]

@@ -19,24 +19,30 @@ from pix2pix_jax.runtime.whole_file import whole_file
 FILE = "training_steps.json"  # in the compilation cache: {program: its entry}
 
 
-def announced(config: Any, run_steps: Callable) -> Callable:
+class Programs:
     """`dispatch.make_run_steps`'s function, which prints a line before it compiles.
 
     The line says whether the program lies in the compilation cache; else, how long a similar one
     took, if one was compiled here. What is measured is kept in the cache for the next start.
     """
-    programs: dict[int, Callable] = {}  # by number of steps
 
-    def call(state, cache, chunk, flags):
+    def __init__(self, config: Any, run_steps: Callable):
+        self._config, self._run_steps = config, run_steps
+        self._compiled: dict[int, Callable] = {}  # by number of steps
+
+    def __call__(self, state: Any, cache: Any, chunk: Any, flags: Any) -> Any:
+        """As the function."""
+        return self.compiled(state, cache, chunk, flags)(state, cache, chunk, flags)
+
+    def compiled(self, state: Any, cache: Any, chunk: Any, flags: Any) -> Callable:
+        """The program for such arguments, of which shapes and dtypes are enough."""
         steps = jax.tree.leaves(chunk)[0].shape[0]
-        if steps not in programs:
+        if steps not in self._compiled:
             with _without_collector():
-                lowered = run_steps.lower(state, cache, chunk, flags)
-            programs[steps] = _compile(config, lowered, steps)
+                lowered = self._run_steps.lower(state, cache, chunk, flags)
+            self._compiled[steps] = _compile(self._config, lowered, steps)
             host_memory.keep_freed()  # but for what the compiler has left
-        return programs[steps](state, cache, chunk, flags)
-
-    return call
+        return self._compiled[steps]
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ write to a temporary folder. All read checkpoints, so all must see the workdir.
 """
 
 import contextlib
+import functools
 import pathlib
 import secrets
 import tempfile
@@ -71,8 +72,8 @@ def place(tree: Any, sharding: NamedSharding, donated: bool = False) -> Any:
     if donated:
         host_memory.trim()  # of what drawing or reading them has left
     if jax.process_count() == 1:
-        if donated:
-            tree = jax.tree.map(lambda x: jnp.array(x, copy=True), tree)
+        if donated:  # in one program, not one for each shape
+            return jax.jit(functools.partial(jax.tree.map, jnp.copy), out_shardings=sharding)(tree)
         return jax.device_put(tree, sharding)
     make = lambda x: jax.make_array_from_callback(np.shape(x), sharding, lambda i: np.asarray(x)[i])
     return jax.tree.map(make, tree)

@@ -71,6 +71,7 @@ def _conv_weight_gradient(x, y, geometry):
     return _by_platform(*choices, stock_weight_gradient, x, y, geometry)
 
 
+@functools.partial(jax.jit, static_argnums=(0, 1, 2, 5), inline=True)  # traced once for a shape
 def _by_platform(choose_on_cpu, choose_elsewhere, plain, first, second, geometry):
     """The one form or the other, whichever belongs to the platform that is compiled for."""
     sizes = (*first.shape, *second.shape, *geometry)

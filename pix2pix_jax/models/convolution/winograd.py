@@ -102,12 +102,14 @@ def weight_gradient(x: jax.Array, y: jax.Array, geometry: Geometry) -> jax.Array
 def _combine(row: np.ndarray, parts: Sequence[Row]) -> Row:
     """Sum of `parts` with the factors in `row`."""
 
+    def scaled(factor, array):
+        if abs(factor) == 1:
+            return array if factor == 1 else lax.neg(array)
+        return lax.mul(array, factor.astype(array.dtype))
+
     def combined(*arrays):
-        return sum(
-            array if factor == 1 else -array if factor == -1 else array * factor.astype(array.dtype)
-            for factor, array in zip(row, arrays, strict=True)
-            if factor
-        )
+        terms = zip(row, arrays, strict=True)
+        return functools.reduce(lax.add, [scaled(*term) for term in terms if term[0]])
 
     return jax.tree.map(combined, *parts)
 
