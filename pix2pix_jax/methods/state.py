@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from pix2pix_jax.methods import optim as optimizers
 from pix2pix_jax.methods.packing import packing
+from pix2pix_jax.models.computed_once import computed_once
 from pix2pix_jax.models.normalization import for_passes
 
 LARGE = 1 << 16  # numbers; less is copied faster than what avoids it is compiled
@@ -40,6 +41,7 @@ class NetworkState:
             # No parameter is written before all are read, no mean before what it is for is: then
             # XLA needs no copies of them, which take a tenth of pix2pix's step.
             rate += 0 * sum(_first(g) for g in jax.tree.leaves(gradients) if g.size >= LARGE)
+            rate = computed_once(rate)  # and not for each parameter
             params, opt_state = step(params, opt_state, gradients, rate)
             after = lambda m, p: m + 0 * _first(p) if m.size >= LARGE else m
             return params, opt_state._replace(mu=jax.tree.map(after, opt_state.mu, params))

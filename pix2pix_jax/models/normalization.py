@@ -11,6 +11,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from pix2pix_jax.models.computed_once import computed_once
+
 Axes = tuple[int, ...]
 
 
@@ -55,7 +57,8 @@ def _standardize_backward(axes, eps, saved, gradients):
     normal = (x.astype(jnp.float32) - mean) * inverse
     count = _count(x, axes)
     bias_part, scale_part = _sums(g, g * normal, axes)
-    dx = _once((inverse * scale) * (g - (bias_part + normal * scale_part) / count))
+    # Else it is computed anew for each of a Winograd layer's products.
+    dx = computed_once((inverse * scale) * (g - (bias_part + normal * scale_part) / count))
     # What broadcast in the forward pass is summed here.
     d_scale, d_bias = (
         part.sum(range(part.ndim - 1)) if jnp.ndim(parameter) else part.sum()
@@ -65,12 +68,6 @@ def _standardize_backward(axes, eps, saved, gradients):
 
 
 standardize.defvjp(_standardize, _standardize_backward)
-
-
-def _once(x):
-    """x; on a CPU computed once, and not anew for each of a Winograd layer's products."""
-    divided = lambda x: x / (1 + 0 * x)  # XLA repeats no division
-    return jax.lax.platform_dependent(x, cpu=divided, default=lambda x: x)
 
 
 def _wait_for(g, axes, mean, inverse):
