@@ -42,7 +42,7 @@ from configs import cut, cyclegan, default
 from pix2pix_jax.data import loading
 from pix2pix_jax.dispatch import fused_steps, make_run_steps, shardings
 from pix2pix_jax.methods.registry import METHODS, fresh_state, make_generate
-from pix2pix_jax.runtime import host_memory, processes
+from pix2pix_jax.runtime import host_memory, processes, xla_flags
 
 CONFIGS = {
     "pix2pix": default.get_config,
@@ -232,7 +232,8 @@ def serve() -> None:
     shape = (options.batch, options.size, options.size, 3)
     images = [generator.uniform(-1, 1, shape).astype(np.float32) for _ in range(2)]
     if name == "ours":
-        host_memory.prepare()  # as launch.py
+        xla_flags.prepare()  # as launch.py
+        host_memory.prepare()
         run, moved = (our_translation if options.inference else ours)(options, images)
         parts = {"bytes": lambda: moved, "rates": lambda: floor.rates(options.dtype)}
         parts["steps"] = lambda: steps_per_call(options)

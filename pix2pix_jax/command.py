@@ -180,9 +180,10 @@ def _exporter(file_format):
 
 
 def _start_jax(workdir):
-    """Sets up memory, the compilation cache and other processes, before JAX computes."""
-    from pix2pix_jax.runtime import host_memory
+    """Sets up memory, the compiler, its cache and other processes, before JAX computes."""
+    from pix2pix_jax.runtime import host_memory, xla_flags
 
+    xla_flags.prepare()
     host_memory.prepare()
     from pix2pix_jax.runtime import compilation_cache, processes
 
