@@ -188,7 +188,9 @@ def _start_jax(workdir):
     from pix2pix_jax.runtime import compilation_cache, processes
 
     chosen = COMPILATION_CACHE.value or os.environ.get("JAX_COMPILATION_CACHE_DIR")
-    if chosen != "off":
+    if chosen == "off":
+        compilation_cache.disable()
+    else:
         here = not storage.is_remote(workdir)
         beside = pathlib.Path(workdir).parent if here else storage.cache_folder()
         compilation_cache.enable(chosen or beside / compilation_cache.NAME)

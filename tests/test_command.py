@@ -17,7 +17,7 @@ from flax.traverse_util import flatten_dict
 from ml_collections import config_flags
 
 from pix2pix_jax import __main__, command
-from pix2pix_jax.runtime import compilation_cache
+from pix2pix_jax.runtime import compilation_cache, xla_flags
 from pix2pix_jax.settings import config_checks, limits
 from tests.conftest import small_config
 
@@ -332,6 +332,21 @@ def test_tensorflow_is_never_imported():
         "from pix2pix_jax.data import tfds_builders; assert 'tensorflow' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=300)
+
+
+@pytest.mark.parametrize(
+    "given, then",
+    [
+        ("", xla_flags.LATE_COPIES),
+        ("--xla_a=1", f"--xla_a=1 {xla_flags.LATE_COPIES}"),
+        ("--xla_backend_extra_options=own", "--xla_backend_extra_options=own"),
+    ],
+)
+def test_flags_of_xla(monkeypatch, given, then):
+    """The user's stay; XLA takes options of this name once."""
+    monkeypatch.setenv("XLA_FLAGS", given)
+    xla_flags.prepare()
+    assert os.environ["XLA_FLAGS"] == then
 
 
 def test_a_compilation_cache_that_others_can_write_is_not_used(tmp_path, monkeypatch, capsys):

@@ -213,3 +213,16 @@ def test_epochs_follow_the_images_seen(batch_size, n):
     steps = np.array([0, 1, n // batch_size - 1, n // batch_size + 1, 5 * n])
     expected = [int(step * batch_size / n) for step in steps]
     np.testing.assert_array_equal(jax.vmap(lambda s: epoch_of(s, batch_size, n))(steps), expected)
+
+
+def test_the_rate_is_computed_once():
+    """And not anew for each parameter: what XLA's CPU backend repeats, compiles as often."""
+    optimizer = get_config().optim
+    params = {f"layer_{i}": np.ones(8, np.float32) for i in range(5)}
+    network = NetworkState(params, {}, optim.adam(optimizer).init(params))
+
+    def step(network, gradients, epoch):
+        return network.update(optimizer, jnp.maximum(epoch, 3.0), gradients)
+
+    program = jax.jit(step).lower(network, params, jnp.float32(1)).compile().as_text()
+    assert program.count(" maximum(") == 1

@@ -1,5 +1,6 @@
 """The training loop: exact resume whatever stops it, refusals, and what it leaves behind."""
 
+import gc
 import json
 import pathlib
 import shutil
@@ -7,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 
 import jax
 import numpy as np
@@ -17,6 +19,7 @@ from pix2pix_jax.data import loading
 from pix2pix_jax.methods.registry import abstract_state, fresh_state
 from pix2pix_jax.run import checkpoints, saved_steps
 from pix2pix_jax.run.reporter import Reporter
+from pix2pix_jax.run.run_folder import RunFolder
 from tests.conftest import small_config
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -206,6 +209,18 @@ def make_run_steps(config):
     state = fresh_state(config)
     run_steps = dispatch.make_run_steps(config, examples, mesh)
     return run_steps, examples, jax.device_put(state, dispatch.shardings(mesh)[0])
+
+
+def test_what_a_run_begins_with_is_let_go(tmp_path):
+    """It takes as much memory as the state in training."""
+    plan = training_plan.make_plan(small_config(), RunFolder(tmp_path))
+    first_state = training_plan.first_state(plan)
+    state = first_state()
+    parameter = weakref.ref(state.networks["G"].params["down_1"]["kernel"])
+    assert parameter().shape[:2] == (4, 4)
+    del state
+    gc.collect()
+    assert parameter() is None
 
 
 def test_the_step_is_compiled_once():

@@ -10,6 +10,11 @@ NAME = ".compilation_cache"
 SHORTEST = 0.3  # seconds; what compiles faster is not kept
 
 
+def disable() -> None:
+    """Keeps nothing, whatever JAX_COMPILATION_CACHE_DIR says."""
+    jax.config.update("jax_compilation_cache_dir", None)
+
+
 def enable(folder: str | os.PathLike[str]) -> bool:
     """Keeps what JAX compiles in `folder`, which may be deleted at any time.
 
