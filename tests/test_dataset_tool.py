@@ -255,6 +255,24 @@ def test_an_image_of_one_column_is_no_pair(tmp_path):
         main(["prepare", f"{tmp_path}/data", "--form=pairs", "--size=8", f"--output={tmp_path}/o"])
 
 
+@pytest.mark.parametrize("file_format", ["png", "array_record"])
+def test_a_damaged_image_leaves_no_half_of_a_folder(tmp_path, file_format):
+    """So the same command can be given again."""
+    for i in range(6):
+        save(tmp_path / f"data/{i}.png", photo(i, 16, 32))
+    broken = tmp_path / "data/5.png"
+    whole = broken.read_bytes()
+    broken.write_bytes(whole[: len(whole) // 2])
+    run = lambda: prepare.prepare(
+        tmp_path / "data", tmp_path / "out", form=SIDE_BY_SIDE, file_format=file_format
+    )
+    with pytest.raises(ValueError, match=r"5\.png"):
+        run()
+    assert not (tmp_path / "out").exists()
+    broken.write_bytes(whole)
+    assert run() == {"train": 6}
+
+
 def test_every_image_is_written_whatever_their_names(tmp_path):
     """Endings that are left out, and bytes that are no UTF-8."""
     names = ["a.png", "a.bmp", "a.png.png", os.fsdecode(b"\xff.png")]
