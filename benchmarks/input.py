@@ -21,10 +21,11 @@ import statistics
 import time
 from collections.abc import Callable
 
-from pix2pix_jax.runtime import host_memory
+from pix2pix_jax.runtime import host_memory, xla_flags
 
 if __name__ == "__main__":  # as launch.py, before JAX computes; not in PyTorch's workers
     host_memory.restart_with_settings()
+    xla_flags.prepare()
     host_memory.prepare()
     host_memory.keep_freed()
 

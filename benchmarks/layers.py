@@ -15,10 +15,11 @@ import functools
 from typing import Any, NamedTuple
 from unittest import mock
 
-from pix2pix_jax.runtime import host_memory
+from pix2pix_jax.runtime import host_memory, xla_flags
 
 if __name__ == "__main__":  # as launch.py, before JAX computes
     host_memory.restart_with_settings()
+    xla_flags.prepare()
     host_memory.prepare()
     host_memory.keep_freed()
 

@@ -191,7 +191,6 @@ class _Loop:
         if self._state is None:  # networks are drawn while their step is compiled
             self._run_steps.compiled(self._abstract, self._cache, chunk, flags)
             self._state = processes.place(self._first_state(), self._whole, donated=True)
-            del self._first_state
         self._state, losses = self._run_steps(self._state, self._cache, chunk, flags)
         self._report.add(self.step, losses)
         self.step = steps.stop
