@@ -33,17 +33,17 @@ class AlignedPairs(torch.utils.data.Dataset):
             image = image.crop((left, top, left + self._crop, top + self._crop))
             if mirrored:
                 image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-            example[name] = _normalized(_to_tensor(image))
+            example[name] = normalized(to_tensor(image))
         return example
 
 
-def _to_tensor(image):
+def to_tensor(image):
     """torchvision's ToTensor."""
     levels = torch.from_numpy(np.array(image, np.uint8, copy=True))
     return levels.permute(2, 0, 1).contiguous().to(torch.float32).div(255)
 
 
-def _normalized(tensor):
+def normalized(tensor):
     """torchvision's Normalize with mean and deviation 0.5."""
     half = torch.full((3, 1, 1), 0.5)
     return tensor.clone().sub_(half).div_(half)
