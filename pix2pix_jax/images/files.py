@@ -21,7 +21,7 @@ EXTENSIONS = {".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".tif", ".tiff", ".webp"}
 FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP")
 # Formats that results are written in: PIL's names and settings.
 PICTURES: dict[str, tuple[str, dict[str, Any]]] = {
-    "png": ("PNG", {}),
+    "png": ("PNG", {"compress_level": 4}),  # half of the time of PIL's 6, for 1 % of the size
     "jpg": ("JPEG", {"quality": 95}),
     "webp": ("WEBP", {"quality": 95}),
 }
@@ -262,4 +262,4 @@ def save_picture(path: Path, image: np.ndarray) -> None:
 def save_png(path: Path, image: np.ndarray) -> None:
     """Writes uint8 [H, W, 1 or 3]; the file appears under its name only once it is complete."""
     with whole_file(path) as temporary:
-        to_pil(image).save(temporary, "PNG")
+        to_pil(image).save(temporary, "PNG", **PICTURES["png"][1])
