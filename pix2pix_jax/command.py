@@ -209,6 +209,7 @@ def parse_flags(argv: list[str], flag_values: flags.FlagValues = flags.FLAGS) ->
     """Parses the flags and loads the config file; prints one line for an error in either."""
     logging.set_verbosity(logging.FATAL)  # without --verbosity; what libraries log they raise too
     sys.unraisablehook = _print_exception
+    argv[:] = _config_first(argv)  # in place, for ml_collections looks into sys.argv
     argv = last_of_each(_with_own_config(argv))
     try:
         flag_errors.check_config_path(argv, CONFIGS)
@@ -241,6 +242,19 @@ def _with_own_config(argv):
     if config is not None or mode not in APPLYING or not workdir:
         return argv
     return [argv[0], f"--config={OWN_CONFIG}:{workdir}", *argv[1:]]
+
+
+def _config_first(argv):
+    """The command line with --config before its fields, as ml_collections wants it."""
+    first, rest, arguments = [], [], iter(argv[1:])
+    for argument in arguments:
+        if re.match(r"--?config(=|$)", argument):
+            first.append(argument)
+            if "=" not in argument:  # --config VALUE
+                first += [value for value in [next(arguments, None)] if value is not None]
+        else:
+            rest.append(argument)
+    return [argv[0], *first, *rest]
 
 
 def run() -> None:

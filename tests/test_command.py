@@ -108,6 +108,16 @@ def from_root(monkeypatch):
 
 
 @pytest.mark.parametrize(
+    "name", ["--config=configs/facades.py:l1", "--config configs/facades.py:l1"]
+)
+def test_flags_come_in_any_order(name, from_root):
+    fields = ["--config.seed=7", "--config.data.crop_size=128", "--mode=eval"]
+    config = parse(*fields, *name.split(), "--config.optim.epochs=3")
+    assert (config.seed, config.data.crop_size, config.optim.epochs) == (7, (128, 128), 3)
+    assert config.loss.lambda_gan == 0
+
+
+@pytest.mark.parametrize(
     "arguments, words",
     [
         (

@@ -55,9 +55,13 @@ def for_direction(config: Any, direction: Direction) -> Segmenter:
             f"{existing_folders(path)}"
         )
     if name != "cityscapes":
+        data = config.data.name
+        own = data in ("facades", "synthetic")
+        variant = data if own else f"facades --config.data.name={data}"
         raise ValueError(
-            f"segmentation of {config.data.name} takes a segmenter trained here: train "
-            "configs/segmenter.py, and give its workdir as config.eval.segmenter"
+            f"segmentation of {data} takes a segmenter trained here: train "
+            f"--config=configs/segmenter.py:{variant}, and give its workdir as "
+            "config.eval.segmenter"
         )
     return Segmenter(_by_drn(config.eval), PALETTES[name], "input")
 

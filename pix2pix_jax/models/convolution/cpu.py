@@ -2,7 +2,7 @@
 
 Large layers go through `winograd`, which needs about half the multiplications. Shapes that XLA's
 convolution serves badly (few pixels, or few channels) are computed as matrix products over image
-patches. benchmarks/README.md has the measurements.
+patches. benchmarks/cpu.md has the measurements.
 """
 
 from collections.abc import Callable
