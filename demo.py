@@ -109,6 +109,8 @@ def main() -> None:
             print(f"{page.local_url}  (Ctrl-C ends it)", flush=True)
             page.block_thread()
     except (OSError, OverflowError) as error:  # the port is taken, or there is none such
+        if "Cannot find empty port" in str(error):  # Gradio's words, which name its own flags
+            error = f"port {options.port} is taken: give another --port"
         sys.exit(f"error: {error}")
 
 

@@ -16,4 +16,4 @@ def get_config(variant: str = "l1_cgan"):
     config.name = "cityscapes" if variant == "l1_cgan" else f"cityscapes_{variant}"
     config.data.name = "cityscapes"
     config.data.direction = "AtoB" if variant == "photo2label" else "BtoA"
-    return config if variant == "photo2label" else facades.apply_variant(config, variant)
+    return facades.apply_variant(config, variant, "photo2label")

@@ -28,8 +28,8 @@ def get_config(variant: str = "l1_cgan"):
     return apply_variant(config, variant)
 
 
-def apply_variant(config, variant):
-    """Changes `config` to one of the variants; configs of other data sets use this too."""
+def apply_variant(config, variant, *others):
+    """Changes `config` to a variant; configs of other data sets, with others, use this too."""
     fields = {
         "l1_cgan": {},
         "l1": {"loss.lambda_gan": 0.0},
@@ -48,7 +48,7 @@ def apply_variant(config, variant):
             "optim.policy": "constant",
         },
         "no_jitter": {"data.load_size": config.data.crop_size, "data.flip": False},
-    }
+    } | {name: {} for name in others}
     if variant not in fields:
         raise ValueError(f"there is no variant {variant!r}; choose one of {', '.join(fields)}")
     config.update_from_flattened_dict(fields[variant])

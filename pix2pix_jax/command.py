@@ -215,7 +215,7 @@ def parse_flags(argv: list[str], flag_values: flags.FlagValues = flags.FLAGS) ->
         flag_errors.check_config_path(argv, CONFIGS)
         if path := flag_errors.config_path(argv):
             # A config file imports its neighbours: from configs import default.
-            sys.path.append(str(path.resolve().parents[1]))
+            sys.path += [str(path.resolve().parents[1]), str(CONFIGS.parent)]
         rest = flag_values(argv)
         flag_errors.check_config(argv, flag_values["config"].value, get_config())
         return rest
@@ -245,16 +245,25 @@ def _with_own_config(argv):
 
 
 def _config_first(argv):
-    """The command line with --config before its fields, as ml_collections wants it."""
+    """The command line with --config before its fields, as ml_collections wants it.
+
+    Where there is no such file, configs/NAME.py is that of the clone: the command is installed for
+    use from any folder.
+    """
     first, rest, arguments = [], [], iter(argv[1:])
     for argument in arguments:
-        if re.match(r"--?config(=|$)", argument):
-            first.append(argument)
-            if "=" not in argument:  # --config VALUE
-                first += [value for value in [next(arguments, None)] if value is not None]
+        if match := re.fullmatch(r"--?config(?:=(.*))?", argument):
+            value = next(arguments, None) if match[1] is None else match[1]
+            first.append("--config" if value is None else f"--config={_in_clone(value)}")
         else:
             rest.append(argument)
     return [argv[0], *first, *rest]
+
+
+def _in_clone(value):
+    path = value.split(":")[0]
+    there = not os.path.exists(path) and (CONFIGS.parent / path).is_file()
+    return f"{CONFIGS.parent}/{value}" if there else value
 
 
 def run() -> None:

@@ -57,7 +57,8 @@ def files_of(path: pathlib.Path, names: Iterable[str]) -> dict[str, pathlib.Path
         FileNotFoundError: `path` does not exist.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"there is no weights file {path}{published.hint(path)}")
+        kind = "weights file" if path.suffix == ".pth" else "run or weights file (.pth)"
+        raise FileNotFoundError(f"there is no {kind} {path}{published.hint(path)}")
     # Whatever the file of a lone generator is called, be it a CycleGAN's G_A.
     files = {name: path if name == "G" else neighbour(path, name) for name in names}
     return {name: file for name, file in files.items() if file and file.is_file()}

@@ -165,7 +165,8 @@ class _Loop:
         console.clear_bar()
         if self.step > self._start:
             self._save(None)  # unless it is saved already
-            trained = f"trained {self.step - self._start} steps"
+            steps = self.step - self._start
+            trained = f"trained {steps} step{'s' * (steps != 1)}"
             print(f"{trained} in {duration(self._stopwatch.seconds)}", flush=True)
         self._saver.wait()
         if self.step < self._total:

@@ -87,6 +87,7 @@ def initialize(config: Any, state: TrainState) -> TrainState:
             f"{error} (here: the global generator inside {config.model.generator}, whose model.ngf "
             f"is config.model.ngf={config.model.ngf} times {first.model.ngf // config.model.ngf})"
         ) from error
+    print(f"{', '.join(sorted(loaded))}: weights of {config.init_from}", flush=True)
     if fresh := sorted(state.networks.keys() - loaded.keys()):
         print(f"{', '.join(fresh)}: none beside {config.init_from}, freshly initialised")
     if first:

@@ -107,6 +107,18 @@ def from_root(monkeypatch):
     monkeypatch.chdir(ROOT)
 
 
+def test_configs_of_the_clone_are_found_from_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert parse("--config=configs/facades.py:l1").loss.lambda_gan == 0
+    assert parse("--config", "configs/edges2shoes.py").data.name == "edges2shoes"
+    text = (ROOT / "configs" / "facades.py").read_text()  # it imports its neighbour default
+    (tmp_path / "mine.py").write_text(text)
+    assert parse("--config=mine.py").data.name == "facades"
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "edges2shoes.py").write_text(text)  # one's own comes first
+    assert parse("--config=configs/edges2shoes.py").data.name == "facades"
+
+
 @pytest.mark.parametrize(
     "name", ["--config=configs/facades.py:l1", "--config configs/facades.py:l1"]
 )
@@ -132,9 +144,15 @@ def test_flags_come_in_any_order(name, from_root):
         ("--config", "Missing value for flag --config"),
         ("--config=configs/quickstart.py --config.loss.lamda_l1=1", "config.loss.lambda_l1?"),
         ("--config=configs/quickstart.py --noconfig.data.flp", "config.data.flip?"),
-        ("--config=configs/quickstart.py --config.seed=one", "flag --config.seed=one: invalid"),
+        (
+            "--config=configs/quickstart.py --config.seed=one",
+            "flag --config.seed=one: it takes a whole number",
+        ),
         ("--config=configs/quickstart.py --config.data.crop_size=a", "config.data.crop_size is"),
         ("--config=configs/facades.py:l2", "there is no variant 'l2'; choose one of l1_cgan, l1"),
+        ("--config=configs/cityscapes.py:l2", "lambda125, paper, no_jitter, photo2label"),
+        ("--config=configs/quickstart.py:l1", "configs/quickstart.py has no variants"),
+        ("--config.seed=1", "changes an experiment: give it too, as --config=FILE"),
     ],
 )
 def test_mistaken_flags_get_one_line(arguments, words, from_root):

@@ -16,7 +16,7 @@ from PIL import Image, ImageColor
 from benchmarks.convergence import networks, picture, pytorch, results, table
 from benchmarks.torch_arrays import nchw, nhwc
 from pix2pix_jax.data import loading
-from pix2pix_jax.images.files import is_image
+from pix2pix_jax.images.finding import is_image
 from pix2pix_jax.images.levels import to_float, to_uint8
 from pix2pix_jax.methods.optim import learning_rate
 from pix2pix_jax.methods.registry import fresh_state

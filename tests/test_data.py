@@ -15,7 +15,8 @@ from pix2pix_jax.data import examples, loading, sources
 from pix2pix_jax.data.examples import Examples
 from pix2pix_jax.data.prefetch import prefetched
 from pix2pix_jax.data.unpaired import UnpairedExamples
-from pix2pix_jax.images.files import find_images, image_size, natural, read_image
+from pix2pix_jax.images.files import image_size, read_image
+from pix2pix_jax.images.finding import find_images, natural
 from tests.conftest import make_batch, small_config
 
 
@@ -294,7 +295,7 @@ def test_values_beyond_the_range_are_refused(array, tmp_path):
         read_image(tmp_path / "wide.tif", 1)
 
 
-def test_files_are_found_in_natural_order(tmp_path):
+def test_files_are_found_in_natural_order(tmp_path, capsys):
     for name in ("10.png", "2.PNG", "1.jpeg", "a/3.bmp", "notes.txt", "._1.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         if name.endswith("txt"):
@@ -304,6 +305,13 @@ def test_files_are_found_in_natural_order(tmp_path):
     (tmp_path / "._1.txt").rename(tmp_path / "._1.png")  # as macOS leaves them
     found = [p.relative_to(tmp_path).as_posix() for p in find_images(tmp_path)]
     assert found == ["1.jpeg", "2.PNG", "10.png", "a/3.bmp"]
+    assert not capsys.readouterr().out
+    (tmp_path / "10.png").rename(tmp_path / "10.JFIF")  # goes by its content
+    for name in ("4.heic", "a/5.HEIC", "6.gif", "._7.gif"):
+        (tmp_path / name).write_bytes(b"")
+    assert len([find_images(tmp_path) for _ in range(2)][1]) == len(found)
+    line = f"{tmp_path}: 1 .gif, 2 .heic left out, which cannot be read: convert them to PNG or"
+    assert capsys.readouterr().out == f"{line} JPEG\n"
     for names in (["1", "01", "001"], ["001", "1", "01"]):  # as a file system may list them
         assert sorted(names, key=natural) == ["001", "01", "1"]
 

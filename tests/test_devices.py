@@ -145,7 +145,9 @@ def test_as_many_devices_as_divide_the_batch(batch, used, capsys):
 def test_devices_that_are_asked_for(capsys, monkeypatch):
     assert choose_devices(6, 3) == jax.devices()[:3] and not capsys.readouterr().out
     for number in (9, -1):
-        with pytest.raises(ValueError, match=f"num_devices is {number}, and there are 8 devices"):
+        with pytest.raises(
+            ValueError, match=f"num_devices is {number}, and the number of devices here is 8"
+        ):
             choose_devices(8, number)
     with pytest.raises(ValueError, match="batch_size is 4, which 3 devices cannot share evenly"):
         choose_devices(4, 3)

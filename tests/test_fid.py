@@ -347,5 +347,5 @@ def test_fid_can_choose_the_best_checkpoint():
     with pytest.raises(ValueError, match="l1, which cannot be measured .*: choose fid"):
         checks.check_best_metric(config, examples)
     config.eval.set_metrics = ("fids",)
-    with pytest.raises(ValueError, match="config.eval.set_metrics has 'fids': choose of colors"):
+    with pytest.raises(ValueError, match="config.eval.set_metrics has 'fids': choose from colors"):
         config_checks.check(config)

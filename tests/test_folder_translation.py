@@ -60,7 +60,7 @@ def test_a_folder_over_all_devices(net, folder, monkeypatch, capsys):
     assert failed == [str(folder / "bad.png")]
     printed = capsys.readouterr().out
     assert (
-        f"skipped {folder}/bad.png cannot be read" in printed
+        f"skipped: {folder}/bad.png cannot be read" in printed
         and "5 of 6 images translated" in printed
     )
     assert "2 of 6 images" in printed  # those of one shape come together

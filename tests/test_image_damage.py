@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import EpsImagePlugin, ExifTags, Image, ImageOps
 
-from pix2pix_jax.images.files import find_images, image_size, naming, open_image, read_image
+from pix2pix_jax.images.files import image_size, naming, open_image, read_image
+from pix2pix_jax.images.finding import find_images
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (24, 20, 3), np.uint8)
 MUTANTS = 60  # of each kind of file
@@ -88,11 +89,12 @@ def test_the_file_is_named_once_in_an_error(tmp_path):
     for content, reason in (
         (
             b"nothing",
-            r" \(PIL knows it as none of JPEG, PNG, PPM, BMP, TIFF, WEBP\): replace or remove it",
+            r" \(it is none of JPEG, PNG, PPM, BMP, TIFF, WEBP\): replace or remove it",
         ),
+        (b"", r" \(it is empty\): replace or remove it"),
         (None, ": there is no such file"),
     ):
-        (path := tmp_path / f"{content is None}.png").write_bytes(content or b"")
+        (path := tmp_path / f"{content and len(content)}.png").write_bytes(content or b"")
         if content is None:
             path.unlink()
         with pytest.raises(ValueError, match=rf"{path} cannot be read as an image{reason}$"):

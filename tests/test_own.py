@@ -93,6 +93,22 @@ def test_a_run_keeps_what_was_chosen(tmp_path, monkeypatch, capsys):
         own_data.fill_in(own.get_config(), "runs/other")
 
 
+def test_single_photographs_are_asked_about(tmp_path, capsys):
+    filled(folder_of(tmp_path / "photographs", [(60, 40)] * 3))  # 80x60, 4:3
+    assert "halves A|B are 40x60 (3 of 3 files are like that). Are these" in capsys.readouterr().out
+    filled(folder_of(tmp_path / "pairs", [(60, 60), (40, 60)]))
+    assert "Are these single images?" not in capsys.readouterr().out
+
+
+def test_pairs_and_sets_of_one_folder_are_two_runs():
+    workdirs = []
+    for variant in ("paired", "unpaired"):
+        config = own.get_config(variant)
+        config.data.dir = "my photos"
+        workdirs.append(name_run(config))
+    assert workdirs == ["runs/my_photos", "runs/my_photos_cyclegan"]
+
+
 def test_a_run_in_object_storage_keeps_it_too(tmp_path, monkeypatch):
     objects = {}
     monkeypatch.setattr(MemoryFileSystem, "store", objects)

@@ -174,7 +174,7 @@ def test_what_does_not_fit_is_named(tmp_path):
 @pytest.mark.parametrize(
     "fields, message",
     [
-        ({"data.value_range": (0, 1, 2)}, "takes 0 or 2 or 4 numbers"),
+        ({"data.value_range": (0, 1, 2)}, "takes 0, 2 or 4 numbers"),
         ({"data.value_range": (1, 0)}, "low must be below high"),
         ({"data.value_range": (0, 1), "eval.set_metrics": ("fid",)}, "set_metrics"),
         (
@@ -186,7 +186,7 @@ def test_what_does_not_fit_is_named(tmp_path):
             },
             "colorization is for photographs",
         ),
-        ({"data.shown_channels": (0, 1)}, "takes 0 or 1 or 3 numbers"),
+        ({"data.shown_channels": (0, 1)}, "takes 0, 1 or 3 numbers"),
         (
             {"data.value_range": (0, 1), "data.shown_channels": (0, 3, 1)},
             "have 3 channels at most: choose from 0 to 2",

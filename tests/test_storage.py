@@ -19,7 +19,7 @@ from pix2pix_jax.data import loading
 from pix2pix_jax.evaluation.evaluate import evaluate
 from pix2pix_jax.exchange import export_pth
 from pix2pix_jax.export.stablehlo import export_stablehlo
-from pix2pix_jax.images.files import is_image
+from pix2pix_jax.images.finding import is_image
 from pix2pix_jax.methods.state import NetworkState, TrainState
 from pix2pix_jax.report.comparison import table
 from pix2pix_jax.run import store_lock

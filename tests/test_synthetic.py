@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from pix2pix_jax.data import synthetic
 from pix2pix_jax.data.facade_layout import PALETTE
@@ -25,10 +26,20 @@ def test_facades_are_reproducible_in_any_order_and_thread():
     assert all(one[0][d].shape == (32, 32, 3) and one[0][d].dtype == np.uint8 for d in "AB")
 
 
+def test_gray_facades_are_luma_as_pil_has_it():
+    colour = SyntheticFacades("train", 1, 64)[0]
+    gray = SyntheticFacades("train", 1, 64, channels=(1, 1))[0]
+    for domain in "AB":
+        luma = np.asarray(Image.fromarray(colour[domain]).convert("L"))
+        np.testing.assert_array_equal(gray[domain], luma[..., None])
+    half = SyntheticFacades("train", 1, 64, channels=(1, 3))[0]
+    assert half["A"].shape == (64, 64, 1) and half["B"].shape == (64, 64, 3)
+
+
 @pytest.fixture
 def unpainted(monkeypatch):
     """Label maps alone, which are drawn before the photographs."""
-    monkeypatch.setattr(synthetic, "paint", lambda *_: None)
+    monkeypatch.setattr(synthetic, "paint", lambda *_: np.zeros((1, 1, 3), np.uint8))
 
 
 def test_facades_are_distinct_and_splits_and_seeds_share_none(unpainted):

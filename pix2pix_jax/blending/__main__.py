@@ -11,7 +11,8 @@ import time
 
 from pix2pix_jax.blending.poisson import FORMER_NAMES, SOLVERS, blend
 from pix2pix_jax.blending.polygons import polygon_mask, read_points
-from pix2pix_jax.images.files import EXTENSIONS, read_image, read_mask, save_png
+from pix2pix_jax.images.files import read_image, read_mask, save_png
+from pix2pix_jax.images.finding import EXTENSIONS
 from pix2pix_jax.runtime import console, storage
 from pix2pix_jax.settings import subcommands
 

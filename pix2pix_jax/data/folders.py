@@ -17,7 +17,7 @@ from pix2pix_jax.data.sources import (
     TwoFolders,
     same_names,
 )
-from pix2pix_jax.images.files import Path, existing_folders
+from pix2pix_jax.images.finding import Path, existing_folders
 from pix2pix_jax.images.pixel_format import PixelFormat
 
 
@@ -38,8 +38,8 @@ def paired_folder(
         split: the wanted one of `splits`.
         splits: names of the training split and of the validation split.
         formats: of A and of B.
-        size: (height, width) that images are resized to; prints a line if A|B images have halves
-            of an aspect ratio far from it.
+        size: (height, width) that images are resized to, if it is known; prints a line if A|B
+            images have halves of an aspect ratio far from it.
         equal_halves: refuse A|B images of odd width, see `SideBySide`.
 
     Raises:
@@ -56,7 +56,7 @@ def paired_folder(
     folder = "" if flat else found
     source = _all_pairs(root, folder, formats, equal_halves)
     seen_in_training = divide and split != splits[0]
-    if size and isinstance(source, SideBySide) and not seen_in_training:
+    if isinstance(source, SideBySide) and not seen_in_training:
         source.check_aspect(size)
     return share({root / folder: source}, root, split, splits, flat)[0] if divide else source
 

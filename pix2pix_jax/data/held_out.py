@@ -10,7 +10,7 @@ import pathlib
 from collections.abc import Callable
 
 from pix2pix_jax.data.sources import Source, Subset, common_name, header_of
-from pix2pix_jax.images.files import EXTENSIONS, Path, existing_folders
+from pix2pix_jax.images.finding import EXTENSIONS, Path, existing_folders
 from pix2pix_jax.runtime.storage import shown
 
 HELD_OUT = 20  # one in so many
@@ -78,7 +78,7 @@ def share(
         why = f"there is no folder {missing}{existing_folders(missing)}"
     other = " (a run trained with another data.eval_split has seen them)"
     message = (
-        f"{why}: {' and '.join(numbers)}, chosen by name, are held out for validation"
+        f"{why}: {' and '.join(numbers)}, chosen by name, held out for validation"
         f"{'' if flat else other}. For other images set --config.data.eval_split"
     )
     print(shown(message), flush=True)

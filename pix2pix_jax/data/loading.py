@@ -10,7 +10,7 @@ from pix2pix_jax.data.masked import MaskedExamples
 from pix2pix_jax.data.shards import is_shard
 from pix2pix_jax.data.unpaired import UnpairedExamples
 from pix2pix_jax.images import pixel_format
-from pix2pix_jax.images.files import is_image
+from pix2pix_jax.images.finding import is_image
 from pix2pix_jax.images.pixel_format import PixelFormat
 from pix2pix_jax.images.rasters import is_raster
 from pix2pix_jax.runtime.storage import local_copy
@@ -123,10 +123,16 @@ def _pairs(data, seed, split, train, formats) -> sources.Source:
         from pix2pix_jax.data.synthetic import SyntheticFacades
 
         count = data.synthetic_train if train else data.synthetic_eval
-        return SyntheticFacades(split, count, data.synthetic_size, seed, data.synthetic_kind)
+        return SyntheticFacades(
+            split, count, data.synthetic_size, seed, data.synthetic_kind, _channels(formats)
+        )
     from pix2pix_jax.data.tfds_sources import TfdsPairs
 
-    return TfdsPairs(data.name, split, data.tfds_dir, (formats[0].channels, formats[1].channels))
+    return TfdsPairs(data.name, split, data.tfds_dir, _channels(formats))
+
+
+def _channels(formats):
+    return formats[0].channels, formats[1].channels
 
 
 def _two_sets(data, seed, split, train, formats) -> tuple[dict[str, sources.Source], bool]:
@@ -165,7 +171,7 @@ def _images(data, seed, split, train, domain) -> tuple[sources.Source, str]:
     """The source of single images, and under which name its records have them."""
     channels = 1 if data.output_channels == 1 else 3
     if data.name == "synthetic" and not data.dir:
-        return _pairs(data, seed, split, train, sources.PHOTOS), domain
+        return _pairs(data, seed, split, train, (PixelFormat(channels),) * 2), domain
     if data.name in catalogue.PAIRED:  # a local copy holds pairs, too
         try:
             return _pairs(data, seed, split, train, (PixelFormat(channels),) * 2), domain

@@ -11,7 +11,7 @@ from pix2pix_jax.data.sources import SingleFolder
 from pix2pix_jax.data.stream import WHOLE, Shard
 from pix2pix_jax.data.unpaired import UnpairedExamples
 from pix2pix_jax.images import masks, resizing
-from pix2pix_jax.images.files import is_image
+from pix2pix_jax.images.finding import is_image
 from pix2pix_jax.images.pixel_format import PixelFormat
 from pix2pix_jax.runtime.storage import local_copy
 

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from pix2pix_jax.data.sources import PHOTOS, Header, Record, SingleFolder
-from pix2pix_jax.images.files import Path, naming, natural, open_image, to_pil
+from pix2pix_jax.images.files import naming, open_image, to_pil
+from pix2pix_jax.images.finding import Path, natural
 from pix2pix_jax.images.pixel_format import PixelFormat
 from pix2pix_jax.runtime.whole_file import whole_file
 

@@ -3,15 +3,16 @@
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from pix2pix_jax.data.shards import images_of
 from pix2pix_jax.data.sources import PHOTOS, Formats, Header, Record
-from pix2pix_jax.images.files import Path
+from pix2pix_jax.images.files import in_channels
+from pix2pix_jax.images.finding import Path
 
 # Halves of a pair whose aspect ratio is this far from the wanted one are reported. Single images
 # of 4:3 or 1:1, taken for square pairs, are 1.5 and 2.
 ASPECT_TOLERANCE = 1.4
+PAIR_ASPECT = 1.8  # wider images are taken for two, side by side; photographs are up to 16:9
 
 
 class SideBySide:
@@ -53,25 +54,27 @@ class SideBySide:
                 )
             self._headers.append((name, (height, width // 2)))
 
-    def check_aspect(self, size: tuple[int, int]) -> None:
+    def check_aspect(self, size: tuple[int, int] | None = None) -> None:
         """Prints a line if halves have an aspect ratio far from that of `size`, (height, width).
 
-        Either such pairs are stretched, or these are single images and not pairs.
+        Either such pairs are stretched, or these are single images and not pairs. Without a size
+        the line comes if the files are no wider than single photographs.
         """
         unlike = []
         for i, (_, (height, width)) in enumerate(self._headers):
-            ratio = (width * size[0]) / (height * size[1])
-            if max(ratio, 1 / ratio) > ASPECT_TOLERANCE:
+            ratio = (width * size[0]) / (height * size[1]) if size else 1
+            single = not size and 2 * width < PAIR_ASPECT * height
+            if single or max(ratio, 1 / ratio) > ASPECT_TOLERANCE:
                 unlike.append((self._images.label(i), height, width))
         if not unlike:
             return
         label, height, width = unlike[0]
+        far = f", far from the aspect ratio of {size[1]}x{size[0]}" if size else ""
         others = f" ({len(unlike)} of {len(self)} files are like that)" if len(unlike) > 1 else ""
         print(
-            f"{label}: its halves A|B are {width}x{height}, far from the aspect ratio of "
-            f"{size[1]}x{size[0]}{others}. Are these single images? Pairs are A and B side by "
-            "side in one file, or in two folders A/ and B/; single images are for "
-            "configs/colorization.py:folder and configs/inpaint.py:folder",
+            f"{label}: its halves A|B are {width}x{height}{far}{others}. Are these single images? "
+            "Pairs are A and B side by side in one file, or in two folders A/ and B/; single "
+            "images are for configs/colorization.py:folder and configs/inpaint.py:folder",
             flush=True,
         )
 
@@ -100,12 +103,6 @@ def split_pair(image: np.ndarray, channels: tuple[int, int]) -> Record:
     """
     half = image.shape[1] // 2
     return {
-        "A": _channels(image[:, :half], channels[0]),
-        "B": _channels(image[:, half:], channels[1]),
+        "A": in_channels(image[:, :half], channels[0]),
+        "B": in_channels(image[:, half:], channels[1]),
     }
-
-
-def _channels(image, channels):
-    if channels == image.shape[-1]:
-        return image
-    return np.asarray(Image.fromarray(np.ascontiguousarray(image)).convert("L"))[..., None]

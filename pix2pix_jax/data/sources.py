@@ -10,13 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from pix2pix_jax.images.files import (
-    Path,
-    find_images,
-    is_image,
-    natural,
-    unique_names,
-)
+from pix2pix_jax.images.finding import Path, find_images, is_image, natural, unique_names
 from pix2pix_jax.images.pixel_format import PixelFormat
 
 Record = dict[str, Any]
@@ -119,8 +113,8 @@ class TwoFolders:
         if unmatched := sorted(a.keys() ^ b.keys()):
             raise ValueError(
                 f"{(a | b)[unmatched[0]]} has no partner of that name in "
-                f"{folder_b if unmatched[0] in a else folder_a} ({len(unmatched)} files have "
-                "none): add or remove files"
+                f"{folder_b if unmatched[0] in a else folder_a} (one of {len(unmatched)} files "
+                "without): add or remove files"
             )
         names = sorted(a, key=natural)
         self.pairs = [(a[name], b[name]) for name in names]

@@ -21,7 +21,7 @@ from tensorflow_datasets.core.example_serializer import ExampleSerializer
 from tensorflow_datasets.core.splits import SplitInfo
 
 from pix2pix_jax.data.catalogue import PAIRED, UNPAIRED, DataSet
-from pix2pix_jax.images.files import is_image, natural
+from pix2pix_jax.images.finding import is_image, natural
 
 Archive = tuple[Callable[[str], bytes], list[str]]  # reads a file's content; the files' names
 # What reading a damaged .tar.gz or .zip raises; a full disk (OSError) is none of these.

@@ -121,7 +121,7 @@ def _check(options):
     print(flush=True)
     if report.refused:
         which = "training" if report.findings["damaged"] else "training on pairs"
-        sys.exit(f"error: {which} refuses this folder before the files above are removed or mended")
+        sys.exit(f"error: {which} refuses this folder until the files above are removed or mended")
 
 
 def _pair(options):

@@ -11,7 +11,8 @@ from PIL import Image
 from pix2pix_jax.data.side_by_side import check_width, split_pair
 from pix2pix_jax.dataset import alignment
 from pix2pix_jax.dataset.parts import SIDE_BY_SIDE, SINGLE, Item, Part, find_parts
-from pix2pix_jax.images.files import FORMATS, Path, read_image
+from pix2pix_jax.images.files import FORMATS, read_image
+from pix2pix_jax.images.finding import Path
 
 THREADS = 4
 ALIKE = 2.0  # levels of 255: a smaller mean distance between A and B, and they are the same

@@ -7,7 +7,8 @@ import numpy as np
 from PIL import Image
 
 from pix2pix_jax.dataset.writing import write_all
-from pix2pix_jax.images.files import FORMATS, Path, find_images, image_size, naming, unique_names
+from pix2pix_jax.images.files import FORMATS, image_size, naming
+from pix2pix_jax.images.finding import Path, find_images, unique_names
 
 MOST = {"class": 256, "instance": 2**16}
 

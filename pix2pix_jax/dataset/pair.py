@@ -9,7 +9,8 @@ from PIL import Image, ImageFilter
 
 from pix2pix_jax.data.sources import TwoFolders
 from pix2pix_jax.dataset.writing import side_by_side, write_all
-from pix2pix_jax.images.files import Path, find_images, read_image, unique_names
+from pix2pix_jax.images.files import read_image
+from pix2pix_jax.images.finding import Path, find_images, unique_names
 from pix2pix_jax.images.resizing import resize
 
 SIGMA = 1.4  # of the blur before edges, pixels

@@ -6,21 +6,20 @@ from typing import NamedTuple
 
 from pix2pix_jax.data.folders import pair_folders
 from pix2pix_jax.data.shards import SUFFIX, is_shard
+from pix2pix_jax.data.side_by_side import PAIR_ASPECT
 from pix2pix_jax.data.sources import by_name
-from pix2pix_jax.images.files import (
+from pix2pix_jax.images.files import image_size, naming
+from pix2pix_jax.images.finding import (
     Path,
     existing_folders,
     find_images,
-    image_size,
     is_image,
-    naming,
     natural,
     unique_names,
     walk,
 )
 
 SIDE_BY_SIDE, TWO_FILES, SINGLE = "A|B", "A and B", "single"
-PAIR_ASPECT = 1.8  # wider images are taken for two, side by side; photographs are up to 16:9
 LOOKED_AT = 100  # images, to tell which form they have
 
 

@@ -10,7 +10,8 @@ import numpy as np
 from pix2pix_jax.data.side_by_side import check_width, split_pair
 from pix2pix_jax.dataset.parts import SIDE_BY_SIDE, SINGLE, Item, find_parts
 from pix2pix_jax.dataset.writing import WRITERS, side_by_side
-from pix2pix_jax.images.files import Path, read_image
+from pix2pix_jax.images.files import read_image
+from pix2pix_jax.images.finding import Path
 from pix2pix_jax.images.resizing import resize
 
 FITS = ("crop", "stretch")

@@ -6,7 +6,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from pix2pix_jax.dataset.parts import SIDE_BY_SIDE, find_parts
-from pix2pix_jax.images.files import Path, read_image, save_png
+from pix2pix_jax.images.files import read_image, save_png
+from pix2pix_jax.images.finding import Path
 
 GAP = 6  # pixels between cells
 TALLEST = 4  # times its width: higher images are made narrower

@@ -40,7 +40,7 @@ class BatchTab(ModelTab):
             try:
                 image = read_upload(path, pathlib.Path(path).name)
             except ValueError as error:
-                skipped.append(f"skipped {error}")
+                skipped.append(f"skipped: {error}")
                 continue
             image = with_channels(image, model.direction.in_channels)
             announce(translator, image, progress, number / len(paths))

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pix2pix_jax.data.catalogue import DATA_SETS, palette_name
-from pix2pix_jax.images.files import existing_folders
+from pix2pix_jax.images.finding import existing_folders
 from pix2pix_jax.images.palettes import PALETTES
 from pix2pix_jax.images.resizing import resize
 from pix2pix_jax.methods.contract import Direction

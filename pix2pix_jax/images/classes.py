@@ -82,7 +82,7 @@ def check_ids(data: Any, image: np.ndarray, name: Any) -> None:
         raise ValueError(
             f"{name} has the class {image[..., 0].max()}, and with config.data.num_classes="
             f"{data.num_classes} they go from 0 to {data.num_classes - 1}: raise it, or change the "
-            "file"
+            "file. Label maps in colours take config.data.labels=rgb"
         )
 
 

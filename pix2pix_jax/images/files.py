@@ -1,22 +1,16 @@
-"""Image files: finding them in a fixed order, decoding them to uint8 [H, W, C], writing them."""
+"""Image files: decoding them to uint8 [H, W, C], and writing them."""
 
-import difflib
-import os
 import pathlib
-import re
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from pix2pix_jax.images.finding import Path
 from pix2pix_jax.runtime.whole_file import whole_file
 
-Path = str | os.PathLike[str]
-MOST_NAMES = 10  # of folders in an error
-EXTENSIONS = {".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".tif", ".tiff", ".webp"}
 # PIL goes by the content of a file, whatever its name, and for EPS would start Ghostscript.
 FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP")
 # Formats that results are written in: PIL's names and settings.
@@ -36,91 +30,6 @@ UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 ON_ITS_SIDE = (5, 6, 7, 8)
-
-
-def is_image(path: pathlib.PurePath) -> bool:
-    """Whether a file has the name of an image; hidden files (macOS's ._1.jpg) are left out."""
-    return path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
-
-
-def find_images(
-    path: Path, wanted: Callable[[pathlib.PurePath], bool] = is_image
-) -> list[pathlib.Path]:
-    """The image at `path`, or all images below it, sorted by name (2 before 10).
-
-    Args:
-        path: of a file or folder.
-        wanted: whether a file has the name of an image.
-
-    Raises:
-        FileNotFoundError: there is no such file or folder, or no image in it.
-    """
-    path = pathlib.Path(path)
-    if path.is_file():
-        return [path]
-    if not path.is_dir():
-        raise FileNotFoundError(f"there is no file or folder {path}{existing_folders(path)}")
-    files = list(walk(path))
-    found = [p for p in files if wanted(p)]
-    if not found:
-        kinds = " ".join(sorted(EXTENSIONS))
-        arrays = any(p.suffix == ".npy" for p in files)
-        hint = "; .npy files take config.data.value_range" if arrays else ""
-        raise FileNotFoundError(f"{path} holds no images ({kinds}{hint}): put some there")
-    return sorted(found, key=lambda p: natural(p.relative_to(path).as_posix()))
-
-
-def walk(folder: Path) -> Iterator[pathlib.Path]:
-    """All files below a folder, in no order; those that links lead to are among them.
-
-    Left out are hidden folders (.ipynb_checkpoints has copies of images), and links to folders
-    that they lie in. A link to nothing counts as a file, so that reading it says so.
-    """
-    for here, names, files in os.walk(folder, followlinks=True):
-        inside = os.path.realpath(here) + os.sep
-        names[:] = [
-            name
-            for name in names
-            if not name.startswith(".")
-            and not inside.startswith(os.path.realpath(os.path.join(here, name)) + os.sep)
-        ]
-        for path in (pathlib.Path(here, name) for name in files):
-            if path.is_file() or not path.exists():
-                yield path
-
-
-def unique_names(paths: list[pathlib.Path], root: Path) -> list[str]:
-    """Paths relative to `root`; the extension is dropped unless two names would then be equal."""
-    root = pathlib.Path(root)
-    root = root if root.is_dir() else root.parent
-    names = [path.relative_to(root) for path in paths]
-    count = Counter(name.with_suffix("") for name in names)
-    whole = {name for name in names if count[name.with_suffix("")] > 1}
-    # a.jpg and a.png keep their endings, and so does a.png.jpg then, for a.png is taken.
-    while more := {name for name in names if name.with_suffix("") in whole} - whole:
-        whole |= more
-    return [(name if name in whole else name.with_suffix("")).as_posix() for name in names]
-
-
-def natural(name: str) -> tuple[list[tuple[bool, int | str]], str]:
-    """Sorting key that puts 2.jpg before 10.jpg; no two names have the same."""
-    parts = [
-        (not part.isdecimal(), int(part) if part.isdecimal() else part)
-        for part in re.split(r"(\d+)", name)
-        if part
-    ]
-    return parts, name
-
-
-def existing_folders(path: pathlib.Path) -> str:
-    """Which folders (a few of many) there are beside the missing `path`, to end a sentence."""
-    if not path.parent.is_dir():
-        return ""
-    names = sorted(p.name for p in path.parent.iterdir() if p.is_dir())
-    if len(names) > MOST_NAMES:
-        close = difflib.get_close_matches(path.name, names, MOST_NAMES) or names[:MOST_NAMES]
-        names = [*close, "and others"]
-    return f"; {path.parent} has {', '.join(names) or 'no folders'}"
 
 
 def open_image(
@@ -169,6 +78,13 @@ def to_array(
         image = Image.alpha_composite(Image.new("RGBA", image.size, background), image)
     array = np.asarray(image.convert("L" if channels == 1 else "RGB"))
     return array.reshape(*array.shape[:2], channels)
+
+
+def in_channels(image: np.ndarray, channels: int) -> np.ndarray:
+    """uint8 RGB, or of these channels already, as [H, W, channels]; 1 channel is luma."""
+    if channels == image.shape[-1]:
+        return image
+    return np.asarray(Image.fromarray(np.ascontiguousarray(image)).convert("L"))[..., None]
 
 
 def to_pil(image: np.ndarray) -> Image.Image:
@@ -223,12 +139,21 @@ def naming(name: Any) -> Iterator[None]:
     except Exception as error:
         reason = str(error) or type(error).__name__
         if isinstance(error, UnidentifiedImageError):  # whose text names the file again
-            reason = f"PIL knows it as none of {', '.join(FORMATS)}"
+            reason = _unknown(pathlib.Path(str(name)))
         elif isinstance(error, OSError) and error.strerror:
             reason = error.strerror
         raise ValueError(
             f"{name} cannot be read as an image ({reason}): replace or remove it"
         ) from error
+
+
+def _unknown(path):
+    """Why a file is none that PIL knows."""
+    if path.is_file() and not path.stat().st_size:
+        return "it is empty"
+    tiff = path.suffix.lower() in (".tif", ".tiff")
+    hint = "; a TIFF of other channels or numbers takes config.data.value_range" if tiff else ""
+    return f"it is none of {', '.join(FORMATS)}{hint}"
 
 
 def read_image(

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pix2pix_jax.images import classes, rasters
-from pix2pix_jax.images.files import Path, image_size, is_image, naming, read_image
+from pix2pix_jax.images.files import image_size, naming, read_image
+from pix2pix_jax.images.finding import Path, is_image
 from pix2pix_jax.images.rasters import FileKind
 
 

@@ -11,13 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from pix2pix_jax.images.files import (
-    EXTENSIONS,
-    FORMATS,
-    Path,
-    image_size,
-    open_image,
-)
+from pix2pix_jax.images.files import FORMATS, image_size, open_image
+from pix2pix_jax.images.finding import EXTENSIONS, Path
 from pix2pix_jax.runtime.whole_file import whole_file
 
 RASTER_EXTENSIONS = EXTENSIONS | {".npy"}
@@ -84,8 +79,8 @@ def read(path: Path, channels: int) -> np.ndarray:
         )
     if array.shape[-1] != channels:
         raise ValueError(
-            f"it has {array.shape[-1]} channels and not {channels}: set config.data.input_channels "
-            f"to {array.shape[-1]}, or output_channels if it is a target"
+            f"it has {array.shape[-1]} channels, and config.data.input_channels (of a target: "
+            f"output_channels) is {channels}"
         )
     return array
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from pix2pix_jax.images.files import find_images, is_image, natural, read_image, walk
+from pix2pix_jax.images.files import read_image
+from pix2pix_jax.images.finding import find_images, is_image, natural, walk
 from pix2pix_jax.runtime.counter import Counter
 
 THREADS = 4

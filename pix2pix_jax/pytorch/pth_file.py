@@ -52,8 +52,9 @@ def read_pth(path: Path) -> dict[str, np.ndarray]:
             "other programs, or use a machine with more"
         ) from error
     except Exception as error:  # damage can surface anywhere in the parsers
+        reason = str(error) if " " in str(error) else type(error).__name__
         raise ValueError(
-            f"{path} is not an intact PyTorch state_dict ({str(error) or type(error).__name__}): "
+            f"{path} is not an intact PyTorch state_dict ({reason}): "
             "copy or download it again, or save model.state_dict() alone"
         ) from error
     return state

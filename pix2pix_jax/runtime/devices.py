@@ -19,8 +19,8 @@ def choose_devices(batch_size: int, num_devices: int = 0) -> list[jax.Device]:
     total, processes = len(found), jax.process_count()
     if not 0 <= num_devices <= total:
         raise ValueError(
-            f"config.train.num_devices is {num_devices}, and there are {total} devices: "
-            f"set it to 1 ... {total}, or to 0 for as many as divide the batch"
+            f"config.train.num_devices is {num_devices}, and the number of devices here is "
+            f"{total}: set it to that or less, or to 0 for as many as divide the batch"
         )
     if processes > 1 and num_devices not in (0, total):
         raise ValueError(

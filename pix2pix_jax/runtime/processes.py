@@ -40,6 +40,12 @@ def initialize(coordinator: str | None, num_processes: int | None, process_id: i
     try:
         jax.distributed.initialize(coordinator, num_processes, process_id)
     except (RuntimeError, ValueError) as error:
+        if "coordinator_address should be defined" in str(error):
+            raise ValueError(
+                "no cluster that JAX knows (TPU pod, Slurm, Open MPI) was found: give "
+                "--coordinator=HOST:PORT, --num_processes and --process_id in place of "
+                "--distributed"
+            ) from error
         raise ValueError(f"the processes could not join: {error}") from error
 
 

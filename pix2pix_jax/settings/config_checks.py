@@ -44,7 +44,7 @@ def _check_choices(fields):
     for name in fields["eval.set_metrics"]:
         if name not in FURTHER:
             raise ValueError(
-                f"config.eval.set_metrics has {name!r}: choose of {', '.join(FURTHER)}"
+                f"config.eval.set_metrics has {name!r}: choose from {', '.join(FURTHER)}"
             )
     method, order = fields["method"], fields["loss.update_order"]
     orders = METHODS[method].update_orders
@@ -64,7 +64,8 @@ def _check_ranges(fields):
                 raise ValueError(f"config.{name} is {value}: {each} must be {numbers}")
     for name, lengths in LENGTHS.items():
         if len(fields[name]) not in lengths:
-            numbers = " or ".join(str(length) for length in lengths)
+            *others, last = map(str, lengths)
+            numbers = f"{', '.join(others)} or {last}" if others else last
             raise ValueError(f"config.{name} is {fields[name]}: it takes {numbers} numbers")
 
 

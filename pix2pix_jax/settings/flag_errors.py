@@ -9,6 +9,11 @@ from typing import Any
 from flax.traverse_util import flatten_dict
 
 ALL = "pix2pix_jax/settings/defaults.py lists all"  # fields
+PLAIN = {  # Python's words for a value that cannot be taken
+    r"invalid literal for int\(\) with base 10: .*": "it takes a whole number",
+    r"could not convert string to float: .*": "it takes a number",
+    r"\('Non-boolean argument to boolean flag', .*\)": "it takes True or False",
+}
 
 
 def flag_value(argv: list[str], name: str) -> str | None:
@@ -64,11 +69,18 @@ def explain(argv: list[str], error: Exception, defaults: Any, folder: pathlib.Pa
         match = re.match(r"--?(?:no)?config\.([\w.]+)", argument)
         if match and match[1] not in fields:
             return unknown_field(match[1], list(fields))
+        if match and flag_value(argv, "config") is None:
+            return f"{argument} changes an experiment: give it too, as --config=FILE"
     path = config_path(argv)
+    if "get_config() takes 0 positional arguments" in str(error):
+        return f"{path} has no variants: leave out what follows the colon"
+    if said := _in_config_file(path, folder, error):
+        return said
     # ml_collections gives the file's module a name of its own.
-    return _in_config_file(path, folder, error) or _last_line(error).replace(
-        "module 'config_config'", str(path)
-    )
+    line = _last_line(error).replace("module 'config_config'", str(path))
+    for words, plain in PLAIN.items():
+        line = re.sub(words, plain, line)
+    return line
 
 
 def unknown_field(name: str, fields: list[str]) -> str:

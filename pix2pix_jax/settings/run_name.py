@@ -8,7 +8,7 @@ from pix2pix_jax.runtime.storage import is_remote
 
 
 def name_run(config: Any, workdir: str | None = None) -> str:
-    """Names a run without a name after its images, or else its workdir.
+    """Names a run without a name after its images and its method, or else its workdir.
 
     Args:
         config: `config.name` is changed if it is empty.
@@ -18,7 +18,10 @@ def name_run(config: Any, workdir: str | None = None) -> str:
         the workdir: if none is given, runs/ and the name.
     """
     if not config.name:
-        config.name = _last_part(config.data.dir or workdir or "") or "own"
+        name = _last_part(config.data.dir or workdir or "") or "own"
+        # So that pix2pix and CycleGAN on one folder are two runs.
+        apart = config.data.dir and config.method != "pix2pix"
+        config.name = f"{name}_{config.method}" if apart else name
     return workdir or f"runs/{config.name}"
 
 

@@ -24,7 +24,8 @@ def run(parser: argparse.ArgumentParser, arguments: list[str] | None) -> None:
     try:
         options.run(options)
     except (OSError, ValueError) as error:
-        sys.exit(f"error: {error}")
+        named = isinstance(error, OSError) and error.strerror and error.filename
+        sys.exit(f"error: {f'{error.filename}: {error.strerror}' if named else error}")
 
 
 def path(text: str) -> str:

@@ -141,7 +141,7 @@ def translate(
                 if isinstance(found, Exception):
                     path = todo[row][1]
                     text = f"{found}" if f"{found}".startswith(f"{path} ") else f"{path}: {found}"
-                    print(storage.shown(f"skipped {text}"), flush=True)
+                    print(storage.shown(f"skipped: {text}"), flush=True)
                     failed.append(str(path))
                 else:
                     good.append((*todo[row], found))

@@ -8,15 +8,8 @@ import numpy as np
 
 from pix2pix_jax.data.sources import by_name
 from pix2pix_jax.images import classes, rasters
-from pix2pix_jax.images.files import (
-    find_images,
-    image_size,
-    is_image,
-    read_image,
-    read_mask,
-    save_picture,
-    unique_names,
-)
+from pix2pix_jax.images.files import image_size, read_image, read_mask, save_picture
+from pix2pix_jax.images.finding import find_images, is_image, unique_names
 from pix2pix_jax.images.fitting import fitted_size
 from pix2pix_jax.images.pixel_format import formats, formats_from, output_kind
 from pix2pix_jax.methods.contract import Direction

@@ -93,7 +93,8 @@ def translate_video(
         for name, (direction, sample) in targets.items():
             frames = translated(by_name[direction], video, config.eval.batch_size, sample)
             count = write(folder / name, video, frames)
-            print(f"{count} frames translated with {origin} into {storage.shown(folder / name)}")
+            frames = f"{count} frame{'s' * (count != 1)}"
+            print(f"{frames} translated with {origin} into {storage.shown(folder / name)}")
 
 
 def _targets(config, stem):

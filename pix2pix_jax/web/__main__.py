@@ -33,6 +33,8 @@ def main() -> None:
     parser.add_argument("--export_only", action="store_true", help="make the folder, serve nothing")
     options = parser.parse_args()
     try:
+        if not options.export_only:  # before minutes of exporting
+            server.start(PAGE, options.host, options.port).server_close()
         folder = _make(options)
         if options.offline:
             runtime.fetch(folder)
