@@ -112,7 +112,7 @@ class TrainedModels:
         except Exception as error:
             reason = _reason(error)
         if reason != old.reason:
-            named = reason if reason.startswith(f"{path} ") else f"{path}: {reason}"
+            named = reason if reason.startswith(str(path)) else f"{path}: {reason}"
             print(f"skipped: {ascii(named)[1:-1]}", flush=True)
         return _Entry(version, [], reason)
 

@@ -152,7 +152,9 @@ def test_channels_of_a_tiff_are_found(tmp_path, shape, options):
 
 def test_what_does_not_fit_is_named(tmp_path):
     path = write(tmp_path / "a.tif", numbers(np.uint16, 8, 8, 5))
-    with pytest.raises(ValueError, match=r"a\.tif cannot.*has 5 channels and not 4: set .* to 5"):
+    with pytest.raises(
+        ValueError, match=r"a\.tif cannot.*has 5 channels, and config.data.input_channels .* is 4"
+    ):
         PixelFormat(4, DEEP).read(path)
     with pytest.raises(ValueError, match=r"a\.tif has values .*value_range is 0 to 9: widen"):
         PixelFormat(5, (0, 9)).read(path)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from pix2pix_jax.data.sources import PHOTOS, Header, Record, SingleFolder
-from pix2pix_jax.images.files import naming, open_image, to_pil
+from pix2pix_jax.images.files import PICTURES, naming, open_image, to_pil
 from pix2pix_jax.images.finding import Path, natural
 from pix2pix_jax.images.pixel_format import PixelFormat
 from pix2pix_jax.runtime.whole_file import whole_file
@@ -153,5 +153,5 @@ def write(folder: pathlib.Path, names: Sequence[str], make: Callable[[list[str]]
 
 def _png(image: np.ndarray) -> bytes:
     file = io.BytesIO()
-    to_pil(image).save(file, "PNG")
+    to_pil(image).save(file, "PNG", **PICTURES["png"][1])
     return file.getvalue()

@@ -45,14 +45,14 @@ def read_pth(path: Path) -> dict[str, np.ndarray]:
                 raise ValueError(f"it has two arrays called {name!r}")
             state[name] = tensor.array(arrays[tensor.storage.key])
     except Refused as error:
-        raise ValueError(f"refused to load {path}: {error}") from error
+        raise ValueError(f"{path} is refused: {error}") from error
     except MemoryError as error:  # no damage: sizes are bounded by the file's
         raise OSError(
             f"there is not enough memory to read {path} ({len(content) / 2**20:.0f} MiB): close "
             "other programs, or use a machine with more"
         ) from error
     except Exception as error:  # damage can surface anywhere in the parsers
-        reason = str(error) if " " in str(error) else type(error).__name__
+        reason = str(error) if " " in str(error) else "damaged, or of another kind"
         raise ValueError(
             f"{path} is not an intact PyTorch state_dict ({reason}): "
             "copy or download it again, or save model.state_dict() alone"
