@@ -5,7 +5,7 @@
 
 The paper's recipe as in the authors' PyTorch code: U-Net 256, 70x70 PatchGAN, cross entropy +
 100 L1, Adam 2e-4 (0.5, 0.999), 100 + 100 epochs of 400 pairs in batches of 1: 80,000 steps.
-It took 1.3 steps/s on two CPU cores. The variants are the paper's ablations and those that
+It takes 1 to 4 steps/s on two CPU cores. The variants are the paper's ablations and those that
 reproductions report:
 
     l1, cgan, l1_cgan     the terms of the objective (table 1); l1_cgan is the default
