@@ -45,13 +45,13 @@ class ImageReader:
             return size
         if min(size[0] - crop[0], size[1] - crop[1]) < 0:
             raise ValueError(
-                f"{name} is {size[1]}x{size[0]}, smaller than the crop "
+                f"the image {name} is {size[1]}x{size[0]}, smaller than the crop "
                 f"{crop[1]}x{crop[0]}: lower data.crop_size, or resize with "
                 "data.preprocess=resize_and_crop"
             )
         if not resizing.crops(data.preprocess) and size != crop:
             raise ValueError(
-                f"{name} is {size[1]}x{size[0]} and nothing is cropped: with "
+                f"the image {name} is {size[1]}x{size[0]} and nothing is cropped: with "
                 f"data.preprocess={data.preprocess} set data.crop_size=({size[0]}, {size[1]}), "
                 "the size of all images, or choose a preprocess with a crop"
             )
@@ -78,7 +78,7 @@ class ImageReader:
         if streamed and image.shape[:2] == self._left:
             return image
         if self._is_label_map:
-            classes.check_ids(self._data, image, record["name"])
+            classes.check_ids(self._data, image, f"the label map {record['name']}")
         size = self.resized(*image.shape[:2], record["name"], jitter)
         return resizing.resize(image, size, self._method)
 
