@@ -73,6 +73,16 @@ def test_a_folder_over_all_devices(net, folder, monkeypatch, capsys):
         assert np.abs(found - (expected[:height, :width] + 1) * 127.5).max() <= 1
 
 
+def test_pairs_in_one_file_are_hinted_at(folder, capsys):
+    Image.fromarray(noise(40, 80, 3)).save(folder / "pair.png")
+    for name, method, hinted in (
+        ("pair", "pix2pix", True), ("0", "pix2pix", False), ("pair", "cyclegan", False)
+    ):  # fmt: skip
+        config = small_config(method=method)
+        translated_files.hint_at_pairs(config, folder / f"{name}.png")
+        assert ("80x40, twice as wide" in capsys.readouterr().out) == hinted
+
+
 def test_images_of_one_shape_come_together(folder):
     paths = [folder / f"{i}.png" for i in range(5)]
     batches = lambda fit: translated_files.in_batches(small_config(**{"eval.fit": fit}), paths, 2)

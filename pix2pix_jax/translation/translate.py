@@ -107,6 +107,7 @@ def translate(
         )
     files = translated_files.find(config, source, output, mask, f".{options.image_format}")
     storage.check_writable(output)
+    translated_files.hint_at_pairs(config, files.paths[0])
     there = storage.existing_files(output) if options.skip_existing else set()
     # The number of an image, which chooses its noise, is the same in any process.
     share = list(enumerate(files.paths))[jax.process_index() :: jax.process_count()]

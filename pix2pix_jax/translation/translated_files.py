@@ -63,6 +63,23 @@ def in_batches(config: Any, paths: list[pathlib.Path], size: int) -> list[list[i
     return [rows[i : i + size] for rows in groups.values() for i in range(0, len(rows), size)]
 
 
+def hint_at_pairs(config: Any, path: pathlib.Path) -> None:
+    """Prints a line if an image looks like a pair A|B, which evaluation takes apart."""
+    if METHODS[config.method].data != "pairs" or config.data.value_range:
+        return
+    try:
+        height, width = image_size(path)
+    except Exception:  # of a damaged file, which is skipped later
+        return
+    crop_height, crop_width = config.data.crop_size
+    if width * crop_height == 2 * height * crop_width:
+        print(
+            f"{path} is {width}x{height}, twice as wide as the images of training, and is "
+            "translated as one image: pairs A|B are for --mode=eval",
+            flush=True,
+        )
+
+
 def _shape(config, path, divisor):
     """The size in which an image passes the network, by its header; None if that is no matter."""
     if config.eval.fit not in ("scale", "pad"):
