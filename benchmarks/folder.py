@@ -23,7 +23,6 @@ import torch
 from PIL import Image
 
 from benchmarks import torch_baseline, torch_input
-from pix2pix_jax.pytorch.pth_file import read_pth, write_pth
 
 ROOT = pathlib.Path(__file__).parents[1]
 FEW = 16
@@ -38,8 +37,7 @@ CONFIGS = {"resnet_9blocks": "cyclegan.py:facades"}
 def theirs(network: str, ngf: int, folder: pathlib.Path, source: str) -> None:
     """Translates folder/source into folder/theirs, as test.py does."""
     net = NETWORKS[network](ngf)
-    state = read_pth(folder / "latest_net_G.pth")
-    net.load_state_dict({n: torch.from_numpy(x.copy()) for n, x in state.items()}, strict=False)
+    net.load_state_dict(torch.load(folder / "latest_net_G.pth"))
     (folder / "theirs").mkdir(exist_ok=True)
     for path in sorted((folder / source).iterdir()):
         levels = torch_input.to_tensor(Image.open(path).convert("RGB"))
@@ -66,8 +64,7 @@ def prepare(folder: pathlib.Path, network: str, ngf: int, images: int, size: int
             (folder / name).mkdir(exist_ok=True)
             image.save(folder / name / f"{i:05}.png")
     net = torch_baseline.init_weights(NETWORKS[network](ngf), 0)
-    state = {n: a.numpy() for n, a in net.state_dict().items() if "num_batches" not in n}
-    write_pth(folder / "latest_net_G.pth", state)
+    torch.save(net.state_dict(), folder / "latest_net_G.pth")
 
 
 def commands(options: argparse.Namespace, folder: pathlib.Path, size: int) -> list[Callable]:

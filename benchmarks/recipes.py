@@ -19,6 +19,7 @@ import tempfile
 import time
 from typing import Any
 
+from benchmarks import startup
 from pix2pix_jax import training_plan
 from pix2pix_jax.data.catalogue import PAIRED, UNPAIRED
 from pix2pix_jax.methods.registry import METHODS
@@ -31,11 +32,10 @@ FIRST, LEAST = 2, 4  # steps that do not count, and how many there must be
 
 def train(recipe: str, data: pathlib.Path, seconds: float) -> tuple[float, float]:
     """Images a second, a median over steps, and GiB."""
-    name, _, variant = recipe.partition(":")
-    with tempfile.TemporaryDirectory() as workdir:
-        command = [sys.executable, "launch.py", f"--config=configs/{name}.py:{variant}".rstrip(":")]
-        command += [f"--config.data.dir={data.absolute()}", "--config.data.eval_split=test"]
-        command += [f"--workdir={workdir}/run", "--config.train.log_every=1"]
+    name, colon, variant = recipe.partition(":")
+    with tempfile.TemporaryDirectory() as scratch:
+        config, workdir = f"configs/{name}.py{colon}{variant}", pathlib.Path(scratch) / "run"
+        command = startup.command(config, str(data.absolute()), workdir)
         with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
             rates, end = [], float("inf")
             for line in process.stdout:

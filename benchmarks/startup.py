@@ -14,13 +14,19 @@ import time
 ROOT = pathlib.Path(__file__).parents[1]
 
 
-def first_step(config: str, data: str, folder: pathlib.Path, name: str) -> float:
+def command(config: str, data: str, workdir: pathlib.Path) -> list[str]:
+    """A training that reports every step."""
+    flags = [f"--config={config}", f"--workdir={workdir}", "--config.train.log_every=1"]
+    flags += [f"--config.data.dir={data}"] + ["--config.data.eval_split=test"] * bool(data)
+    return [sys.executable, "launch.py", *flags]
+
+
+def first_step(config: str, data: str, workdir: pathlib.Path) -> float:
     """Seconds until the first step is reported; the process is ended then."""
-    command = [sys.executable, "launch.py", f"--config={config}", f"--workdir={folder / name}"]
-    command += ["--config.train.log_every=1", f"--config.data.dir={data}"]
-    command += ["--config.data.eval_split=test"] if data else []
     began = time.perf_counter()
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command(config, data, workdir), cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as process:
         for line in process.stdout:
             if line.startswith("step 1/"):
                 process.kill()
@@ -38,7 +44,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         times = [
-            first_step(options.config, options.data, pathlib.Path(scratch), name)
+            first_step(options.config, options.data, pathlib.Path(scratch) / name)
             for name in ("cold", "warm", "again")
         ]
     cells = [f"{seconds:.1f}" for seconds in (times[0], min(times[1:]))]

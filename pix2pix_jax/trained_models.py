@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from pix2pix_jax.data import catalogue
-from pix2pix_jax.images.finding import walk
+from pix2pix_jax.images.finding import told_of, walk
 from pix2pix_jax.methods.contract import Direction
 from pix2pix_jax.methods.registry import METHODS
 from pix2pix_jax.pytorch import architectures, pth_file
@@ -112,8 +112,7 @@ class TrainedModels:
         except Exception as error:
             reason = _reason(error)
         if reason != old.reason:
-            named = reason if reason.startswith(str(path)) else f"{path}: {reason}"
-            print(f"skipped: {ascii(named)[1:-1]}", flush=True)
+            print(f"skipped: {ascii(told_of(path, reason))[1:-1]}", flush=True)
         return _Entry(version, [], reason)
 
     def _read(self, path):

@@ -46,6 +46,8 @@ def load_examples(
             "config.data.value_range is about the files of config.data.dir, which is empty: give "
             "the folder, or leave the range empty for photographs"
         )
+    if data.name == "folder" and not data.dir:
+        raise FileNotFoundError("no images are named: give --config.data.dir=FOLDER")
     domains = ("A", "B") if data.direction == "AtoB" else ("B", "A")
     formats = _formats(data)
 
@@ -179,8 +181,6 @@ def _images(data, seed, split, train, domain) -> tuple[sources.Source, str]:
             raise ValueError(
                 f"{error}. A folder of single images goes with --config.data.name=folder"
             ) from error
-    if not data.dir and data.name == "folder":
-        raise FileNotFoundError("no images are named: give --config.data.dir=FOLDER")
     if not data.dir:
         raise FileNotFoundError(
             f"the images of {data.name!r} cannot be downloaded here: fetch them by hand, and give "

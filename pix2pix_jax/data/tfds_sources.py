@@ -108,8 +108,6 @@ class TfdsPairs:
 
 
 def _find(data_sets, name, *others):
-    if name == "folder":
-        raise ValueError("no images are named: give --config.data.dir=FOLDER")
     if name not in data_sets:
         raise ValueError(
             f"data.name is {name!r}; choose one of {', '.join([*others, *data_sets])}, or give a "

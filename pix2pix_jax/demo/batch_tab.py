@@ -12,7 +12,8 @@ from PIL import Image
 
 from pix2pix_jax.demo.errors import shown
 from pix2pix_jax.demo.model_tab import PROGRESS, ModelTab, announce
-from pix2pix_jax.demo.pictures import as_rgb, read_upload, with_channels
+from pix2pix_jax.demo.pictures import as_rgb, read_upload
+from pix2pix_jax.images.files import in_channels
 
 MAX_IMAGES = 100
 ARCHIVE = "translations.zip"
@@ -42,7 +43,7 @@ class BatchTab(ModelTab):
             except ValueError as error:
                 skipped.append(f"skipped: {error}")
                 continue
-            image = with_channels(image, model.direction.in_channels)
+            image = in_channels(image, model.direction.in_channels)
             announce(translator, image, progress, number / len(paths))
             results.append((as_rgb(translator(image, index=number)), path))
         if not results:

@@ -6,7 +6,8 @@ import numpy as np
 from pix2pix_jax.demo.drawing import brush, canvas, own_picture
 from pix2pix_jax.demo.errors import shown
 from pix2pix_jax.demo.model_tab import PRIVATE, PROGRESS, ModelTab, announce
-from pix2pix_jax.demo.pictures import as_rgb, flatten, scaled, with_channels
+from pix2pix_jax.demo.pictures import as_rgb, flatten, scaled
+from pix2pix_jax.images.files import in_channels
 from pix2pix_jax.trained_models import Model
 from pix2pix_jax.translation.translator import with_hole
 
@@ -35,7 +36,7 @@ class InpaintTab(ModelTab):
         if not hole.any():
             raise ValueError("brush over what is to be filled")
         mask = scaled(np.repeat(hole[..., None] * np.uint8(255), 3, axis=-1))[..., :1]
-        image = with_channels(scaled(image), model.direction.in_channels)
+        image = in_channels(scaled(image), model.direction.in_channels)
         translator = self.load(model, progress)
         announce(translator, image, progress)
         return scaled(holed), as_rgb(translator(with_hole(image, mask)))

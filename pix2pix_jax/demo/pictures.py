@@ -74,13 +74,6 @@ def flatten(drawing: dict | None, ground: tuple[int, ...]) -> tuple[np.ndarray, 
     return image, strokes
 
 
-def with_channels(image: np.ndarray, channels: int) -> np.ndarray:
-    """uint8 [H, W, 3] -> [H, W, channels], the channels that a model takes; one is luma."""
-    if channels == 3:
-        return image
-    return np.asarray(Image.fromarray(image).convert("L"))[..., None]
-
-
 def as_rgb(image: np.ndarray) -> np.ndarray:
     """uint8 [H, W, 1 or 3] -> [H, W, 3]."""
     return np.broadcast_to(image, (*image.shape[:2], 3))

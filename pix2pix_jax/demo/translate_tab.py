@@ -6,8 +6,9 @@ import numpy as np
 from pix2pix_jax.demo import drawing
 from pix2pix_jax.demo.errors import shown
 from pix2pix_jax.demo.model_tab import PRIVATE, PROGRESS, ModelTab, announce
-from pix2pix_jax.demo.pictures import as_rgb, flatten, scaled, with_channels
+from pix2pix_jax.demo.pictures import as_rgb, flatten, scaled
 from pix2pix_jax.images import palettes
+from pix2pix_jax.images.files import in_channels
 
 MAX_SAMPLES = 6
 MAX_UNDO = 20  # pictures kept
@@ -24,7 +25,7 @@ class TranslateTab(ModelTab):
         model = self.model(name)
         image = scaled(flatten(drawn, drawing.ground(model.palette()))[0])
         translator = self.load(model, progress)
-        taken = with_channels(image, model.direction.in_channels)
+        taken = in_channels(image, model.direction.in_channels)
         if not (model.config.model.dropout and model.config.eval.dropout):
             samples = 1
         samples = min(max(1, int(samples)), MAX_SAMPLES)

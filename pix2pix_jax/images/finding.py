@@ -7,6 +7,7 @@ import pathlib
 import re
 from collections import Counter
 from collections.abc import Callable, Container, Iterator
+from typing import Any
 
 Path = str | os.PathLike[str]
 MOST_NAMES = 10  # of folders in an error
@@ -98,6 +99,11 @@ def natural(name: str) -> tuple[list[tuple[bool, int | str]], str]:
         if part
     ]
     return parts, name
+
+
+def told_of(path: Path, error: Any) -> str:
+    """What is wrong with a file or folder, after its path, which errors may begin with."""
+    return f"{error}" if f"{error}".startswith(f"{path}") else f"{path}: {error}"
 
 
 def existing_folders(path: pathlib.Path) -> str:

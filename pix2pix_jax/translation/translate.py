@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from pix2pix_jax import weights
+from pix2pix_jax.images.finding import told_of
 from pix2pix_jax.methods.contract import Direction
 from pix2pix_jax.methods.registry import METHODS
 from pix2pix_jax.runtime import storage
@@ -141,8 +142,7 @@ def translate(
             for row, found in zip(rows, images, strict=True):
                 if isinstance(found, Exception):
                     path = todo[row][1]
-                    text = f"{found}" if f"{found}".startswith(f"{path} ") else f"{path}: {found}"
-                    print(storage.shown(f"skipped: {text}"), flush=True)
+                    print(storage.shown(f"skipped: {told_of(path, found)}"), flush=True)
                     failed.append(str(path))
                 else:
                     good.append((*todo[row], found))
