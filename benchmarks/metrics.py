@@ -54,7 +54,8 @@ def serve(side: str, folder: pathlib.Path) -> None:
     if side == "ours":
         variables = inception_features.variables_of(state)
         features = inception_features.describer(variables, "pytorch_fid", BATCH)
-        run = lambda: folders.describe(str(folder), features, BATCH)
+        files = folders.find(str(folder))
+        run = lambda: folders.describe(files, features, BATCH, str(folder))
         run()
         print("version", jax.__version__, flush=True)
     else:

@@ -88,7 +88,7 @@ def main(argv: list[str]) -> None:
             succeeded = _run(MODE.value, config, workdir)
     except (ValueError, OSError, FloatingPointError) as error:
         logging.debug("", exc_info=True)
-        text = f"{storage.shown(error)}{_about_room(error, OUTPUT.value or workdir)}"
+        text = f"{storage.message_of(error)}{_about_room(error, OUTPUT.value or workdir)}"
         sys.exit(f"error: {text}  (--verbosity=1 shows where)")
     sys.exit(0 if succeeded else 1)
 

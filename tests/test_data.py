@@ -1,7 +1,9 @@
 """Sources, order and batches against PIL, numpy and the rules that the docstrings state."""
 
 import concurrent.futures
+import errno
 import io
+import os
 import types
 from contextlib import nullcontext
 
@@ -314,6 +316,23 @@ def test_files_are_found_in_natural_order(tmp_path, capsys):
     assert capsys.readouterr().out == f"{line} JPEG\n"
     for names in (["1", "01", "001"], ["001", "1", "01"]):  # as a file system may list them
         assert sorted(names, key=natural) == ["001", "01", "1"]
+
+
+def test_a_folder_that_cannot_be_read_is_not_taken_for_empty(tmp_path, monkeypatch):
+    """A stand-in refuses, for root may read everything."""
+    for name in ("open/1.png", "closed/2.png"):
+        (tmp_path / name).parent.mkdir()
+        Image.fromarray(picture(4, 4)).save(tmp_path / name)
+    scandir = os.scandir
+
+    def refuse(path):
+        if os.fspath(path).endswith("closed"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(OSError, match="closed cannot be read: Permission denied"):
+        find_images(tmp_path)
 
 
 def test_names_tell_images_apart(tmp_path):

@@ -11,6 +11,7 @@ from PIL import Image
 from pix2pix_jax.evaluation.evaluator import Evaluator
 from pix2pix_jax.metrics import lpips, weights_files
 from pix2pix_jax.metrics.__main__ import main
+from pix2pix_jax.metrics.registry import check_weights
 from pix2pix_jax.models.lpips import BACKBONES, layer_distance
 from pix2pix_jax.pytorch.pth_file import write_pth
 from tests import parity, torch_measuring
@@ -108,6 +109,7 @@ def test_evaluation_measures_every_image(monkeypatch):
         return x.astype(float).mean((1, 2, 3)) - 2 * y.astype(float).mean((1, 2, 3))
 
     monkeypatch.setattr(lpips, "load", lambda evaluation: distance)
+    monkeypatch.setattr("pix2pix_jax.evaluation.evaluator.check_weights", lambda evaluation: None)
     images = np.random.default_rng(0).integers(0, 256, (2, 3, 32, 32, 3), np.uint8)
     examples = SimpleNamespace(
         paired=True, one_size=True, images=lambda kind, indices: list(images[0])
@@ -132,8 +134,14 @@ def test_wrong_weights_are_refused(folder, tmp_path):
     with pytest.raises(ValueError, match="damaged, or not the published alexnet-owt-7be5be79.pth"):
         lpips.load(evaluation)
     evaluation.weights_dir = str(tmp_path)
-    with pytest.raises(FileNotFoundError, match="alexnet-owt-7be5be79.pth is not in"):
+    with pytest.raises(FileNotFoundError, match="alexnet-owt-7be5be79.pth and alex.pth are not in"):
         lpips.load(evaluation)
+    (tmp_path / "alexnet-owt-7be5be79.pth").touch()
+    with pytest.raises(FileNotFoundError, match="weights file alex.pth is not in .* get it from"):
+        lpips.load(evaluation)
+    every = SimpleNamespace(set_metrics=("fid", "kid", "lpips"), lpips_net="vgg", weights_dir="")
+    with pytest.raises(FileNotFoundError, match=r"pt_inception\S+ and vgg16\S+ and vgg.pth "):
+        check_weights(every)
     with pytest.raises(ValueError, match="from 32x32 pixels, not 20x16 with 20x16"):
         image = np.zeros((1, 16, 20, 3), np.uint8)
         lpips.distances("alex", {}, [], 1)(image, image)

@@ -23,6 +23,7 @@ from pix2pix_jax.run.progress import Progress
 from pix2pix_jax.run.reporter import Reporter
 from pix2pix_jax.run.run_folder import RunFolder
 from pix2pix_jax.run.saved_state import DamagedCheckpoint
+from pix2pix_jax.runtime import storage
 from pix2pix_jax.runtime.whole_file import whole_file
 from tests.conftest import small_config
 
@@ -183,6 +184,10 @@ def test_what_a_full_disk_has_no_room_for_is_named(tmp_path, monkeypatch, capsys
     with named, whole_file(path):
         fail()
     assert not list(tmp_path.iterdir())
+    with pytest.raises(OSError) as caught, whole_file(tmp_path / "none" / "result.png") as file:
+        file.write_bytes(b"")
+    expected = f"{tmp_path}/none/result.png: No such file or directory"  # of .tmp nobody knows
+    assert storage.message_of(caught.value) == expected
 
     config = small_config()
     for name, value in {

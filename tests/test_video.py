@@ -10,6 +10,7 @@ import time
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from pix2pix_jax.methods.contract import Direction
 from pix2pix_jax.translation import translate, video
@@ -173,6 +174,13 @@ def test_what_is_no_video(tmp_path):
         ask("bad.mp4")
     with pytest.raises(FileNotFoundError, match=r"there is no file .*none.mp4"):
         ask("none.mp4")
+    still = np.zeros((32, 48, 3), np.uint8)
+    Image.fromarray(still).save(tmp_path / "still.gif")
+    with pytest.raises(ValueError, match=r"still.gif has a single image, and is no video"):
+        ask("still.gif")
+    moving = Image.fromarray(still + 255)
+    moving.save(tmp_path / "moving.gif", save_all=True, append_images=[Image.fromarray(still)])
+    assert video.look(tmp_path / "moving.gif")[1:3] == (48, 32)
     with pytest.raises(ValueError, match="leave out --image_format=jpg"):
         ask("bad.mp4", translate.Options("jpg"))
 

@@ -317,8 +317,16 @@ def test_the_run_in_which_one_is_has_the_name_of_its_folder(tmp_path, monkeypatc
         saver.save(fresh_state(config))
         saver.wait()
     config_file.write_config(tmp_path / "run", config)
+    models = tmp_path / "site" / "models"
+    models.mkdir(parents=True)
+    for name in ("former.onnx", "former_0.png", "mine.txt"):
+        (models / name).touch()
+    listed = [{"file": "former.onnx", "examples": ["former_0.png"]}]
+    (models / "models.json").write_text(json.dumps(listed))
     monkeypatch.chdir(tmp_path / "run")
     site.make(PAGE, tmp_path / "site", ["."], get_config)
+    left = {path.name for path in models.iterdir() if "former" in path.name or "mine" in path.name}
+    assert left == {"mine.txt"}  # what an earlier export wrote is gone
     (entry,) = json.loads((tmp_path / "site/models/models.json").read_text())
     assert (entry["name"], entry["file"]) == ("run", "run.onnx")
 

@@ -88,7 +88,7 @@ def main() -> None:
         output.parent.mkdir(parents=True, exist_ok=True)
         save_png(output, result.image)
     except (OSError, ValueError) as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {storage.message_of(error)}")
     print(
         f"{output}: {options.solver}, {result.iterations} iterations, relative residual "
         f"{result.residual:.1e}, {seconds:.1f} s with compilation"

@@ -11,6 +11,7 @@ from pix2pix_jax.methods.contract import Direction
 from pix2pix_jax.methods.registry import METHODS
 from pix2pix_jax.metrics import lpips, per_image
 from pix2pix_jax.metrics.batches import in_batches
+from pix2pix_jax.metrics.registry import check_weights
 from pix2pix_jax.runtime import few_shapes
 from pix2pix_jax.runtime.counter import Counter
 from pix2pix_jax.translation.translator import Translator
@@ -152,4 +153,5 @@ def _load_lpips(evaluation, examples):
             "config.eval.set_metrics has lpips, which compares outputs with their true "
             "translations, and these images have none: use fid, kid or colors"
         )
+    check_weights(evaluation)  # of all metrics, so that one message names what is missing
     return lpips.load(evaluation)

@@ -64,8 +64,11 @@ def walk(folder: Path) -> Iterator[pathlib.Path]:
 
     Left out are hidden folders (.ipynb_checkpoints has copies of images), and links to folders
     that they lie in. A link to nothing counts as a file, so that reading it says so.
+
+    Raises:
+        OSError: a folder cannot be read.
     """
-    for here, names, files in os.walk(folder, followlinks=True):
+    for here, names, files in os.walk(folder, onerror=_refuse, followlinks=True):
         inside = os.path.realpath(here) + os.sep
         names[:] = [
             name
@@ -76,6 +79,10 @@ def walk(folder: Path) -> Iterator[pathlib.Path]:
         for path in (pathlib.Path(here, name) for name in files):
             if path.is_file() or not path.exists():
                 yield path
+
+
+def _refuse(error):
+    raise OSError(f"{error.filename} cannot be read: {error.strerror}") from error
 
 
 def unique_names(paths: list[pathlib.Path], root: Path) -> list[str]:

@@ -133,16 +133,14 @@ def _sets(options):
         weights_dir=options.weights, fid_mode=options.mode, batch_size=options.batch_size
     )
     given = [images for images in (options.real, options.fake) if images]
-    for images in given:
-        if not _is_statistics(images):
-            folders.find(images)  # before the other set is described
+    files = {images: folders.find(images) for images in given if not _is_statistics(images)}
     sets, features = [], None
     for images in given:
         if _is_statistics(images):
             sets.append(statistics_files.load(images, options.mode))
         else:
             features = features or inception_features.load(evaluation)
-            rows = folders.describe(images, features, options.batch_size)
+            rows = folders.describe(files[images], features, options.batch_size, images)
             sets.append(statistics_files.of_features(rows))
     if options.save_statistics:
         statistics_files.save(options.save_statistics, sets[0], options.mode)
@@ -158,18 +156,15 @@ def _sets(options):
     counts = ["unknown" if s.features is None else len(s.features) for s in sets]
     if counts[0] != counts[1]:
         print("note: FID falls with the number of images: compare only sets of the same numbers")
-    _warn_of_jpeg(options.fake)
+    if any(path.suffix.lower() in LOSSY for path in files.get(options.fake, ())):
+        print(
+            f"note: {options.fake} has JPEG or WEBP, which changes FID and KID strongly: save PNG"
+        )
     return sets, f"{options.mode}, {counts[0]} true and {counts[1]} generated images"
 
 
 def _is_statistics(images):
     return pathlib.Path(images).suffix == ".npz"
-
-
-def _warn_of_jpeg(images):
-    files = [] if _is_statistics(images) else folders.find(images)
-    if any(path.suffix.lower() in LOSSY for path in files):
-        print(f"note: {images} has JPEG or WEBP, which changes FID and KID strongly: save PNG")
 
 
 def _lpips(options):

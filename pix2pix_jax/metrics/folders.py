@@ -110,7 +110,12 @@ def batches(
             reading = following
 
 
-def describe(images: str, features: Callable[[np.ndarray], np.ndarray], size: int) -> np.ndarray:
-    """Features [N, ...] of all images of a set, see `find`."""
-    rows = [(path,) for path in find(images)]
-    return np.concatenate([features(x) for (x,) in batches(rows, (3,), size, images)])
+def describe(
+    paths: Sequence[pathlib.Path],
+    features: Callable[[np.ndarray], np.ndarray],
+    size: int,
+    title: str,
+) -> np.ndarray:
+    """Features [N, ...] of images, `size` of them computed at once; see `batches`."""
+    rows = [(path,) for path in paths]
+    return np.concatenate([features(x) for (x,) in batches(rows, (3,), size, title)])

@@ -25,8 +25,10 @@ def load(evaluation: Any) -> Distances:
         OSError, ValueError: the weights are missing, damaged or of another network.
     """
     net, folder = evaluation.lpips_net, weights_files.folder_of(evaluation.weights_dir)
-    backbone = weights_files.read(evaluation.weights_dir, weights_files.BACKBONES[net])
-    heads = weights_files.read(folder, weights_files.LPIPS_HEADS[net])
+    both = weights_files.BACKBONES[net], weights_files.LPIPS_HEADS[net]
+    weights_files.check_there(evaluation.weights_dir, *both)
+    backbone = weights_files.read(evaluation.weights_dir, both[0])
+    heads = weights_files.read(folder, both[1])
     return distances(net, *variables_of(net, backbone, heads), evaluation.batch_size)
 
 

@@ -1,8 +1,9 @@
 """All metrics by name: which are better higher, and which a validation gives."""
 
 from collections.abc import Iterable
+from typing import Any
 
-from pix2pix_jax.metrics import per_image, per_set, segmentation
+from pix2pix_jax.metrics import per_image, per_set, segmentation, weights_files
 
 # What eval.set_metrics may have: the values of each, and whether they are better higher.
 FURTHER: dict[str, dict[str, bool]] = {
@@ -37,3 +38,17 @@ def available(
     for name in set_metrics:
         names += FURTHER[name]
     return tuple(names)
+
+
+def check_weights(evaluation: Any) -> None:
+    """Raises FileNotFoundError that names all published files which are missing, but a segmenter's.
+
+    Args:
+        evaluation: the `eval` section of a config.
+    """
+    names, net, wanted = set(evaluation.set_metrics), evaluation.lpips_net, []
+    if names & {"fid", "kid"}:
+        wanted.append(weights_files.INCEPTION)
+    if "lpips" in names:
+        wanted += [weights_files.BACKBONES[net], weights_files.LPIPS_HEADS[net]]
+    weights_files.check_there(evaluation.weights_dir, *wanted)

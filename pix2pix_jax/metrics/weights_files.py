@@ -48,6 +48,33 @@ DRN = Published(
 )
 
 
+def check_there(
+    weights: str | os.PathLike[str], *wanted: Published, flags: str = FOLDER_FLAGS
+) -> None:
+    """Raises FileNotFoundError that names all files which are missing.
+
+    Args:
+        weights: the file, or the folder that has them under their published names.
+        wanted: which.
+        flags: those that name the folder.
+    """
+    missing = [one for one in wanted if not _path(weights, one)]
+    if not missing:
+        return
+    where = "needed, and no folder is named"
+    if weights:  # which may be no folder, or no file
+        absent = f"missing: there is no file or folder {weights}"
+        where = f"not in {weights}" if pathlib.Path(weights).is_dir() else absent
+    names = " and ".join(one.name for one in missing)
+    are = "weights file {} is" if len(missing) == 1 else "weights files {} are"
+    sources = "it from " + missing[0].source
+    if len(missing) > 1:
+        sources = "; ".join(f"{one.name} from {one.source}" for one in missing)
+    raise FileNotFoundError(
+        f"the {are.format(names)} {where}: get {sources}, and give the folder ({flags})"
+    )
+
+
 def read(
     weights: str | os.PathLike[str], published: Published, flags: str = FOLDER_FLAGS
 ) -> dict[str, np.ndarray]:
@@ -63,21 +90,17 @@ def read(
         ValueError: it is damaged, or not the published one.
         OSError: it cannot be read.
     """
-    path = pathlib.Path(weights)
-    if not weights or path.is_dir():
-        path = path / published.name
-    if not weights or not path.is_file():
-        where = "is needed, and no folder is named"
-        if weights:  # which may be no folder, or no file
-            folder = pathlib.Path(weights).is_dir()
-            missing = f"is missing: there is no file or folder {weights}"
-            where = f"is not in {weights}" if folder else missing
-        raise FileNotFoundError(
-            f"the weights file {published.name} {where}: get it from {published.source}, and give "
-            f"its folder ({flags})"
-        )
+    check_there(weights, published, flags=flags)
+    path = _path(weights, published)
     _check_hash(path, published)
     return read_pth(path)
+
+
+def _path(weights, published) -> pathlib.Path | None:
+    """Where a file is; None if it is missing."""
+    path = pathlib.Path(weights)
+    path = path if path.is_file() else path / published.name
+    return path if weights and path.is_file() else None
 
 
 def folder_of(weights: str | os.PathLike[str]) -> pathlib.Path | str:

@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from pix2pix_jax.report.comparison import table
-from pix2pix_jax.runtime.storage import shown
+from pix2pix_jax.runtime.storage import message_of
 
 
 def main() -> None:
@@ -14,7 +14,7 @@ def main() -> None:
     try:
         print(table(parser.parse_args().workdirs))
     except (OSError, ValueError, KeyError) as error:
-        sys.exit(f"error: {shown(error)}")
+        sys.exit(f"error: {message_of(error)}")
 
 
 if __name__ == "__main__":

@@ -44,6 +44,13 @@ def shown(text: Any) -> str:
     return re.sub(copies, r"\1://", str(text))
 
 
+def message_of(error: Exception) -> str:
+    """What an error says, in one line; of the system's errors PATH: REASON."""
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return shown(f"{error.filename}: {error.strerror}")
+    return shown(error)
+
+
 def resolved(path: Path) -> str:
     """The one spelling of a path, or of the address that it or what it is a copy of has."""
     path = shown(path)

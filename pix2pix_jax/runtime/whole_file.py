@@ -19,6 +19,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
         temporary.replace(path)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno and error.filename is None:
-            error.filename = os.fspath(path)  # a full disk does not say whose
+        unnamed = (None, str(temporary))  # a full disk does not say whose
+        if isinstance(error, OSError) and error.errno and error.filename in unnamed:
+            error.filename = str(path)
         raise

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 
 from pix2pix_jax.runtime import console
+from pix2pix_jax.runtime.storage import message_of
 
 
 def parser(name: str, description: str | None) -> argparse.ArgumentParser:
@@ -24,8 +25,7 @@ def run(parser: argparse.ArgumentParser, arguments: list[str] | None) -> None:
     try:
         options.run(options)
     except (OSError, ValueError) as error:
-        named = isinstance(error, OSError) and error.strerror and error.filename
-        sys.exit(f"error: {f'{error.filename}: {error.strerror}' if named else error}")
+        sys.exit(f"error: {message_of(error)}")
 
 
 def path(text: str) -> str:

@@ -132,6 +132,8 @@ def look(path: pathlib.Path) -> Video:
     """
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
+    if path.suffix.lower() == ".gif" and _is_still(path):
+        raise ValueError(f"{path} has a single image, and is no video: convert it to PNG")
     # As YUV4MPEG, which begins with a line on size and rate.
     output = ("-frames:v", "1", "-f", "yuv4mpegpipe", "-pix_fmt", "yuv420p", "-")
     answer = subprocess.run([_ffmpeg(), *QUIET, "-i", _whole(path), *output], capture_output=True)
@@ -213,6 +215,15 @@ def write(target: pathlib.Path, video: Video, images: Iterator[np.ndarray]) -> i
             reason = _last_line(errors) or "ffmpeg failed"
             raise OSError(f"{target} could not be written: {reason}")
     return count
+
+
+def _is_still(path):
+    """Whether a GIF has a single image."""
+    try:
+        with Image.open(path) as image:
+            return getattr(image, "n_frames", 1) == 1
+    except OSError:
+        return False  # damaged: ffmpeg says more
 
 
 def _whole(path):

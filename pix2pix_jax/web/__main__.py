@@ -9,6 +9,7 @@ import argparse
 import pathlib
 import sys
 
+from pix2pix_jax.runtime.storage import message_of
 from pix2pix_jax.web import runtime, server
 
 PAGE = pathlib.Path(__file__).parent.parent.parent / "web"
@@ -41,7 +42,7 @@ def main() -> None:
         if not options.export_only:
             server.serve(folder, options.host, options.port)
     except (OSError, ValueError) as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {message_of(error)}")
 
 
 def _make(options):

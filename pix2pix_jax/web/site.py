@@ -31,6 +31,8 @@ def make(
 ) -> None:
     """Copies the page into a folder, with models in the place of its own.
 
+    Models that an earlier call has put there, and that are not among `paths`, go.
+
     Args:
         page: the folder with the page as it comes.
         folder: to make, or to bring up to date.
@@ -53,9 +55,26 @@ def make(
         its_models = shutil.ignore_patterns(MODELS)
         shutil.copytree(page, folder, ignore=its_models, dirs_exist_ok=True)
     models, entries = folder / MODELS, []
+    earlier = _files_of_earlier(models)
     for path, config in zip(paths, configs, strict=True):
         entries += _export(config, path, models)
+    for name in earlier - _files(entries):
+        (models / name).unlink(missing_ok=True)
     (models / LIST).write_text(json.dumps(entries, indent=1) + "\n")
+
+
+def _files(entries):
+    """Names of the files of some models in the list."""
+    return {name for entry in entries for name in (entry["file"], *entry["examples"])}
+
+
+def _files_of_earlier(models):
+    """Names of the files that the list in a folder has; none if it cannot be read."""
+    try:
+        names = _files(json.loads((models / LIST).read_bytes()))
+        return {pathlib.PurePath(name).name for name in names}
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
 
 
 def _name(path):
