@@ -11,7 +11,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from pix2pix_jax.runtime import console, storage
-from pix2pix_jax.settings import flag_errors
+from pix2pix_jax.settings import flag_errors, home
 from pix2pix_jax.settings.defaults import get_config
 from pix2pix_jax.settings.run_name import name_run
 from pix2pix_jax.settings.size_field import last_of_each
@@ -157,7 +157,7 @@ def _run(mode, config, workdir):
         options = Options(IMAGE_FORMAT.value, FIXED_NOISE.value, SKIP_EXISTING.value)
         if is_video(INPUT.value) and not pathlib.Path(INPUT.value).is_dir():
             if MASK.value:
-                raise ValueError(f"{INPUT.value} is a video, and takes no --mask")
+                raise ValueError(f"{INPUT.value} is a video, and inpainting (--mask) takes images")
             translate_video(config, workdir, INPUT.value, OUTPUT.value, options)
             return True
         return not translate(config, workdir, INPUT.value, OUTPUT.value, MASK.value, options)
@@ -209,7 +209,7 @@ def parse_flags(argv: list[str], flag_values: flags.FlagValues = flags.FLAGS) ->
     """Parses the flags and loads the config file; prints one line for an error in either."""
     logging.set_verbosity(logging.FATAL)  # without --verbosity; what libraries log they raise too
     sys.unraisablehook = _print_exception
-    argv[:] = _config_first(argv)  # in place, for ml_collections looks into sys.argv
+    argv[:] = _config_first(home.expanded(argv))  # in place, for ml_collections looks into sys.argv
     argv = last_of_each(_with_own_config(argv))
     try:
         flag_errors.check_config_path(argv, CONFIGS)

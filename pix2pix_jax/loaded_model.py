@@ -59,6 +59,7 @@ class LoadedModel:
             ValueError, OSError: it is no image, or not of the channels or values that the model
                 takes; one sentence says which.
         """
+        image, mask = _home(image), _home(mask)
         if self._has_holes != (mask is not None):
             raise ValueError(
                 "this model fills holes: call it as model(image, mask), the mask white in them"
@@ -100,11 +101,12 @@ class LoadedModel:
 
 def load(path: str | os.PathLike[str], direction: str, fields: dict[str, Any]) -> LoadedModel:
     """As `pix2pix_jax.load`, which documents it."""
+    path = _home(path)
     before = logging.get_verbosity()
     logging.set_verbosity(logging.ERROR)  # the libraries' warnings are not the user's
     try:
-        config = _config(os.fspath(path), direction, fields)
-        workdir = "" if config.init_from else os.fspath(path)
+        config = _config(path, direction, fields)
+        workdir = "" if config.init_from else path
         (translator,), origin = translate.load(config, workdir)
     finally:
         logging.set_verbosity(before)
@@ -141,6 +143,11 @@ def _config(path, direction, fields):
     return config
 
 
+def _home(image):
+    """A path with that of the home folder for ~; anything else as it is."""
+    return os.path.expanduser(image) if isinstance(image, str | os.PathLike) else image
+
+
 def _levels(image, channels, as_numbers=False, background="white"):
     """The image, or each of a batch, as uint8 [H, W, channels]."""
     if isinstance(image, str | os.PathLike):
@@ -162,6 +169,11 @@ def _levels(image, channels, as_numbers=False, background="white"):
 
 def _array(image, channels):
     """An array of numbers, [H, W, channels] or a batch of such."""
+    if not isinstance(image, np.ndarray) and np.asarray(image).dtype.kind not in "uif":
+        raise ValueError(
+            f"this is no image but of type {type(image).__name__}: give a path, a PIL image or an "
+            "array; several files one by one"
+        )
     array = np.asarray(image)
     if array.ndim not in (3, 4) or array.shape[-1] != channels or 0 in array.shape:
         raise ValueError(

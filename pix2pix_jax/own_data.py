@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from pix2pix_jax.data import loading
+from pix2pix_jax.data.side_by_side import ASPECT_TOLERANCE
 from pix2pix_jax.methods.registry import METHODS
 from pix2pix_jax.models import build
 from pix2pix_jax.run import config_file
@@ -97,11 +98,26 @@ def rounded(size: tuple[float, float], divisors: Sequence[int]) -> tuple[tuple[i
 def _choice(config, sizes):
     data = config.data
     shown = lambda size: f"{size[1]}x{size[0]}"
-    smallest, largest = min(sizes, key=math.prod), max(sizes, key=math.prod)
+    by_area = sorted(sizes, key=lambda size: (math.prod(size), size))
+    smallest, largest = by_area[0], by_area[-1]
     several = "" if smallest == largest else f" to {shown(largest)}"
-    return (
+    return _stretched(data, sizes) + (
         f"{data.dir}: images of {shown(smallest)}{several}. The networks see "
         f"{shown(data.crop_size)}, cut from {shown(data.load_size)}; the generator is "
         f"{config.model.generator}. For others set --config.data.crop_size=HEIGHT,WIDTH, "
         "--config.data.load_size or --config.model.generator"
+    )
+
+
+def _stretched(data, sizes):
+    """A line on images that are brought to another aspect ratio; empty if there are none."""
+    wanted, seen = (np.log(np.array(size)) for size in (data.load_size, sizes))
+    ratios = np.abs((seen[:, 0] - seen[:, 1]) - (wanted[0] - wanted[1]))
+    far = ratios > math.log(ASPECT_TOLERANCE)
+    if not far.any() or data.preprocess != "resize_and_crop":
+        return ""
+    number = f"{far.sum()} of {len(sizes)} images"
+    return (
+        f"{number} have another aspect ratio than {data.crop_size[1]}x{data.crop_size[0]} and are "
+        "stretched to it: python -m pix2pix_jax.dataset prepare cuts them to one instead\n"
     )

@@ -12,11 +12,13 @@ from pix2pix_jax.images import colors
 from pix2pix_jax.methods import colorization
 from pix2pix_jax.methods.contract import Layout
 from pix2pix_jax.methods.optim import Plateau
+from pix2pix_jax.methods.registry import fresh_state
 from pix2pix_jax.methods.state import TrainState
 from pix2pix_jax.pytorch import architectures, layer_names
 from pix2pix_jax.settings import config_checks
 from pix2pix_jax.train import train
 from pix2pix_jax.translation import translate
+from pix2pix_jax.translation.translator import Translator
 from tests import parity
 from tests.conftest import small_config
 
@@ -127,6 +129,22 @@ def test_translating_gray_and_colour_alike(run, tmp_path):
     translate.translate(config, str(workdir), str(tmp_path / "in"), str(tmp_path / "out"))
     a, b = (np.asarray(Image.open(tmp_path / "out" / f"{n}.png")).astype(int) for n in "ab")
     assert np.abs(a - b).mean() < 3
+
+
+@pytest.mark.parametrize("fit", ["resize", "scale"])
+def test_a_large_photograph_keeps_its_lightness(fit):
+    """The network saw it small; scikit-image measures that only colours are enlarged."""
+    config = small(**{"eval.fit": fit})
+    variables = fresh_state(config).networks["G"].variables
+    (direction,) = colorization.directions(config)
+    translator = Translator(config, direction)
+    gray = np.random.default_rng(0).integers(60, 190, (96, 160, 1), np.uint8)
+    photograph = np.repeat(gray, 3, axis=-1)
+    (output,) = translator.images(variables, [photograph], np.zeros(1, int))
+    lightness, colour = (color.rgb2lab(image)[..., 0] for image in (photograph, output))
+    assert output.shape == photograph.shape and np.ptp(output, axis=-1).max() > 3
+    error = np.abs(colour - lightness)  # of rounding to levels, and where RGB lacks a colour
+    assert error.max() < 2 and error.mean() < 0.2
 
 
 def test_channels_are_those_of_lab():

@@ -18,7 +18,7 @@ from ml_collections import config_flags
 
 from pix2pix_jax import __main__, command
 from pix2pix_jax.runtime import compilation_cache, xla_flags
-from pix2pix_jax.settings import config_checks, limits
+from pix2pix_jax.settings import config_checks, home, limits, subcommands
 from tests.conftest import small_config
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -77,7 +77,7 @@ def launch(*arguments):
                 *("--config=configs/quickstart.py", "--mode=translate"),
                 *("--input=x.mp4", "--output=y", "--mask=z.png"),
             ],
-            "x.mp4 is a video, and takes no --mask",
+            "x.mp4 is a video, and inpainting (--mask) takes images",
         ),
         (["--config=configs/quickstart.py", "seed=1"], "unexpected argument"),
         (["--config=configs/facades.py", "--config.data.dir=nowhere"], "no such folder"),
@@ -105,6 +105,34 @@ def parse(*arguments):
 @pytest.fixture
 def from_root(monkeypatch):
     monkeypatch.chdir(ROOT)
+
+
+@pytest.mark.parametrize(
+    "flag, field",
+    [
+        ("--crop_size=64", "data.crop_size"),
+        ("--batch_size=4", "train.batch_size"),
+        ("--netG=resnet_9blocks", "model.generator"),
+        ("--config.optim.lr=1", "optim.learning_rate"),
+        ("--config.train.batchsize=2", "train.batch_size"),
+    ],
+)
+def test_flags_that_others_have_are_answered_with_ours(flag, field, from_root, capsys):
+    with pytest.raises(SystemExit, match=rf"did you mean (--)?config\.{field}\?"):
+        parse("--config=configs/quickstart.py", flag)
+
+
+def test_the_home_folder_in_flags(from_root, monkeypatch):
+    """Shells leave the ~ of --name=~/folder as it is."""
+    monkeypatch.setenv("HOME", "/home/me")
+    config = parse("--config=configs/quickstart.py", "--config.data.dir=~/facades")
+    assert config.data.dir == "/home/me/facades"
+    given = ["~", "--a=~", "-b=~/x y", "~/z", "~other", "--c=a~", "--d=~b", "x=~/y"]
+    expected = ["/home/me", "--a=/home/me", "-b=/home/me/x y", "/home/me/z", *given[4:]]
+    assert home.expanded(given) == expected
+    parser = subcommands.parser("metrics", None)
+    parser.add_argument("--weights")
+    assert parser.parse_args(["--weights=~/w"]).weights == "/home/me/w"
 
 
 def test_configs_of_the_clone_are_found_from_any_folder(tmp_path, monkeypatch):

@@ -98,9 +98,9 @@ def test_processes_share_a_folder(net, folder, monkeypatch, capsys):
     monkeypatch.setattr(jax, "process_count", lambda: 2)
     for process, names in enumerate((["0", "2", "4"], ["1", "3"])):
         monkeypatch.setattr(jax, "process_index", lambda process=process: process)
-        before = set(outputs[1].glob("*"))
+        before = set(outputs[1].glob("*.png"))
         run(config, folder, outputs[1])
-        assert {path.stem for path in set(outputs[1].glob("*")) - before} == set(names)
+        assert {path.stem for path in set(outputs[1].glob("*.png")) - before} == set(names)
         last = f"process {process + 1} of 2: {len(names)} of {len(names)} images translated"
         assert last in capsys.readouterr().out
     for i in range(5):
@@ -117,8 +117,6 @@ def test_what_is_there_is_left_out_on_request(net, folder, capsys):
     assert "4 of 5 images translated" in capsys.readouterr().out
     run(config, folder, output, skip_existing=True)
     assert "0 of 5 images translated" in capsys.readouterr().out
-    run(config, folder, output)
-    assert read(output / "1.png").shape == (20, 50, 3)
 
 
 @pytest.mark.parametrize("ending, kind", [("png", "PNG"), ("jpg", "JPEG"), ("webp", "WEBP")])
@@ -126,6 +124,35 @@ def test_formats_of_the_results(net, folder, ending, kind):
     run(config_of(net[1]), folder / "0.png", folder.parent / "out", image_format=ending)
     with Image.open(folder.parent / "out" / f"0.{ending}") as image:
         assert image.format == kind and image.size == (32, 32)
+
+
+def test_only_results_are_written_over(net, folder):
+    """A second translation replaces the first one's; a file of anybody else stops it before."""
+    output, config = folder.parent / "out", config_of(net[1])
+    output.mkdir()
+    (output / "notes.txt").touch()
+    for _ in range(2):
+        run(config, folder, output)
+    mine = folder.parent / "mine"
+    mine.mkdir()
+    for name in ("3.png", "20.png"):
+        (mine / name).write_bytes(b"mine")
+    with pytest.raises(ValueError, match=r"mine has a file 3.png, which would be overwritten"):
+        run(config, folder, mine)
+    assert {path.name for path in mine.iterdir()} == {"3.png", "20.png"}
+    run(config, folder, mine, skip_existing=True)
+    assert (mine / "3.png").read_bytes() == b"mine" and (mine / "2.png").exists()
+    with pytest.raises(ValueError, match=r"mine has a file 0.png and 4 more, which would be"):
+        run(config, folder, mine)
+    for inside in (folder, folder / "results"):
+        with pytest.raises(ValueError, match="lies in the folder of the images"):
+            run(config, folder, inside)
+    run(config, folder / "3.png", folder / "results")  # a single image may have them beside it
+    with pytest.raises(ValueError, match="1.png is one of the images"):
+        run(config, folder / "1.png", folder)
+    Image.fromarray(noise(8, 8, 3)).save(folder / "1.jpg")
+    with pytest.raises(ValueError, match=r"in has a file 1.png, which would be overwritten"):
+        run(config, folder / "1.jpg", folder)
 
 
 def test_fixed_noise_is_that_of_the_first_image(tmp_path):
@@ -153,7 +180,8 @@ def test_fixed_noise_is_that_of_the_first_image(tmp_path):
 
 def test_where_nothing_can_be_written_nothing_is_computed(net, folder, monkeypatch):
     monkeypatch.setattr(translate, "load", None)  # comes after
-    (folder / "file").write_text("")
-    for output in (folder / "file", folder / "file/below"):
+    file = folder.parent / "file"
+    file.write_text("")
+    for output in (file, file / "below"):
         with pytest.raises(OSError, match=r"cannot write to .*file.*: choose another folder"):
             run(config_of(net[1]), folder, output)

@@ -91,6 +91,9 @@ def test_proportions_stay(generator):
         (noise(32, 32), r"shape \(32, 32\): this model takes \[H, W, 3\], or \[N, H, W, 3\]"),
         (noise(3, 32, 32), r"shape \(3, 32, 32\)"),
         (noise(0, 32, 32, 3), r"shape \(0, 32, 32, 3\)"),
+        (["a.png", "b.png"], "no image but of type list: give a path, .* several files one by one"),
+        (None, "no image but of type NoneType"),
+        ("/", "/ is a folder: give the image files in it"),
         ("nowhere.png", "nowhere.png cannot be read as an image"),
     ],
 )

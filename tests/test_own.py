@@ -54,6 +54,7 @@ def test_sizes_of_pairs_are_those_of_the_images(tmp_path, capsys, sizes, crop, l
     *asked, said = capsys.readouterr().out.splitlines()
     assert f"see {crop[1]}x{crop[0]}, cut from {load[1]}x{load[0]}" in said
     as_photographs = any(2 * width < 1.8 * height for height, width in sizes)
+    asked = [line for line in asked if "and are stretched to it" not in line]
     assert ["Are these single images?" in line for line in asked] == [True] * as_photographs
 
 
@@ -98,6 +99,19 @@ def test_single_photographs_are_asked_about(tmp_path, capsys):
     assert "halves A|B are 40x60 (3 of 3 files are like that). Are these" in capsys.readouterr().out
     filled(folder_of(tmp_path / "pairs", [(60, 60), (40, 60)]))
     assert "Are these single images?" not in capsys.readouterr().out
+
+
+def test_images_that_would_be_stretched_are_counted(tmp_path, capsys):
+    """Portraits among landscapes; their areas are equal."""
+    sizes = [(60, 90)] * 5 + [(90, 60)] * 2
+    filled(folder_of(tmp_path / "mixed", sizes))
+    line, choice = capsys.readouterr().out.splitlines()[-2:]
+    assert line.startswith("2 of 6 images have another aspect ratio than 96x64 and are stretched")
+    assert "images of 90x60 to 60x90. The networks see 96x64" in choice
+    filled(folder_of(tmp_path / "sets", sizes, ("trainA", "trainB")), "unpaired")
+    assert "4 of 12 images have another aspect ratio" in capsys.readouterr().out
+    filled(folder_of(tmp_path / "alike", [(60, 90), (60, 72)]))
+    assert "stretched" not in capsys.readouterr().out
 
 
 def test_pairs_and_sets_of_one_folder_are_two_runs():

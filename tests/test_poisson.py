@@ -330,10 +330,11 @@ def test_the_command(tmp_path):
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        (["--output={}/f.jpg"], "f.png is an image to blend: give another --output"),
+        (["--output={}/f.png"], "f.png is an image to blend: give another --output"),
         (["--output={}/folder.png"], "folder.png is a folder: give a PNG file in it"),
         (["--output={}"], "is a folder: give a PNG file in it"),
         (["--output=s3://bucket/x.png"], "s3://bucket/x.png is an address: give a path on this"),
+        (["--output={}/b.jpg"], "results are PNG files, and .*b.png is there already"),
         (["--output=."], r"\. is a folder: give a PNG file in it"),
         (["--output={}/b.png/new.png"], "cannot write to .*b.png .Not a directory"),
         (["--polygon={}/far.txt"], "far.txt lies outside the foreground, which is 40x30"),

@@ -164,6 +164,22 @@ print(sum(time.sleep(0.02) is None for _ in found), len(sys.stdin.buffer.raw.rea
     assert done.stdout.split() == [str(frames), "500"], done.stderr
 
 
+def test_equal_frames_are_translated_once(tmp_path, monkeypatch):
+    """A GIF of two pictures, 0.3 s each, as ffmpeg gives it: a frame each 1/100 s."""
+    pytest.importorskip("imageio_ffmpeg")
+    pictures = [Image.fromarray(frame(i)) for i in (0, 5)]
+    path = tmp_path / "two.gif"
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=300)
+    counts = []
+    darker = Darker()
+    run = darker.images
+    darker.images = lambda images, *rest: counts.append(len(images)) or run(images, *rest)
+    outputs = list(video.translated(darker, video.look(path), 2, 0))
+    assert sum(counts) == 2 and len(outputs) > 10
+    levels = [int(output.mean()) for output in outputs]
+    assert sorted(set(levels)) == [10, 60] and levels == sorted(levels)
+
+
 def test_what_is_no_video(tmp_path):
     pytest.importorskip("imageio_ffmpeg")
     (tmp_path / "bad.mp4").write_bytes(b"nothing")

@@ -28,11 +28,22 @@ def _offset(text):
 
 
 def _png(text):
-    """The path of the result: of the PNG file that is meant by x.png, x.jpg or x alone."""
+    """The path of the result: of the PNG file that is meant by x.png, x.jpg or x alone.
+
+    Raises:
+        ValueError: another ending than was given would lead to a file that is there.
+    """
     path = pathlib.Path(text)
-    if path.suffix.lower() in EXTENSIONS:
-        return path.with_suffix(".png")
-    return path if path.is_dir() else pathlib.Path(f"{path}.png")
+    if path.is_dir() or path.suffix.lower() == ".png":
+        return path
+    known = path.suffix.lower() in EXTENSIONS
+    result = path.with_suffix(".png") if known else pathlib.Path(f"{path}.png")
+    if result.exists():
+        raise ValueError(
+            f"results are PNG files, and {result} is there already: give the name of another one "
+            "as --output"
+        )
+    return result
 
 
 def _check_output(output, sources):
@@ -66,8 +77,8 @@ def main() -> None:
     options = parser.parse_args()
     console.print_any_name()
     console.stop_in_a_line()
-    output = _png(options.output)
     try:
+        output = _png(options.output)
         _check_output(output, (options.foreground, options.background, options.mask))
         foreground, background = (
             read_image(path, 3) for path in (options.foreground, options.background)

@@ -136,6 +136,8 @@ def naming(name: Any) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise ValueError(f"{name} cannot be read as an image: there is no such file") from error
+    except IsADirectoryError as error:
+        raise ValueError(f"{name} is a folder: give the image files in it") from error
     except Exception as error:
         reason = str(error) or type(error).__name__
         if isinstance(error, UnidentifiedImageError):  # whose text names the file again

@@ -15,6 +15,11 @@ EXTENSIONS = {".jpg", ".jpeg", ".jfif", ".png", ".ppm", ".bmp", ".tif", ".tiff",
 # Endings of other images, of which a line says that they are left out.
 UNREAD = {".heic", ".heif", ".avif", ".gif", ".jp2", ".jxl", ".psd", ".svg", ".tga"}
 UNREAD |= {".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf"}
+VIDEOS = {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg"}
+LEFT_OUT = {  # endings of files that no folder of images gives, and why
+    "which cannot be read: convert them to PNG or JPEG": UNREAD,
+    "which are videos: --mode=translate takes one at a time": VIDEOS,
+}
 
 
 def is_image(path: pathlib.PurePath, endings: Container[str] = EXTENSIONS) -> bool:
@@ -43,9 +48,10 @@ def find_images(
         raise FileNotFoundError(f"there is no file or folder {path}{beside}")
     files = list(walk(path))
     found = [p for p in files if wanted(p)]
-    if unread := Counter(p.suffix.lower() for p in files if is_image(p, UNREAD)):
-        numbers = ", ".join(f"{count} {ending}" for ending, count in sorted(unread.items()))
-        _say_once(f"{path}: {numbers} left out, which cannot be read: convert them to PNG or JPEG")
+    for why, endings in LEFT_OUT.items():
+        if unread := Counter(p.suffix.lower() for p in files if is_image(p, endings)):
+            numbers = ", ".join(f"{count} {ending}" for ending, count in sorted(unread.items()))
+            _say_once(f"{path}: {numbers} left out, {why}")
     if not found:
         kinds = " ".join(sorted(EXTENSIONS))
         arrays = any(p.suffix == ".npy" for p in files)

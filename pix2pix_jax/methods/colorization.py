@@ -11,13 +11,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from pix2pix_jax.images import colors
+from pix2pix_jax.images.levels import to_float, to_uint8
 from pix2pix_jax.methods import pix2pix
 from pix2pix_jax.methods.contract import Direction, Distance, Generate, Layout, Step
 
 
 def directions(config: Any) -> list[Direction]:
     """From a photograph, of which only the lightness is used, to a coloured one."""
-    return [Direction("", "image", "image", "G", 3, 3, show_input=show_lightness)]
+    return [
+        Direction("", "image", "image", "G", 3, 3, show_input=show_lightness, keep=keep_lightness)
+    ]
 
 
 def make_train_step(config: Any, num_examples: int, layout: Layout) -> Step:
@@ -59,6 +62,15 @@ def show_lightness(images: np.ndarray) -> np.ndarray:
     """uint8 RGB [N, H, W, 3] -> the gray images that the network sees, [N, H, W, 1]."""
     lightness = colors.rgb_to_lab(images / np.float32(255))[..., :1]
     return np.asarray(jnp.round(lightness * 2.55)).astype(np.uint8)
+
+
+def keep_lightness(image: np.ndarray, output: np.ndarray) -> np.ndarray:
+    """The colours of `output` with the lightness of `image`, uint8 RGB [H, W, 3] each.
+
+    Lightness is all that is sharp in an image that the network saw at another size.
+    """
+    (lightness, _), (_, color) = (split(to_float(jnp.asarray(x)[None])) for x in (image, output))
+    return np.asarray(to_uint8(join(lightness, color)))[0]
 
 
 def check(config: Any) -> None:

@@ -50,6 +50,9 @@ class Direction(NamedTuple):
     out_channels: int
     inverse: "Direction | None" = None  # the way back, for reconstructions
     show_input: Callable[[np.ndarray], np.ndarray] = lambda images: images  # uint8 -> a picture
+    # (image, its translation at another resolution, resized to its size) -> the translation with
+    # what the method keeps of the image, both uint8 [H, W, C]
+    keep: Callable[[np.ndarray, np.ndarray], np.ndarray] = lambda image, output: output
 
 
 class Distance(NamedTuple):

@@ -6,8 +6,31 @@ import re
 import traceback
 from typing import Any
 
+from absl import flags
 from flax.traverse_util import flatten_dict
 
+# Names that others give fields, and the PyTorch repository's options.
+ALIASES = {
+    "batch_size": "train.batch_size",
+    "dataroot": "data.dir",
+    "input_nc": "data.input_channels",
+    "output_nc": "data.output_channels",
+    "no_flip": "data.flip",
+    "serial_batches": "data.shuffle",
+    "max_dataset_size": "data.max_items",
+    "netG": "model.generator",
+    "netD": "model.discriminator",
+    "n_layers_D": "model.n_layers",
+    "no_dropout": "model.dropout",
+    "lambda_L1": "loss.lambda_l1",
+    "lambda_A": "loss.lambda_a",
+    "lambda_B": "loss.lambda_b",
+    "lr": "optim.learning_rate",
+    "lr_policy": "optim.policy",
+    "lr_decay_iters": "optim.decay_every",
+    "n_epochs": "optim.epochs",
+    "n_epochs_decay": "optim.epochs_decay",
+}
 ALL = "pix2pix_jax/settings/defaults.py lists all"  # fields
 PLAIN = {  # Python's words for a value that cannot be taken
     r"invalid literal for int\(\) with base 10: .*": "it takes a whole number",
@@ -71,6 +94,8 @@ def explain(argv: list[str], error: Exception, defaults: Any, folder: pathlib.Pa
             return unknown_field(match[1], list(fields))
         if match and flag_value(argv, "config") is None:
             return f"{argument} changes an experiment: give it too, as --config=FILE"
+    if isinstance(error, flags.UnrecognizedFlagError) and (found := _close(error.flagname, fields)):
+        return f"there is no flag --{error.flagname}: did you mean --config.{found}?"
     path = config_path(argv)
     if "get_config() takes 0 positional arguments" in str(error):
         return f"{path} has no variants: leave out what follows the colon"
@@ -85,12 +110,21 @@ def explain(argv: list[str], error: Exception, defaults: Any, folder: pathlib.Pa
 
 def unknown_field(name: str, fields: list[str]) -> str:
     """One sentence on a name that none of the config's fields has."""
+    close = _close(name, fields)
+    return f"there is no config.{name}: {f'did you mean config.{close}?' if close else ALL}"
+
+
+def _close(name, fields):
+    """The field that a name may mean; None if there is none."""
     last = name.rsplit(".", 1)[-1]
-    close = difflib.get_close_matches(name, fields, 1) or [
-        field for field in fields if field.rsplit(".", 1)[-1] == last
-    ]
-    hint = f"did you mean config.{close[0]}?" if close else ALL
-    return f"there is no config.{name}: {hint}"
+    if last in ALIASES:
+        return ALIASES[last]
+    by_last = {field.rsplit(".", 1)[-1]: field for field in reversed(list(fields))}
+    if last in by_last:
+        return by_last[last]
+    close = difflib.get_close_matches(name, fields, 1, cutoff=0.8)
+    similar = difflib.get_close_matches(last, by_last, 1, cutoff=0.75)
+    return next(iter(close or [by_last[found] for found in similar]), None)
 
 
 def _in_config_file(path, folder, error):

@@ -6,11 +6,22 @@ from collections.abc import Callable
 
 from pix2pix_jax.runtime import console
 from pix2pix_jax.runtime.storage import message_of
+from pix2pix_jax.settings import home
 
 
-def parser(name: str, description: str | None) -> argparse.ArgumentParser:
+class Parser(argparse.ArgumentParser):
+    """A parser that knows the home folder, see `home`."""
+
+    def parse_known_args(self, args=None, namespace=None):
+        """As its base class, which does all parsing by it."""
+        return super().parse_known_args(
+            home.expanded(sys.argv[1:] if args is None else args), namespace
+        )
+
+
+def parser(name: str, description: str | None) -> Parser:
     """A parser for `python -m pix2pix_jax.NAME` that shows the description as it is written."""
-    return argparse.ArgumentParser(
+    return Parser(
         prog=f"python -m pix2pix_jax.{name}",
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,

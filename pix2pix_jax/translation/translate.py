@@ -109,7 +109,9 @@ def translate(
     files = translated_files.find(config, source, output, mask, f".{options.image_format}")
     storage.check_writable(output)
     translated_files.hint_at_pairs(config, files.paths[0])
-    there = storage.existing_files(output) if options.skip_existing else set()
+    names = (name for targets in files.targets.values() for name in targets.values())
+    there, ours = translated_files.existing(output, names, options.skip_existing)
+    there = there if options.skip_existing else set()
     # The number of an image, which chooses its noise, is the same in any process.
     share = list(enumerate(files.paths))[jax.process_index() :: jax.process_count()]
     todo = [row for row in share if not there.issuperset(files.targets[row[1]].values())]
@@ -136,6 +138,8 @@ def translate(
         storage.output_folder(output) as folder,
         ThreadPoolExecutor(config.data.num_threads) as pool,
     ):
+        if ours:
+            (folder / translated_files.MARK).touch()
         written, progress = [], Counter(len(todo))
         for rows, images in _read_ahead(pool, read, batches):
             good = []

@@ -2,6 +2,7 @@
 
 import pathlib
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from pix2pix_jax.data.sources import by_name
 from pix2pix_jax.images import classes, rasters
 from pix2pix_jax.images.files import image_size, read_image, read_mask, save_picture
-from pix2pix_jax.images.finding import find_images, is_image, unique_names
+from pix2pix_jax.images.finding import find_images, is_image, natural, unique_names
 from pix2pix_jax.images.fitting import fitted_size
 from pix2pix_jax.images.pixel_format import formats, formats_from, output_kind
 from pix2pix_jax.methods.contract import Direction
@@ -19,6 +20,7 @@ from pix2pix_jax.runtime import storage
 from pix2pix_jax.translation.translator import with_hole
 
 Targets = dict[tuple[str, int], str]  # names in the output, by direction and sample
+MARK = ".translated"  # a file in folders of results, which later translations may write over
 
 
 class Files(NamedTuple):
@@ -41,9 +43,10 @@ def find(config: Any, source: str, output: str, mask: str | None, ending: str) -
             images.
 
     Raises:
-        ValueError, OSError: there are none, two masks have the same name, or results would
-            overwrite each other, the images or the masks.
+        ValueError, OSError: there are none, two masks have the same name, results would
+            overwrite each other, the images or the masks, or `output` lies in `source`.
     """
+    _check_apart(source, output)
     wanted = formats(config.data)[0].wanted
     root = pathlib.Path(storage.local_copy(source, wanted))
     paths = find_images(root, wanted)
@@ -52,6 +55,39 @@ def find(config: Any, source: str, output: str, mask: str | None, ending: str) -
     targets = _targets(config, paths, root, ending)
     _check_targets(targets, masks, output)
     return Files(paths, masks, targets)
+
+
+def existing(output: str, names: Iterable[str], skipped: bool) -> tuple[set[str], bool]:
+    """Which results are there already, and whether the folder may be marked by `MARK`.
+
+    Args:
+        output: folder of the results.
+        names: theirs.
+        skipped: whether those that are there are left as they are.
+
+    Raises:
+        ValueError: files would be overwritten that no translation has written.
+    """
+    there = storage.existing_files(output)
+    taken = sorted(there.intersection(names), key=natural)
+    if MARK not in there and taken and not skipped:
+        others = f" and {len(taken) - 1} more" if len(taken) > 1 else ""
+        raise ValueError(
+            f"{output} has a file {taken[0]}{others}, which would be overwritten: give another "
+            "folder as --output, or --skip_existing to leave what is there"
+        )
+    return set(taken), MARK in there or not taken
+
+
+def _check_apart(source, output):
+    """Raises ValueError if results would be among the images of the next translation."""
+    images, results = (storage.resolved(path).rstrip("/") for path in (source, output))
+    if pathlib.Path(source).is_file() or not f"{results}/".startswith(f"{images}/"):
+        return
+    raise ValueError(
+        f"--output={output} is or lies in the folder of the images, {source}, all of which are "
+        "translated: give a folder beside it"
+    )
 
 
 def in_batches(config: Any, paths: list[pathlib.Path], size: int) -> list[list[int]]:

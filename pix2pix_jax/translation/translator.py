@@ -214,6 +214,8 @@ class Translator:
             found = self.batch(variables, stack, np.asarray(indices)[rows], sample)
             for i, output in zip(rows, found, strict=True):
                 outputs[i] = restore[i](output)
+                if how != "pad" and shape != images[i].shape:
+                    outputs[i] = self.direction.keep(images[i], outputs[i])
         return outputs
 
 

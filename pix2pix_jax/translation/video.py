@@ -14,14 +14,15 @@ import numpy as np
 from PIL import Image
 
 from pix2pix_jax.images.files import to_array, to_pil
+from pix2pix_jax.images.finding import VIDEOS
 from pix2pix_jax.methods.registry import METHODS
 from pix2pix_jax.runtime import processes, storage
 from pix2pix_jax.runtime.whole_file import whole_file
 from pix2pix_jax.settings import config_checks
 from pix2pix_jax.translation import translate
-from pix2pix_jax.translation.translated_files import suffixes
+from pix2pix_jax.translation.translated_files import MARK, existing, suffixes
 
-EXTENSIONS = {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".gif"}
+EXTENSIONS = VIDEOS | {".gif"}
 CRF = 18  # of H.264: its loss is hardly seen
 SECONDS = 10  # between lines of progress
 # On standard input ffmpeg would take q for its end, and what a shell's loop has for the next turn.
@@ -81,8 +82,9 @@ def translate_video(
     targets = _targets(config, path.stem)
     if storage.resolved(source) in {storage.resolved(f"{output}/{name}") for name in targets}:
         raise ValueError(f"{source} would be overwritten: give another folder as --output")
+    there, ours = existing(output, targets, options.skip_existing)
     if options.skip_existing:
-        for name in sorted(targets.keys() & storage.existing_files(output)):
+        for name in sorted(there):
             print(f"{output}/{name} is there already", flush=True)
             del targets[name]
     if not targets:
@@ -90,6 +92,8 @@ def translate_video(
     translators, origin = translate.load(config, workdir)
     by_name = {translator.direction.name: translator for translator in translators}
     with storage.output_folder(output) as folder:
+        if ours:
+            (folder / MARK).touch()
         for name, (direction, sample) in targets.items():
             frames = translated(by_name[direction], video, config.eval.batch_size, sample)
             count = write(folder / name, video, frames)
@@ -111,17 +115,39 @@ def translated(
 ) -> Iterator[np.ndarray]:
     """The translations of a video's frames, uint8 [H, W, O], `batch_size` of them computed at once.
 
+    A frame that equals the one before is not computed again.
+
     Raises:
         ValueError: it cannot be read.
     """
-    frames, done, said = read(video), 0, time.perf_counter()
-    while batch := list(itertools.islice(frames, batch_size)):
-        images = [to_array(Image.fromarray(x), translator.direction.in_channels) for x in batch]
-        yield from translator.images(images, [0] * len(images), sample)
-        done += len(images)
+    runs, done, said = _runs(read(video)), 0, time.perf_counter()
+    while batch := list(itertools.islice(runs, batch_size)):
+        channels = translator.direction.in_channels
+        images = [to_array(Image.fromarray(frame), channels) for frame, _ in batch]
+        outputs = translator.images(images, [0] * len(images), sample)
+        for output, (_, count) in zip(outputs, batch, strict=True):
+            yield from itertools.repeat(output, count)
+            done += count
         if time.perf_counter() - said > SECONDS:
             said = time.perf_counter()
             print(f"{done} frames", flush=True)
+
+
+def _runs(frames: Iterator[np.ndarray]) -> Iterator[tuple[np.ndarray, int]]:
+    """Each frame that differs from the one before, and how often it comes.
+
+    A GIF that shows two pictures for a second each has two hundred frames.
+    """
+    last, count = None, 0
+    for frame in frames:
+        if count and np.array_equal(frame, last):
+            count += 1
+            continue
+        if count:
+            yield last, count
+        last, count = frame, 1
+    if count:
+        yield last, count
 
 
 def look(path: pathlib.Path) -> Video:

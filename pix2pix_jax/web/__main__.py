@@ -5,11 +5,11 @@ python -m pix2pix_jax.web runs/quickstart           with your own: runs, or PyTo
 python -m pix2pix_jax.web runs/a b.pth --output=site --export_only     only makes the folder
 """
 
-import argparse
 import pathlib
 import sys
 
 from pix2pix_jax.runtime.storage import message_of
+from pix2pix_jax.settings import subcommands
 from pix2pix_jax.web import runtime, server
 
 PAGE = pathlib.Path(__file__).parent.parent.parent / "web"
@@ -17,11 +17,7 @@ PAGE = pathlib.Path(__file__).parent.parent.parent / "web"
 
 def main() -> None:
     """Makes the folder if models are named, and serves it until Ctrl-C."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pix2pix_jax.web",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = subcommands.parser("web", __doc__)
     parser.add_argument("models", nargs="*", help="runs, or generators of PyTorch's code (.pth)")
     parser.add_argument("--output", help="folder for the page with them; default: MODEL/web")
     parser.add_argument(
