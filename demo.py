@@ -105,6 +105,9 @@ def main() -> None:
     options = parser.parse_args(home.expanded(sys.argv[1:]))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # leaves the context, so deletes files
     folders = [folder for folder in options.models.split(",") if folder]
+    missing = [folder for folder in folders if not os.path.isdir(folder)]
+    if missing and options.models != parser.get_default("models"):
+        sys.exit(f"error: there is no folder {missing[0]}")
     try:
         with served(folders, options.host, options.port, options.max_upload_mb) as page:
             print(f"{page.local_url}  (Ctrl-C ends it)", flush=True)

@@ -248,6 +248,9 @@ def test_options_of_the_command_line(tmp_path, monkeypatch):
     with pytest.raises(SystemExit, match="error: .*port must be 0-65535"):
         demo.main()
     assert seen == [[str(tmp_path)]]
+    monkeypatch.setattr(sys, "argv", ["demo.py", f"--models={tmp_path},nowhere"])
+    with pytest.raises(SystemExit, match="error: there is no folder nowhere"):
+        demo.main()
 
 
 def test_models_are_found_and_others_left_out(models, capsys):
