@@ -218,6 +218,21 @@ def test_a_very_tall_image_does_not_make_the_sheet_so(tmp_path):
         assert page.height < 2 * 4 * 20 + 100
 
 
+def test_letters_of_names_are_told_apart_on_a_sheet(tmp_path):
+    """A font without them draws the same box for each."""
+    names = "äüßéłжλ"
+    for name in names:
+        save(tmp_path / f"data/{name}.png", np.full((20, 20, 3), 255, np.uint8))
+    main(["sheet", f"{tmp_path}/data", f"--output={tmp_path}/sheet.png", "--side=20"])
+    page = Image.open(tmp_path / "sheet.png").convert("L")
+    cell, columns = (20 + 6, 20 + 13 + 6), (page.width - 6) // (20 + 6)
+    drawn = set()
+    for i in range(len(names)):
+        left, top = 6 + i % columns * cell[0], 6 + i // columns * cell[1]
+        drawn.add(page.crop((left, top, left + 20, top + 13)).tobytes())
+    assert len(drawn) == len(names)
+
+
 @pytest.mark.parametrize("name", ["sheet.jpg", "data", "data/1.png", ""])
 def test_a_sheet_is_a_file_of_its_own(tmp_path, name):
     path = save(tmp_path / "data/1.png", np.full((8, 8, 3), 7, np.uint8))
