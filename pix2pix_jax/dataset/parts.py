@@ -11,8 +11,8 @@ from pix2pix_jax.data.sources import by_name
 from pix2pix_jax.images.files import image_size, naming
 from pix2pix_jax.images.finding import (
     Path,
-    existing_folders,
     find_images,
+    folder_at,
     is_image,
     natural,
     unique_names,
@@ -49,11 +49,10 @@ def find_parts(root: Path, form: str | None = None) -> list[Part]:
 
     Raises:
         FileNotFoundError: no such folder, or it has no images.
+        NotADirectoryError: it is a file.
         ValueError: two files of a domain differ in their endings only, or there are shards.
     """
-    root = pathlib.Path(root)
-    if not root.is_dir():
-        raise FileNotFoundError(f"there is no folder {root}{existing_folders(root)}")
+    root = folder_at(root)
     if any(map(is_shard, walk(root))):
         raise ValueError(
             f"{root} has its images in {SUFFIX} files, which are for training: give the folder "
