@@ -135,6 +135,8 @@ def _check(options):
         if len(shown) < len(lines):
             print(f"\n{column}: and {len(lines) - len(shown)} more (--all names them)", end="")
     print(flush=True)
+    if report.misnamed:
+        sys.exit(f"error: {report.misnamed}; or if these are single images, give --form=single")
     if report.refused:
         which = "training" if report.findings["damaged"] else "training on pairs"
         mend = f"python -m pix2pix_jax.dataset prepare {options.folder} --size=256 --output=NEW"
