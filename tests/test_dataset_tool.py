@@ -139,6 +139,134 @@ def test_pairs_of_a_rule_or_of_two_folders(tmp_path, rule):
         main([*source, f"--output={tmp_path}/out"])
 
 
+@pytest.mark.parametrize(
+    ("names", "flags"),
+    [
+        (("s/x/{}_sketch.png", "p/x/{}_photo.bmp"), ["--suffix_a=_sketch", "--suffix_b=_photo"]),
+        (("s/{}_sketch.png", "p/{}.png"), ["--suffix_a=_sketch"]),
+        (("d/{}_sketch.png", "d/{}_photo.bmp"), ["--suffix_a=_sketch", "--suffix_b=_photo"]),
+        (("d/{}.png", "d/{}-photo.png"), ["--suffix_b=-photo"]),
+        (("d/{}_line.png", "d/{}_outline.png"), ["--suffix_a=line", "--suffix_b=outline"]),
+    ],
+)
+def test_pairs_whose_names_differ_in_a_suffix(tmp_path, names, flags):
+    for i in range(3):
+        for name, image in zip(names, (photo(i), 255 - photo(i)), strict=True):
+            save(tmp_path / name.format(f"haus.{i}"), image)
+    sources = [str(tmp_path / folder) for folder in dict.fromkeys(name[0] for name in names)]
+    command = ["pair", *sources, *flags]
+    main([*command, f"--output={tmp_path}/out"])
+    written = sorted((tmp_path / "out").rglob("*.png"))
+    assert [path.name[:6] for path in written] == ["haus.0", "haus.1", "haus.2"]
+    for i, path in enumerate(written):
+        expected = np.concatenate([photo(i), 255 - photo(i)], axis=1)
+        np.testing.assert_array_equal(np.asarray(Image.open(path)), expected)
+
+    save(tmp_path / names[0].format("alone"), photo(9))
+    with pytest.raises(SystemExit, match=r"alone.* has no partner named (x/)?alone.*one of 1 file"):
+        main([*command, f"--output={tmp_path}/out2"])
+    other = tmp_path / names[0].format("alone").replace("line", "other").replace("sketch", "other")
+    (tmp_path / names[0].format("alone")).rename(other)
+    with pytest.raises(SystemExit, match=r"does not end in|has no partner named"):
+        main([*command, f"--output={tmp_path}/out2"])
+    assert not (tmp_path / "out2").exists()
+
+
+def test_what_pairs_are_made_of_has_to_be_clear(tmp_path):
+    for name in ("a/1_x.png", "b/1_y.png"):
+        save(tmp_path / name, photo(1))
+    a, b, out = f"{tmp_path}/a", f"{tmp_path}/b", f"--output={tmp_path}/out"
+    for command, message in (
+        ([a], "give a second folder, or --suffix_a"),
+        ([a, b, "--rule=edges"], "give a second folder, or --suffix_a"),
+        ([a, "--rule=edges", "--suffix_a=_x"], "give a second folder, or --suffix_a"),
+        ([a, b], r"1_x\.png has no partner named 1_x in .*b .*give --suffix_a and --suffix_b"),
+        ([a, a], "given for A and for B: tell them apart"),
+        ([a, b, "--suffix_a=_x.png"], r"1_x\.png does not end in _x\.png before its \.png"),
+        ([f"{a}/1_x.png", b], r"1_x\.png is a file: give the folder that it lies in"),
+        ([a, f"{a}x"], "there is no folder .*ax; .* has a, b"),
+    ):
+        with pytest.raises(SystemExit, match=f"error: .*{message}"):
+            main(["pair", *command, out])
+
+
+def test_images_of_two_sizes_are_paired_at_one(tmp_path, capsys):
+    """As `prepare` and the errors of training, of `check` and of `pair` say."""
+    for i in range(3):
+        save(tmp_path / f"data/A/{i}.png", photo(i, 32, 32))
+        save(tmp_path / f"data/B/{i}.png", photo(i, 64 if i else 32, 48 if i else 32))
+    data = tmp_path / "data"
+    hint = r"python -m pix2pix_jax\.dataset prepare {} --size=256 --output=NEW"
+    with pytest.raises(
+        ValueError, match=rf"1\.png is 32x32.*48x64.*of 2 .*{hint.format('FOLDER')}"
+    ):
+        folders.paired_folder(data, "train", ("train", "val"))
+    with pytest.raises(SystemExit, match=hint.format(data)):
+        main(["check", str(data)])
+    pair_them = ["pair", f"{data}/A", f"{data}/B"]
+    for command in (pair_them, ["prepare", str(data)]):
+        with pytest.raises(SystemExit, match=r"1\.png is 32x32.*48x64.*of 2 pairs.*--size=256"):
+            main([*command, f"--output={tmp_path}/out"])
+    main(["prepare", str(data), "--size=24", f"--output={tmp_path}/prepared"])
+    main([*pair_them, "--size=24", f"--output={tmp_path}/paired"])
+    for i in range(3):
+        whole = (tmp_path / f"prepared/train/{i}.png", tmp_path / f"paired/{i}.png")
+        prepared, paired = (np.asarray(Image.open(path)) for path in whole)
+        np.testing.assert_array_equal(prepared, paired)
+        assert paired.shape == (24, 48, 3)
+    main(["check", f"{tmp_path}/prepared"])
+
+    save(tmp_path / "odd/1.png", photo(1, 16, 33))
+    with pytest.raises(SystemExit, match=r"1\.png has halves of 16x16 and 17x16 .*give a --size"):
+        main(["prepare", f"{tmp_path}/odd", "--form=pairs", f"--output={tmp_path}/out"])
+
+
+def test_new_images_do_not_come_among_the_old_ones(tmp_path, monkeypatch):
+    """The next run would take them for further images."""
+    for name in ("data/A/1.png", "data/B/1.png", "other/1.png"):
+        save(tmp_path / name, photo(1, 16, 16))
+    (tmp_path / "link").symlink_to(tmp_path / "data")
+    monkeypatch.chdir(tmp_path)
+    for command in (
+        ["prepare", "data", "--output=data/small"],
+        ["prepare", "data", "--output=data"],
+        ["prepare", "link", "--output=data/A/small"],
+        ["prepare", ".", "--output=new"],
+        ["pair", "data/A", "data/B", "--output=data/B/pairs"],
+        ["pair", "data", "--rule=edges", "--output=data/edges"],
+    ):
+        with pytest.raises(SystemExit, match="would lie in .*: give an --output outside it"):
+            main(command)
+    main(["pair", "data/A", "data/B", "--output=data/pairs"])  # beside them
+    main(["prepare", "data/A", "--output=data-small"])
+
+
+@pytest.mark.parametrize("size", ["big", "1,2,3", "0", "64,", "64x64", "-3"])
+def test_what_is_no_size_is_told_what_one_is(tmp_path, capsys, size):
+    with pytest.raises(SystemExit):
+        main(["prepare", str(tmp_path), f"--size={size}", f"--output={tmp_path}/out"])
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.endswith(
+        f"error: argument --size: {size!r} is no size: give pixels, as 256 for 256x256, or "
+        "HEIGHT,WIDTH as 256,512"
+    )
+
+
+def test_other_words_in_the_place_of_numbers(tmp_path, capsys):
+    for command, message in (
+        (["prepare", "x", "--output=y", "--val=some"], "'some' is no share from 0 to below 1"),
+        (["prepare", "x", "--output=y", "--val=1"], "'1' is no share from 0 to below 1"),
+        (["sheet", "x", "--output=y.png", "--count=all"], "'all' is no whole number"),
+        (["sheet", "x", "--output=y.png", "--count=0"], "0 is not at least 1"),
+    ):
+        with pytest.raises(SystemExit):
+            main(command)
+        assert message in capsys.readouterr().err
+    path = save(tmp_path / "1.jpg", photo(1))
+    with pytest.raises(SystemExit, match=r"1\.jpg is a file: give the folder that it lies in"):
+        main(["check", str(path)])
+
+
 def test_prepared_pairs_are_trained_on(tmp_path):
     """Crops keep the middle of what PIL scales; shares are exact, and drawn from the seed."""
     for i in range(20):
@@ -218,6 +346,21 @@ def test_a_very_tall_image_does_not_make_the_sheet_so(tmp_path):
         assert page.height < 2 * 4 * 20 + 100
 
 
+def test_letters_of_names_are_told_apart_on_a_sheet(tmp_path):
+    """A font without them draws the same box for each."""
+    names = "äüßéłжλ"
+    for name in names:
+        save(tmp_path / f"data/{name}.png", np.full((20, 20, 3), 255, np.uint8))
+    main(["sheet", f"{tmp_path}/data", f"--output={tmp_path}/sheet.png", "--side=20"])
+    page = Image.open(tmp_path / "sheet.png").convert("L")
+    cell, columns = (20 + 6, 20 + 13 + 6), (page.width - 6) // (20 + 6)
+    drawn = set()
+    for i in range(len(names)):
+        left, top = 6 + i % columns * cell[0], 6 + i // columns * cell[1]
+        drawn.add(page.crop((left, top, left + 20, top + 13)).tobytes())
+    assert len(drawn) == len(names)
+
+
 @pytest.mark.parametrize("name", ["sheet.jpg", "data", "data/1.png", ""])
 def test_a_sheet_is_a_file_of_its_own(tmp_path, name):
     path = save(tmp_path / "data/1.png", np.full((8, 8, 3), 7, np.uint8))
@@ -271,6 +414,31 @@ def test_a_damaged_image_leaves_no_half_of_a_folder(tmp_path, file_format):
     assert not (tmp_path / "out").exists()
     broken.write_bytes(whole)
     assert run() == {"train": 6}
+
+
+@pytest.mark.parametrize("verb", ["pair", "prepare", "rule"])
+@pytest.mark.parametrize("bytes_left", [20, 0.5])  # of the header, and of the pixels
+def test_all_damaged_images_are_named(tmp_path, capsys, verb, bytes_left):
+    for domain, damaged in (("A", {1, 3}), ("B", {3, 4})):
+        for i in range(6):
+            path = save(tmp_path / f"data/{domain}/{i}.png", photo(i, 16, 16))
+            if i in damaged:
+                content = path.read_bytes()
+                left = bytes_left if bytes_left > 1 else int(bytes_left * len(content))
+                path.write_bytes(content[:left])
+    data = tmp_path / "data"
+    command = {
+        "pair": ["pair", f"{data}/A", f"{data}/B"],
+        "prepare": ["prepare", str(data)],
+        "rule": ["pair", str(data), "--rule=grayscale"],
+    }[verb]
+    with pytest.raises(SystemExit) as error:
+        main([*command, f"--output={tmp_path}/out"])
+    first, *lines = str(error.value).splitlines()
+    assert first == "error: nothing is written, for 4 images cannot be read:"
+    paths = {f"{data}/{name}.png" for name in ("A/1", "A/3", "B/3", "B/4")}
+    assert {line.split(" cannot be read as an image")[0] for line in lines} == paths
+    assert len(lines) == 4 and not (tmp_path / "out").exists()
 
 
 def test_every_image_is_written_whatever_their_names(tmp_path):

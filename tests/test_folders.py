@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from pix2pix_jax.data import folders, held_out, loading, sources
+from pix2pix_jax.dataset import __main__ as dataset_tool
 from tests.conftest import small_config
 
 SPLITS = ("train", "val")
@@ -44,6 +45,9 @@ def test_two_folders_equal_side_by_side(form, pairs_folder, tmp_path_factory):
 def test_wrong_folders_are_named(pairs_folder):
     with pytest.raises(FileNotFoundError, match="no such folder"):
         folders.paired_folder(pairs_folder / "nowhere", "train", SPLITS)
+    file = next((pairs_folder / "train").iterdir())
+    with pytest.raises(NotADirectoryError, match=f"{file}, a file: give the folder that it lies"):
+        folders.paired_folder(file, "train", SPLITS)
     with pytest.raises(FileNotFoundError, match=r"test; .* has train, val.*train_split"):
         folders.paired_folder(pairs_folder, "test", ("test", "val"))
     for i in range(20):
@@ -80,6 +84,40 @@ def test_wrong_pairs_are_named(tmp_path):
     Image.fromarray(picture(8, 8)).save(tmp_path / "train" / "A" / "1.bmp")
     with pytest.raises(ValueError, match=r"1\.bmp and .*1\.png have the same name"):
         folders.paired_folder(tmp_path, "train", WHOLE)
+
+
+@pytest.mark.parametrize("kind", ["pairs", "sets"])
+@pytest.mark.parametrize("names", [("sketches", "photos"), ("a", "b"), ("A", "b"), ("a", "B")])
+@pytest.mark.parametrize("form", ["{}", "{}/train", "train/{}"])
+def test_two_folders_of_other_names_are_recognised(tmp_path, capsys, kind, names, form):
+    """In training and by `check`; of a split only a and b, for its pairs may lie in any others."""
+    for name in names:
+        write(tmp_path / form.format(name), ["1", "2"], 8, 8)
+    if form == "train/{}" and names == ("sketches", "photos"):
+        assert len(folders.paired_folder(tmp_path, "train", SPLITS)) > 0
+        assert "Are these single images?" in capsys.readouterr().out
+        return
+    where = tmp_path / "train" if form == "train/{}" else tmp_path
+    message = f"{where} has two folders, {' and '.join(sorted(names))}: rename them A and B, or "
+    message += "make pairs with python -m pix2pix_jax.dataset pair"
+    with pytest.raises(FileNotFoundError, match=f"^{message}$"):
+        examples_of(tmp_path, capsys, kind)
+    with pytest.raises(SystemExit, match=f"^error: {message}; or if these are single images"):
+        dataset_tool.main(["check", str(tmp_path)])
+    dataset_tool.main(["check", str(tmp_path), "--form=single"])
+
+
+@pytest.mark.parametrize(
+    ("folder", "width"), [("day", 16), ("training", 8), ("a", 16), ("x/A", 8), (".a", 8)]
+)
+def test_other_folders_are_none_of_these(tmp_path, folder, width):
+    """Splits of other names, of images A|B or with folders A and B; one folder alone."""
+    write(tmp_path / folder, ["1", "2"], 8, width)
+    write(tmp_path / folder.replace("A", "B"), ["1", "2"], 8, width)
+    write(tmp_path / ("night/A" if folder == "x/A" else "night"), ["1", "2"], 8, width)
+    with pytest.raises(FileNotFoundError, match=r"there is no folder .*train; .* has .*night"):
+        folders.paired_folder(tmp_path, "train", SPLITS)
+    assert not folders.misnamed(tmp_path)
 
 
 def test_partners_are_compared_as_turned_upright(tmp_path):

@@ -23,6 +23,7 @@ from configs import cyclegan
 from configs.default import get_config
 from pix2pix_jax.methods.registry import fresh_state
 from pix2pix_jax.run import checkpoints, config_file
+from pix2pix_jax.web import __main__ as web_tool
 from pix2pix_jax.web import runtime, server, site
 from tests import browser, parity
 from tests.conftest import small_config
@@ -149,6 +150,75 @@ def test_the_page_as_it_comes_translates_what_is_drawn():
         assert (pixels(page, "result") != result).any()
         page.run("document.getElementById('undo').click()")
         np.testing.assert_array_equal(pixels(page, "drawing"), drawing)
+
+
+@needs_browser
+def test_what_a_model_without_a_palette_takes_can_be_sketched_or_only_opened(own_site, tmp_path):
+    """A pen and an eraser for images of one's own; a photograph of a known kind is only opened."""
+    shutil.copytree(own_site, tmp_path / "site")
+    table = tmp_path / "site" / "models" / "models.json"
+    (entry,) = json.loads(table.read_text())
+    assert entry["sketch"] and not entry["palette"]
+    entries = [entry, entry | {"sketch": False}, entry | {"has_hole": True, "in_channels": 3}]
+    table.write_text(json.dumps(entries))
+    shown = """
+    const visible = id => document.getElementById(id).checkVisibility();
+    const names = [...document.querySelectorAll("#palette span")].map(span => span.textContent);
+    const header = document.querySelector("header p").textContent.split(" a picture")[0];
+    return [header, visible("tools"), visible("palette"), visible("blank"), names];
+    """
+    choose = """
+    document.getElementById("models").selectedIndex = arguments[0];
+    document.getElementById("models").dispatchEvent(new Event("change"));
+    """
+    with browser.started(900, 700, "--disable-gpu") as page, served(tmp_path / "site") as address:
+        page.open(address)
+        before = page.run(WAIT, 0)
+        assert page.run(shown) == ["Draw or open", True, True, True, ["eraser", "black"]]
+        blank = pixels(page, "drawing")
+        assert (blank == 255).all()
+        box = page.run("return document.getElementById('drawing').getBoundingClientRect()")
+        place = lambda across, down: {
+            "type": "pointerMove",
+            "duration": 0,
+            "x": round(box["x"] + box["width"] * across),
+            "y": round(box["y"] + box["height"] * down),
+        }
+        down, up = {"type": "pointerDown", "button": 0}, {"type": "pointerUp", "button": 0}
+        page.act(place(0.2, 0.5), down, place(0.8, 0.5), up)
+        page.run(WAIT, before)
+        drawn = pixels(page, "drawing")
+        black = (drawn == 0).all(axis=-1)
+        assert ((drawn == 255).all(axis=-1) | black).all()
+        height, width = black.shape
+        assert black.any(axis=1).sum() == 3 and black[height // 2, width // 4 : width // 2].all()
+        page.run("document.querySelector('#palette input').click()")
+        page.act(place(0.1, 0.5), down, place(0.9, 0.5), up)
+        np.testing.assert_array_equal(pixels(page, "drawing"), blank)
+        page.run(choose, 1)
+        assert page.run(shown)[:4] == ["Open", False, False, False]
+        page.run(choose, 2)
+        assert page.run(shown)[:4] == ["Open and paint over", True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("name", "method", "sketch"),
+    [("folder", "pix2pix", True), ("folder", "colorization", False), ("maps", "pix2pix", False)],
+)
+def test_a_pen_is_for_images_of_ones_own(monkeypatch, tmp_path, name, method, sketch):
+    config = small_config(**{"data.name": name})
+    config.method = method
+    monkeypatch.setattr(site, "export_onnx", lambda *arguments: [tmp_path / "x.onnx"])
+    (entry,) = site._export(config, "x", tmp_path)
+    assert entry["sketch"] is sketch
+
+
+def test_where_the_page_is_and_what_serves_it_is_said(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["web", "--export_only"])
+    web_tool.main()
+    line = capsys.readouterr().out
+    command = f"python -m http.server --bind 127.0.0.1 --directory {PAGE}"
+    assert line == f"the page is in {PAGE}, for any static host; {command} serves it here\n"
 
 
 @needs_browser

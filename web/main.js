@@ -4,6 +4,7 @@ import { Drawing } from "./drawing.js";
 import { Model } from "./model.js";
 
 const WHITE = [255, 255, 255];
+const PENS = { eraser: WHITE, black: [0, 0, 0] }; // for sketches
 const LONGEST = 8192; // pixels of a side; browsers have no canvases of any size
 const find = (id) => document.getElementById(id);
 const drawing = new Drawing(find("drawing"), () => translate());
@@ -58,15 +59,20 @@ async function choose(facts) {
   const freed = Promise.allSettled([translation]).then(() => previous?.session.release());
   find("loading").hidden = false;
   find("loading").textContent = "Loading the network and its runtime …";
-  const colors = facts.has_hole ? { hole: WHITE } : facts.palette;
+  const labels = Object.keys(facts.palette).length > 0;
+  const pens = facts.sketch ? PENS : {};
+  const colors = facts.has_hole ? { hole: WHITE } : labels ? facts.palette : pens;
   offerColors(colors);
+  if (colors === PENS) offerPen();
   drawing.enabled = Object.keys(colors).length > 0;
   find("tools").hidden = !drawing.enabled;
   find("palette").hidden = Object.keys(colors).length < 2;
   find("blank").hidden = !drawing.enabled || facts.has_hole;
   find("example").hidden = facts.examples.length === 0;
   document.body.classList.toggle("drawable", drawing.enabled);
-  document.body.classList.toggle("labels", Object.keys(facts.palette).length > 0);
+  document.body.classList.toggle("labels", labels);
+  const drawn = facts.has_hole ? "Open and paint over" : "Draw or open";
+  find("how").textContent = drawing.enabled ? drawn : "Open";
   if (facts.examples.length) await showExample();
   else blank();
   await freed; // a runtime does one thing at a time
@@ -190,6 +196,13 @@ function offerColors(colors) {
   });
   find("palette").replaceChildren(find("palette").firstElementChild, ...choices);
   if (names.length) drawing.color = css(colors[names[first]]);
+}
+
+/** A thin brush, with which a sketch begins. */
+function offerPen() {
+  document.querySelector("[name=tool][value=brush]").checked = true;
+  find("radius").value = 1;
+  takeTools();
 }
 
 const css = ([red, green, blue]) => `rgb(${red} ${green} ${blue})`;

@@ -6,10 +6,11 @@ In place of image files a split may have shards, see `shards`.
 """
 
 import pathlib
+from collections.abc import Callable
 
 from pix2pix_jax.data.held_out import Splits, must_divide, share
 from pix2pix_jax.data.shards import images_of
-from pix2pix_jax.data.side_by_side import SideBySide
+from pix2pix_jax.data.side_by_side import SideBySide, look_like_pairs
 from pix2pix_jax.data.sources import (
     PHOTOS,
     Formats,
@@ -17,7 +18,7 @@ from pix2pix_jax.data.sources import (
     TwoFolders,
     same_names,
 )
-from pix2pix_jax.images.finding import Path, existing_folders
+from pix2pix_jax.images.finding import Path, existing_folders, is_image, walk
 from pix2pix_jax.images.pixel_format import PixelFormat
 
 
@@ -63,6 +64,8 @@ def paired_folder(
 
 def _checked(root):
     root = pathlib.Path(root)
+    if root.is_file():
+        raise NotADirectoryError(f"data.dir is {root}, a file: give the folder that it lies in")
     if not root.is_dir():
         raise FileNotFoundError(f"data.dir is {root}, and there is no such folder")
     return root
@@ -89,6 +92,35 @@ def pair_folders(root: pathlib.Path, split: str) -> tuple[pathlib.Path, ...]:
     ]
     found = (form for form in forms if all(folder.is_dir() for folder in form))
     return next(found, (root / split,))
+
+
+def misnamed(
+    root: pathlib.Path, split: str = "", wanted: Callable[[pathlib.PurePath], bool] = is_image
+) -> str:
+    """What to do where the two folders of A and B are called otherwise; "" if that is not so.
+
+    Args:
+        root: a folder that exists.
+        split: a folder in it, for two folders a and b in that; "" for any two in `root`, unless
+            images lie beside them, or they have the names of splits or hold images A|B.
+        wanted: whether a file has the name of an image.
+    """
+    folder = root / split
+    if any(map(wanted, folder.iterdir())) or all((folder / domain).is_dir() for domain in "AB"):
+        return ""  # the latter is also true of a and b where case makes no difference
+    inside = [path for path in folder.iterdir() if path.is_dir() and path.name[0] != "."]
+    if split and sorted(path.name.lower() for path in inside) != ["a", "b"]:
+        return ""
+    found = {path.name: images for path in inside if (images := list(filter(wanted, walk(path))))}
+    names = sorted(found)
+    of_splits = any(name.lower().startswith(("train", "val", "test", "eval")) for name in names)
+    nested = any((folder / name / domain).is_dir() for name in names for domain in "AB")
+    if len(names) != 2 or of_splits or nested or all(map(look_like_pairs, found.values())):
+        return ""
+    return (
+        f"{folder} has two folders, {' and '.join(names)}: rename them A and B, or make pairs with "
+        "python -m pix2pix_jax.dataset pair"
+    )
 
 
 def _has_pairs(root, split):
@@ -124,6 +156,8 @@ def _all_pairs(root, split, formats, equal_halves):
     folder, *other = pair_folders(root, split)
     if other:
         return TwoFolders(folder, *other, formats)
+    if wrong := misnamed(root, split if folder.is_dir() else "", formats[0].wanted):
+        raise FileNotFoundError(wrong)
     if not folder.is_dir():
         raise FileNotFoundError(
             f"there is no folder {folder}{existing_folders(folder)}. Name another with "

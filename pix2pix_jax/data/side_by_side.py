@@ -1,18 +1,22 @@
 """Pairs in one image A|B, as the authors of pix2pix publish them."""
 
+import pathlib
+import statistics
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from pix2pix_jax.data.shards import images_of
 from pix2pix_jax.data.sources import PHOTOS, Formats, Header, Record
-from pix2pix_jax.images.files import in_channels
+from pix2pix_jax.images.files import DamagedImage, image_size, in_channels, naming
 from pix2pix_jax.images.finding import Path
 
 # Halves of a pair whose aspect ratio is this far from the wanted one are reported. Single images
 # of 4:3 or 1:1, taken for square pairs, are 1.5 and 2.
 ASPECT_TOLERANCE = 1.4
 PAIR_ASPECT = 1.8  # wider images are taken for two, side by side; photographs are up to 16:9
+LOOKED_AT = 100  # images, to tell whether they are pairs
 
 
 class SideBySide:
@@ -88,6 +92,19 @@ class SideBySide:
     def header(self, index: int) -> Header:
         """Name of a pair and (height, width) of each of its images."""
         return self._headers[index]
+
+
+def look_like_pairs(paths: Sequence[pathlib.Path]) -> bool:
+    """Whether most of some images are at least `PAIR_ASPECT` times as wide as high."""
+    aspects = []
+    for path in paths[:LOOKED_AT]:
+        try:
+            with naming(path):
+                height, width = image_size(path)
+        except DamagedImage:  # reading it will say so
+            continue
+        aspects.append(width / height)
+    return bool(aspects) and statistics.median(aspects) >= PAIR_ASPECT
 
 
 def check_width(width: int, label: Any) -> None:

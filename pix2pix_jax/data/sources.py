@@ -107,8 +107,9 @@ class TwoFolders:
         if not a.keys() & b.keys():
             raise ValueError(
                 f"{folder_a} and {folder_b} have no two files of one name, as the images of a pair "
-                "have: rename them; or if these are unpaired images, train with "
-                "--config=configs/own.py:unpaired"
+                "have: rename them; where a suffix tells them apart, python -m pix2pix_jax.dataset "
+                "pair makes pairs with --suffix_a and --suffix_b; or if these are unpaired images, "
+                "train with --config=configs/own.py:unpaired"
             )
         if unmatched := sorted(a.keys() ^ b.keys()):
             raise ValueError(
@@ -121,13 +122,16 @@ class TwoFolders:
         columns = zip(zip(*self.pairs, strict=True), formats, strict=True)
         sizes = [sizes_of(paths, form) for paths, form in columns]
         self._headers = list(zip(names, sizes[0], strict=True))
-        for (path_a, path_b), *pair in zip(self.pairs, *sizes, strict=True):
-            if pair[0] != pair[1]:
-                shown = [f"{width}x{height}" for height, width in pair]
-                raise ValueError(
-                    f"{path_a} is {shown[0]}, but its partner {path_b} is {shown[1]}: resize one "
-                    "of them"
-                )
+        unlike = [i for i, pair in enumerate(zip(*sizes, strict=True)) if pair[0] != pair[1]]
+        if unlike:
+            (path_a, path_b), first = self.pairs[unlike[0]], [size[unlike[0]] for size in sizes]
+            shown = [f"{width}x{height}" for height, width in first]
+            mend = "python -m pix2pix_jax.dataset prepare FOLDER --size=256 --output=NEW"
+            raise ValueError(
+                f"{path_a} is {shown[0]}, but its partner {path_b} is {shown[1]} (one of "
+                f"{len(unlike)} pairs that differ): "
+                + ("resize them" if formats[0].value_range else f"{mend} makes all one size")
+            )
 
     def __len__(self) -> int:
         return len(self.pairs)

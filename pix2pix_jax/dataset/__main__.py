@@ -2,6 +2,7 @@
 
 python -m pix2pix_jax.dataset check FOLDER
 python -m pix2pix_jax.dataset pair FOLDER_A FOLDER_B --output=PAIRS
+python -m pix2pix_jax.dataset pair FOLDER --suffix_a=_sketch --suffix_b=_photo --output=PAIRS
 python -m pix2pix_jax.dataset pair FOLDER --rule=edges --output=PAIRS
 python -m pix2pix_jax.dataset prepare FOLDER --size=256 --val=0.1 --test=0.1 --output=DATA
 python -m pix2pix_jax.dataset sheet FOLDER --output=sheet.png
@@ -12,6 +13,7 @@ file, or files of one name in two folders A and B.
 """
 
 import argparse
+import contextlib
 import sys
 
 from pix2pix_jax.dataset import check, labels, pair, prepare, sheet
@@ -38,30 +40,38 @@ def _parser():
         help="of images that lie in one folder: side by side, or not; judged by width if not given",
     )  # fmt: skip
 
+    resize = argparse.ArgumentParser(add_help=False)
+    resize.add_argument(
+        "--size", type=_size, metavar="N or HEIGHT,WIDTH", help="of each image; as it is if missing"
+    )
+    resize.add_argument(
+        "--fit", choices=prepare.FITS, default="crop", help="to another aspect ratio"
+    )
+    resize.add_argument(
+        "--method", choices=tuple(METHODS), default="bicubic",
+        help="of the resize; nearest keeps the colours of label maps",
+    )  # fmt: skip
+
     verb = verbs.add_parser("check", parents=[form], help="a table of what is there and wrong")
     verb.set_defaults(run=_check)
     verb.add_argument("folder")
     verb.add_argument("--all", action="store_true", help="name all files, not the first ten")
 
-    verb = verbs.add_parser("pair", help="writes pairs side by side")
+    verb = verbs.add_parser("pair", parents=[resize], help="writes pairs side by side")
     verb.set_defaults(run=_pair)
     verb.add_argument("folder", help="of A; or of B, where a rule makes A")
     verb.add_argument("folder_b", nargs="?", help="of B, with files of the same names")
+    verb.add_argument("--suffix_a", default="", help="what names of A end in, as _sketch")
+    verb.add_argument("--suffix_b", default="", help="what names of B end in, as _photo")
     verb.add_argument("--rule", choices=tuple(pair.RULES), help="what makes A of B")
     verb.add_argument("--output", type=subcommands.path, required=True, help="new folder")
 
-    verb = verbs.add_parser("prepare", parents=[form], help="resizes, and splits off val and test")
+    verb = verbs.add_parser(
+        "prepare", parents=[form, resize], help="resizes, and splits off val and test"
+    )
     verb.set_defaults(run=_prepare)
     verb.add_argument("folder")
     verb.add_argument("--output", type=subcommands.path, required=True, help="new folder")
-    verb.add_argument(
-        "--size", type=_size, metavar="N or HEIGHT,WIDTH", help="of each image; as it is if missing"
-    )
-    verb.add_argument("--fit", choices=prepare.FITS, default="crop", help="to another aspect ratio")
-    verb.add_argument(
-        "--method", choices=tuple(METHODS), default="bicubic",
-        help="of the resize; nearest keeps the colours of label maps",
-    )  # fmt: skip
     verb.add_argument("--val", type=_share, default=0.0, help="share of the training images")
     verb.add_argument("--test", type=_share, default=0.0, help="share of the training images")
     verb.add_argument("--seed", type=int, default=0, help="of the draw")
@@ -93,16 +103,22 @@ def _parser():
 
 
 def _size(text):
-    numbers = [subcommands.positive(part) for part in text.split(",")]
-    if len(numbers) > 2:
-        raise argparse.ArgumentTypeError(f"{text} is neither N nor HEIGHT,WIDTH")
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (1, 2) or min(numbers) < 1:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no size: give pixels, as 256 for 256x256, or HEIGHT,WIDTH as 256,512"
+        )
     return (*numbers, *numbers)[:2]
 
 
 def _share(text):
-    if not 0 <= (share := float(text)) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is no share from 0 to below 1")
-    return share
+    with contextlib.suppress(ValueError):
+        if 0 <= (share := float(text)) < 1:
+            return share
+    raise argparse.ArgumentTypeError(f"{text!r} is no share from 0 to below 1, as 0.1")
 
 
 def _check(options):
@@ -119,18 +135,30 @@ def _check(options):
         if len(shown) < len(lines):
             print(f"\n{column}: and {len(lines) - len(shown)} more (--all names them)", end="")
     print(flush=True)
+    if report.misnamed:
+        sys.exit(f"error: {report.misnamed}; or if these are single images, give --form=single")
     if report.refused:
         which = "training" if report.findings["damaged"] else "training on pairs"
-        sys.exit(f"error: {which} refuses this folder until the files above are removed or mended")
+        mend = f"python -m pix2pix_jax.dataset prepare {options.folder} --size=256 --output=NEW"
+        sizes = f" ({mend} makes all one size)" if report.findings["other size"] else ""
+        sys.exit(
+            f"error: {which} refuses this folder until the files above are removed or mended{sizes}"
+        )
 
 
 def _pair(options):
-    if bool(options.folder_b) == bool(options.rule):
-        raise ValueError("give a second folder, or a --rule that makes A of the images of one")
+    suffixes = options.suffix_a, options.suffix_b
+    resize = options.size, options.fit, options.method
+    if bool(options.folder_b or any(suffixes)) == bool(options.rule):
+        raise ValueError(
+            "give a second folder, or --suffix_a and --suffix_b that tell A from B in one, or a "
+            "--rule that makes A of the images of one"
+        )
     if options.rule:
-        count = pair.pair_by_rule(options.folder, options.rule, options.output)
+        count = pair.pair_by_rule(options.folder, options.rule, options.output, *resize)
     else:
-        count = pair.pair_folders(options.folder, options.folder_b, options.output)
+        folder_b = options.folder_b or options.folder
+        count = pair.pair_folders(options.folder, folder_b, options.output, *suffixes, *resize)
     print(f"{count} pairs in {options.output}")
 
 

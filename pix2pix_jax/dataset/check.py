@@ -2,15 +2,17 @@
 
 import concurrent.futures
 import hashlib
+import pathlib
 from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
+from pix2pix_jax.data.folders import misnamed
 from pix2pix_jax.data.side_by_side import check_width, split_pair
 from pix2pix_jax.dataset import alignment
-from pix2pix_jax.dataset.parts import SIDE_BY_SIDE, SINGLE, Item, Part, find_parts
+from pix2pix_jax.dataset.parts import SIDE_BY_SIDE, SINGLE, TWO_FILES, Item, Part, find_parts
 from pix2pix_jax.images.files import FORMATS, read_image
 from pix2pix_jax.images.finding import Path
 
@@ -39,7 +41,8 @@ class Report(NamedTuple):
 
     rows: list[list[str]]  # of the table, one a part, under COLUMNS
     findings: dict[str, list[str]]  # lines that name files, by column
-    refused: bool  # whether training would refuse the folder
+    refused: bool  # whether training would refuse the folder, for the findings
+    misnamed: str  # what to do where the folders of A and B are called otherwise, or ""
 
 
 def check(root: Path, form: str | None = None) -> Report:
@@ -56,7 +59,8 @@ def check(root: Path, form: str | None = None) -> Report:
     Raises:
         FileNotFoundError, ValueError: as `find_parts`.
     """
-    rows, findings, first = [], {column: [] for column in FINDINGS}, {}
+    rows, findings, first, wrong = [], {column: [] for column in FINDINGS}, {}, ""
+    root = pathlib.Path(root)
     with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
         for part in find_parts(root, form):
             facts, surfaces, together = [], 0, None
@@ -72,7 +76,9 @@ def check(root: Path, form: str | None = None) -> Report:
             for column, lines in found.items():
                 findings[column] += lines
             rows.append(_row(part, facts, found))
-    return Report(rows, findings, any(findings[column] for column in REFUSED))
+            if not form and part.form != TWO_FILES and (root / part.name).is_dir():
+                wrong = wrong or misnamed(root) or misnamed(root, part.name)
+    return Report(rows, findings, any(findings[column] for column in REFUSED), wrong)
 
 
 def _look(item: Item, form: str) -> Facts:

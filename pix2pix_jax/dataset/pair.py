@@ -7,10 +7,12 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, ImageFilter
 
-from pix2pix_jax.data.sources import TwoFolders
-from pix2pix_jax.dataset.writing import side_by_side, write_all
+from pix2pix_jax.data.sources import by_name
+from pix2pix_jax.dataset.parts import TWO_FILES, Item
+from pix2pix_jax.dataset.prepare import fitted, make, refuse_unlike
+from pix2pix_jax.dataset.writing import check_apart, side_by_side, write_all
 from pix2pix_jax.images.files import read_image
-from pix2pix_jax.images.finding import Path, find_images, unique_names
+from pix2pix_jax.images.finding import Path, find_images, folder_at, natural, unique_names
 from pix2pix_jax.images.resizing import resize
 
 SIGMA = 1.4  # of the blur before edges, pixels
@@ -77,39 +79,109 @@ RULES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
-def pair_folders(folder_a: Path, folder_b: Path, output: Path) -> int:
+def pair_folders(
+    folder_a: Path,
+    folder_b: Path,
+    output: Path,
+    suffix_a: str = "",
+    suffix_b: str = "",
+    size: tuple[int, int] | None = None,
+    fit: str = "crop",
+    method: str = "bicubic",
+) -> int:
     """Writes the pairs of two folders whose files have the same names; returns their number.
 
+    Args:
+        folder_a: of A.
+        folder_b: of B; the same folder, if that has both.
+        output: a new folder.
+        suffix_a: what the names of A end in, before .png or the like, and those of B do not.
+        suffix_b: the same of B.
+        size: (height, width) of each image; None: as they are.
+        fit: see `prepare`.
+        method: see `prepare`.
+
     Raises:
-        FileNotFoundError: a folder has no images.
-        ValueError: a file without a partner of its name and size, or a damaged one.
+        FileNotFoundError: no such folder, or it has no images.
+        NotADirectoryError: a folder is a file.
+        ValueError: a file without the suffix or without a partner of its name and size, damaged
+            ones, or an `output` that is not empty or lies in a folder of images.
     """
-    pairs = TwoFolders(folder_a, folder_b)
-
-    def make(number):
-        pair = pairs[number]
-        return side_by_side(pair["A"], pair["B"])
-
-    names = [pairs.header(number)[0] for number in range(len(pairs))]
-    jobs = [(name, functools.partial(make, number)) for number, name in enumerate(names)]
+    folders = [folder_at(folder) for folder in (folder_a, folder_b)]
+    check_apart(output, *folders)
+    if folders[0].samefile(folders[1]):
+        if suffix_a == suffix_b:
+            raise ValueError(
+                f"{folder_a} is given for A and for B: tell them apart by --suffix_a and --suffix_b"
+            )
+        a, b = _named(folder_a, suffix_a, suffix_b)
+    else:
+        (a,), (b,) = _named(folder_a, suffix_a), _named(folder_b, suffix_b)
+    if alone := sorted(a.keys() ^ b.keys(), key=natural):
+        first = alone[0]
+        here, where, suffix = (a, folder_b, suffix_b) if first in a else (b, folder_a, suffix_a)
+        hint = ", or where suffixes tell A from B, give --suffix_a and --suffix_b"
+        hint = hint if not (suffix_a or suffix_b or a.keys() & b.keys()) else ""
+        raise ValueError(
+            f"{here[first]} has no partner named {first}{suffix} in {where} (one of {len(alone)} "
+            f"files without): add, remove or rename files{hint}"
+        )
+    items = [(Item(name, (a[name], b[name])), TWO_FILES) for name in sorted(a, key=natural)]
+    if not size:
+        refuse_unlike(items)
+    jobs = [
+        (item.name, functools.partial(make, item, form, size, fit, method)) for item, form in items
+    ]
     write_all(pathlib.Path(output), jobs)
     return len(jobs)
 
 
-def pair_by_rule(folder: Path, rule: str, output: Path) -> int:
+def _named(folder, *suffixes):
+    """The images of a folder that end in each suffix, the longest that fits, by the name before."""
+    found = {suffix: {} for suffix in suffixes}
+    for name, path in by_name(pathlib.Path(folder)).items():
+        fits = [s for s in suffixes if path.stem.endswith(s) and path.stem != s]
+        if not fits:
+            raise ValueError(
+                f"{path} does not end in {' or '.join(suffixes)} before its {path.suffix}: rename "
+                "or remove it, or give other suffixes"
+            )
+        suffix = max(fits, key=len)
+        found[suffix][name.removesuffix(suffix)] = path
+    return list(found.values())
+
+
+def pair_by_rule(
+    folder: Path,
+    rule: str,
+    output: Path,
+    size: tuple[int, int] | None = None,
+    fit: str = "crop",
+    method: str = "bicubic",
+) -> int:
     """Writes every image beside what a rule of RULES makes of it, A; returns their number.
+
+    Args:
+        folder: of B.
+        rule: a key of RULES.
+        output: a new folder.
+        size: (height, width) of each image; None: as they are.
+        fit: see `prepare`.
+        method: see `prepare`.
 
     Raises:
         FileNotFoundError: the folder has no images.
-        ValueError: a damaged one.
+        ValueError: damaged ones, or an `output` that is not empty or lies in the folder.
     """
+    check_apart(output, folder)
     paths = find_images(folder)
 
-    def make(path):
+    def beside(path):
         image = read_image(path, 3)
+        image = fitted(image, size, fit, method) if size else image
         return side_by_side(RULES[rule](image), image)
 
     names = unique_names(paths, folder)
-    jobs = [(n, functools.partial(make, path)) for n, path in zip(names, paths, strict=True)]
+    jobs = [(n, functools.partial(beside, path)) for n, path in zip(names, paths, strict=True)]
     write_all(pathlib.Path(output), jobs)
     return len(jobs)

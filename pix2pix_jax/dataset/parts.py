@@ -1,18 +1,16 @@
 """What a folder of images consists of: its splits, each of pairs or of single images."""
 
 import pathlib
-import statistics
 from typing import NamedTuple
 
 from pix2pix_jax.data.folders import pair_folders
 from pix2pix_jax.data.shards import SUFFIX, is_shard
-from pix2pix_jax.data.side_by_side import PAIR_ASPECT
+from pix2pix_jax.data.side_by_side import look_like_pairs
 from pix2pix_jax.data.sources import by_name
-from pix2pix_jax.images.files import image_size, naming
 from pix2pix_jax.images.finding import (
     Path,
-    existing_folders,
     find_images,
+    folder_at,
     is_image,
     natural,
     unique_names,
@@ -20,7 +18,6 @@ from pix2pix_jax.images.finding import (
 )
 
 SIDE_BY_SIDE, TWO_FILES, SINGLE = "A|B", "A and B", "single"
-LOOKED_AT = 100  # images, to tell which form they have
 
 
 class Item(NamedTuple):
@@ -49,11 +46,10 @@ def find_parts(root: Path, form: str | None = None) -> list[Part]:
 
     Raises:
         FileNotFoundError: no such folder, or it has no images.
+        NotADirectoryError: it is a file.
         ValueError: two files of a domain differ in their endings only, or there are shards.
     """
-    root = pathlib.Path(root)
-    if not root.is_dir():
-        raise FileNotFoundError(f"there is no folder {root}{existing_folders(root)}")
+    root = folder_at(root)
     if any(map(is_shard, walk(root))):
         raise ValueError(
             f"{root} has its images in {SUFFIX} files, which are for training: give the folder "
@@ -86,7 +82,8 @@ def _one_folder(name, folder, form):
     paths = find_images(folder)
     names = unique_names(paths, folder)
     items = [Item(n, (path,)) for n, path in zip(names, paths, strict=True)]
-    return Part(name, form or _form_of(paths), items, [])
+    looks = SIDE_BY_SIDE if look_like_pairs(paths) else SINGLE
+    return Part(name, form or looks, items, [])
 
 
 def _splits(root):
@@ -112,16 +109,3 @@ def _has_images(folder):
 def _has_other_domain(root, name):
     other = {"A": "B", "B": "A"}.get(name[-1:])
     return bool(other) and (root / f"{name[:-1]}{other}").is_dir()
-
-
-def _form_of(paths):
-    aspects = []
-    for path in paths[:LOOKED_AT]:
-        try:
-            with naming(path):
-                height, width = image_size(path)
-        except ValueError:  # `check` will say it
-            continue
-        aspects.append(width / height)
-    wide = bool(aspects) and statistics.median(aspects) >= PAIR_ASPECT
-    return SIDE_BY_SIDE if wide else SINGLE

@@ -1,5 +1,6 @@
 """`prepare`: a folder for training, its images resized, with shares of them as val and test."""
 
+import concurrent.futures
 import functools
 import hashlib
 import os
@@ -9,8 +10,8 @@ import numpy as np
 
 from pix2pix_jax.data.side_by_side import check_width, split_pair
 from pix2pix_jax.dataset.parts import SIDE_BY_SIDE, SINGLE, Item, find_parts
-from pix2pix_jax.dataset.writing import WRITERS, side_by_side
-from pix2pix_jax.images.files import read_image
+from pix2pix_jax.dataset.writing import THREADS, WRITERS, check_apart, side_by_side
+from pix2pix_jax.images.files import DamagedImage, image_size, naming, read_image
 from pix2pix_jax.images.finding import Path
 from pix2pix_jax.images.resizing import resize
 
@@ -51,8 +52,9 @@ def prepare(
     Raises:
         FileNotFoundError: no such folder, or no images.
         ValueError: damaged images, files that are no pairs, shares that leave nothing to train
-            on or that the folder has already, or an `output` that is not empty.
+            on or that the folder has already, or an `output` that is not empty or lies in `root`.
     """
+    check_apart(output, root)
     splits: dict[str, list[tuple[Item, str]]] = {}
     for part in find_parts(root, form):
         if part.alone:
@@ -64,8 +66,10 @@ def prepare(
         items = [(item, part.form) for item in part.items]
         drawn = draw(items, shares or {}, seed) if split == "train" else {split: items}
         splits |= {f"{name}{domain}": chosen for name, chosen in drawn.items()}
+    if not size:
+        refuse_unlike([item for items in splits.values() for item in items])
     jobs = [
-        (f"{split}/{item.name}", functools.partial(_make, item, its_form, size, fit, method))
+        (f"{split}/{item.name}", functools.partial(make, item, its_form, size, fit, method))
         for split, items in splits.items()
         for item, its_form in items
     ]
@@ -93,18 +97,62 @@ def draw(
     return {split: order(split) for split in ("train", *shares)}
 
 
-def _make(item, form, size, fit, method) -> np.ndarray:
-    """The resized image, or pair A|B, of an item."""
-    images = [read_image(path, 3) for path in item.paths]
+def refuse_unlike(items: list[tuple[Item, str]]) -> None:
+    """Raises ValueError if the two images of a pair differ in size, by the headers of the files.
+
+    Args:
+        items: each with the form that it has.
+    """
+    with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
+        sizes = list(pool.map(lambda item: _sizes(*item), items))
+    unlike = [i for i, found in enumerate(sizes) if len(set(found)) > 1]
+    if unlike:
+        (item, form), found = items[unlike[0]], sizes[unlike[0]]
+        first, second = (f"{width}x{height}" for height, width in found)
+        what = f"{item.paths[0]} is {first}, but its partner {item.paths[-1]} is {second}"
+        if form == SIDE_BY_SIDE:
+            what = f"{item.paths[0]} has halves of {first} and {second}"
+        raise ValueError(
+            f"{what} (one of {len(unlike)} pairs that differ): give a --size, as --size=256, that "
+            "all are resized to"
+        )
+
+
+def _sizes(item, form):
+    """(height, width) of the images of an item; none of a damaged one, which `make` will name."""
+    try:
+        sizes = []
+        for path in item.paths:
+            with naming(path):
+                sizes.append(image_size(path))
+    except DamagedImage:
+        return []
+    if form == SIDE_BY_SIDE:
+        height, width = sizes[0]
+        sizes = [(height, width // 2), (height, width - width // 2)]
+    return sizes
+
+
+def make(item: Item, form: str, size: tuple[int, int] | None, fit: str, method: str) -> np.ndarray:
+    """The resized image, or pair A|B, of an item; see `prepare`.
+
+    Raises:
+        DamagedImage: a file cannot be read; of two, each has a line.
+    """
+    images, wrong = [], []
+    for path in item.paths:
+        try:
+            images.append(read_image(path, 3))
+        except DamagedImage as error:
+            wrong.append(str(error))
+    if wrong:
+        raise DamagedImage("\n".join(wrong))
     if form == SIDE_BY_SIDE:
         check_width(images[0].shape[1], item.paths[0])
         halves = split_pair(images[0], (3, 3))
         images = [halves["A"], halves["B"]]
     if size:
         images = [fitted(image, size, fit, method) for image in images]
-    if len({image.shape for image in images}) > 1:
-        sizes = " and ".join(f"{image.shape[1]}x{image.shape[0]}" for image in images)
-        raise ValueError(f"the images of the pair {item.name} are {sizes}: give a --size")
     return images[0] if len(images) == 1 else side_by_side(*images)
 
 

@@ -3,11 +3,12 @@
 import pathlib
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from pix2pix_jax.dataset.parts import SIDE_BY_SIDE, find_parts
 from pix2pix_jax.images.files import read_image, save_png
 from pix2pix_jax.images.finding import Path
+from pix2pix_jax.images.lettering import font
 
 GAP = 6  # pixels between cells
 TALLEST = 4  # times its width: higher images are made narrower
@@ -59,8 +60,8 @@ def _scaled(image, width):
 
 def _page(cells, side):
     """An image of as many columns as rows, about."""
-    font = ImageFont.load_default(size=max(9, side // 11))
-    line = font.size + 4
+    letters = font(max(9, side // 11))
+    line = letters.size + 4
     width = max(sum(image.width for image in images) for _, images in cells)
     height = max(image.height for _, images in cells for image in images) + line
     columns = max(1, round((len(cells) * height / width) ** 0.5))
@@ -70,9 +71,9 @@ def _page(cells, side):
     pen = ImageDraw.Draw(page)
     for number, (name, images) in enumerate(cells):
         left, top = GAP + number % columns * (width + GAP), GAP + number // columns * (height + GAP)
-        while len(name) > 1 and pen.textlength(name, font) > width:
+        while len(name) > 1 and pen.textlength(name, letters) > width:
             name = f"…{name[2:]}"  # the end tells names apart
-        pen.text((left, top), name, "black", font)
+        pen.text((left, top), name, "black", letters)
         for image in images:
             page.paste(image, (left, top + line))
             left += image.width

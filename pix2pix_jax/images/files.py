@@ -43,7 +43,7 @@ def open_image(
 
     Raises:
         Exception: of any kind that PIL raises for a damaged file, or ValueError for values beyond
-            those ranges; `naming` makes one ValueError of them.
+            those ranges; `naming` makes one DamagedImage of them.
     """
     with Image.open(file, formats=FORMATS) as image:
         size, turn = _upright_size(image)
@@ -126,16 +126,20 @@ def _eight_bits(array, mode):
     return np.round(array * (255 / top)).astype(np.uint8)
 
 
+class DamagedImage(ValueError):
+    """A file cannot be read as an image; the message names it, and says why."""
+
+
 @contextmanager
 def naming(name: Any) -> Iterator[None]:
-    """Turns whatever PIL raises for a damaged image into a ValueError that names the image.
+    """Turns whatever PIL raises for a damaged image into a DamagedImage that names the image.
 
     Damage makes PIL raise nearly anything: struct.error, TypeError, IndexError, MemoryError, ...
     """
     try:
         yield
     except FileNotFoundError as error:
-        raise ValueError(f"{name} cannot be read as an image: there is no such file") from error
+        raise DamagedImage(f"{name} cannot be read as an image: there is no such file") from error
     except IsADirectoryError as error:
         raise ValueError(f"{name} is a folder: give the image files in it") from error
     except Exception as error:
@@ -144,7 +148,7 @@ def naming(name: Any) -> Iterator[None]:
             reason = _unknown(pathlib.Path(str(name)))
         elif isinstance(error, OSError) and error.strerror:
             reason = error.strerror
-        raise ValueError(
+        raise DamagedImage(
             f"{name} cannot be read as an image ({reason}): replace or remove it"
         ) from error
 
@@ -164,7 +168,7 @@ def read_image(
     """The image file at `path`, as `open_image` decodes it.
 
     Raises:
-        ValueError: the file is damaged or not an image; the message names it.
+        DamagedImage: the file is damaged or not an image; the message names it.
     """
     with naming(path):
         return open_image(path, channels, as_numbers, background)

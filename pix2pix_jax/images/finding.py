@@ -119,6 +119,21 @@ def told_of(path: Path, error: Any) -> str:
     return f"{error}" if f"{error}".startswith(f"{path}") else f"{path}: {error}"
 
 
+def folder_at(path: Path) -> pathlib.Path:
+    """`path`, which has to be a folder.
+
+    Raises:
+        FileNotFoundError: there is none.
+        NotADirectoryError: it is a file.
+    """
+    path = pathlib.Path(path)
+    if path.is_file():
+        raise NotADirectoryError(f"{path} is a file: give the folder that it lies in")
+    if not path.is_dir():
+        raise FileNotFoundError(f"there is no folder {path}{existing_folders(path)}")
+    return path
+
+
 def existing_folders(path: pathlib.Path) -> str:
     """Which folders (a few of many) there are beside the missing `path`, to end a sentence."""
     if not path.parent.is_dir():

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
+
+from pix2pix_jax.images.lettering import font
 
 GUTTER = 4  # pixels between images
 
@@ -20,15 +22,15 @@ def grid(columns: Sequence[tuple[str, Sequence[np.ndarray]]]) -> np.ndarray:
     """
     columns = [(title, [to_rgb(image) for image in images]) for title, images in columns]
     height, width = np.max([i.shape[:2] for _, images in columns for i in images], axis=0)
-    font = ImageFont.load_default(size=max(10, min(24, width // 8)))
-    header = font.size + 2 * GUTTER
+    letters = font(max(10, min(24, width // 8)))
+    header = letters.size + 2 * GUTTER
     rows = len(columns[0][1])
     size = (len(columns) * (width + GUTTER) + GUTTER, header + rows * (height + GUTTER))
     page = Image.new("RGB", size, "white")
     pen = ImageDraw.Draw(page)
     for column, (title, images) in enumerate(columns):
         left = GUTTER + column * (width + GUTTER)
-        pen.text((left + width / 2, header / 2), title, fill="black", font=font, anchor="mm")
+        pen.text((left + width / 2, header / 2), title, fill="black", font=letters, anchor="mm")
         for row, image in enumerate(images):
             page.paste(Image.fromarray(image), (left, header + row * (height + GUTTER)))
     return np.asarray(page)

@@ -50,7 +50,11 @@ def at_least(minimum: int) -> Callable[[str], int]:
     """The type of an option that is a whole number from `minimum` on."""
 
     def number(text):
-        if (found := int(text)) < minimum:
+        try:
+            found = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
+        if found < minimum:
             raise argparse.ArgumentTypeError(f"{text} is not at least {minimum}")
         return found
 

@@ -6,6 +6,7 @@ python -m pix2pix_jax.web runs/a b.pth --output=site --export_only     only make
 """
 
 import pathlib
+import shlex
 import sys
 
 from pix2pix_jax.runtime.storage import message_of
@@ -35,7 +36,10 @@ def main() -> None:
         folder = _make(options)
         if options.offline:
             runtime.fetch(folder)
-        if not options.export_only:
+        if options.export_only:
+            serve = f"python -m http.server --bind 127.0.0.1 --directory {shlex.quote(str(folder))}"
+            print(f"the page is in {folder}, for any static host; {serve} serves it here")
+        else:
             server.serve(folder, options.host, options.port)
     except (OSError, ValueError) as error:
         sys.exit(f"error: {message_of(error)}")

@@ -106,7 +106,13 @@ def _export(config, workdir, folder) -> Iterator[dict[str, Any]]:
         for number, image in enumerate(_examples(config, direction)):
             examples.append(f"{file.stem}_{number}.png")
             save_png(folder / examples[-1], image)
-        yield describe(config, direction) | {"file": file.name, "examples": examples}
+        facts = {"sketch": _may_take_sketches(config), "file": file.name, "examples": examples}
+        yield describe(config, direction) | facts
+
+
+def _may_take_sketches(config):
+    """Whether the page offers a pen: for images of one's own, which may be of any kind."""
+    return config.data.name == "folder" and config.method != "colorization"
 
 
 def _examples(config: Any, direction: Direction) -> list[np.ndarray]:
