@@ -136,7 +136,10 @@ class _Loop:
         )
         events.text("config", f"```\n{config}\n```")
         self._validate = Validator(config, plan.validation, folder / "samples")
-        sums = saver.custom(start).get("losses")
+        self._num_examples = len(examples)
+        saved = saver.custom(start)
+        _compare_examples(saved.get("examples"), self._num_examples)
+        sums = saved.get("losses")
         self._report = Reporter(
             config.train.batch_size, events, history, self._total, len(examples), start, sums
         )
@@ -207,8 +210,19 @@ class _Loop:
 
     def _save(self, metrics):
         self._report.check_finite()
-        self._saver.save(self._state, metrics, custom={"losses": self._report.sums})
+        custom = {"losses": self._report.sums, "examples": self._num_examples}
+        self._saver.save(self._state, metrics, custom=custom)
         self._stopwatch.write()
+
+
+def _compare_examples(before, now):
+    """Prints a line if a resumed run has more or fewer examples than it had (None: not known)."""
+    if before not in (None, now):
+        print(
+            f"there were {before} training examples, and are now {now}: from here on the run is "
+            "not the one that it would have been",
+            flush=True,
+        )
 
 
 def _after_validation(config, state, metrics, sharding) -> TrainState:

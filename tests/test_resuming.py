@@ -312,6 +312,19 @@ def test_other_data_are_refused_unless_allowed(finished_run, tmp_path, capsys):
     assert files() == before
 
 
+def test_a_changed_number_of_examples_is_said(finished_run, tmp_path, capsys):
+    config, copy, _ = copy_of(finished_run, tmp_path)
+    config.train.num_steps = 12
+    train.train(config, str(copy))
+    assert "training examples, and are now" not in capsys.readouterr().out
+    config.train.num_steps = 16
+    config.data.synthetic_train += 2
+    train.train(config, str(copy))
+    before = config.data.synthetic_train - 2
+    line = f"there were {before} training examples, and are now {before + 2}: from here on"
+    assert line in capsys.readouterr().out
+
+
 def test_the_same_folder_may_be_written_in_another_way(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").mkdir()
