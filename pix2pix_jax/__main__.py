@@ -3,14 +3,20 @@
 launch.py, the command `pix2pix-jax` and `python -m pix2pix_jax` start here.
 """
 
+import signal
+
 from pix2pix_jax.runtime import host_memory
 
 
 def main() -> None:
     """Runs the command with the arguments of this program."""
     host_memory.restart_with_settings()  # before the imports, which take a second
+    handler = signal.getsignal(signal.SIGINT)
+    if handler is signal.default_int_handler:  # Ctrl-C ends the imports without a traceback
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     from pix2pix_jax import command
 
+    signal.signal(signal.SIGINT, handler)
     command.run()
 
 

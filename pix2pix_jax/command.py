@@ -1,10 +1,12 @@
 """The command: launch.py, and `pix2pix-jax` where the package is installed."""
 
+import _thread
 import os
 import pathlib
 import re
 import signal
 import sys
+import threading
 import traceback
 
 from absl import app, flags, logging
@@ -228,9 +230,12 @@ def parse_flags(argv: list[str], flag_values: flags.FlagValues = flags.FLAGS) ->
 def _print_exception(unraisable):
     """Prints an exception that nobody can catch, unless it only follows from another.
 
-    When the disk is full, tensorstore has one for every file that orbax no longer waits for.
+    When the disk is full, tensorstore has one for every file that orbax no longer waits for. Ctrl-C
+    that falls into a callback, such as JAX's of the garbage collector, comes again a little later.
     """
-    if str(unraisable.exc_value) != "Event loop is closed":
+    if isinstance(unraisable.exc_value, KeyboardInterrupt):
+        threading.Timer(0.01, _thread.interrupt_main).start()
+    elif str(unraisable.exc_value) != "Event loop is closed":
         sys.__unraisablehook__(unraisable)
 
 

@@ -59,6 +59,11 @@ def export_pth(config: Any, workdir: str, output: str) -> list[pathlib.Path]:
     storage.check_writable(output)
     with open_run(workdir) as run:
         run.pull()
+        if config.init_from.endswith(".pth") and saved_steps.newest_step(run.folder) is None:
+            raise ValueError(
+                f"{config.init_from} is a .pth already, and {workdir} has no checkpoint: for files "
+                "of another kind give --format=onnx or --format=stablehlo"
+            )
         best_metric = config.train.best_metric
         step = saved_steps.find_step(run.folder, config.eval.checkpoint, best_metric)
         config_file.check_same_network(run.folder, config, part="state")

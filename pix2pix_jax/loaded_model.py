@@ -115,7 +115,8 @@ def load(path: str | os.PathLike[str], direction: str, fields: dict[str, Any]) -
 
 def _config(path, direction, fields):
     """The config of a run, .pth or published generator, with a direction and fields of the user."""
-    if published.is_name(path):
+    known = published.is_name(path)
+    if known:
         path = str(published.fetch(published.GENERATORS[path]))
     elif (hint := published.hint(path)) and not pathlib.Path(path).exists():
         raise FileNotFoundError(f"there is no run {path}{hint}")
@@ -123,6 +124,13 @@ def _config(path, direction, fields):
         config = trained_models.pth_config(pathlib.Path(path), get_config)
         if config is None:
             raise ValueError(f"{path} holds a discriminator: give the .pth of a generator")
+        if config.model.generator.startswith("unet_") and not (known or "model.dropout" in fields):
+            print(
+                f"{path} does not say whether its U-Net had dropout, which is taken as pix2pix's, "
+                f"{config.model.dropout}: for one trained with --no_dropout give "
+                "fields={'model.dropout': 0}",
+                flush=True,
+            )
     else:
         with open_run(path) as run:
             run.pull()

@@ -147,6 +147,7 @@ class _Loop:
         self._state, self._first_state, self._abstract = None, first_state, plan.abstract
         self.step = start
         self.metrics: dict[str, float] = {}  # of the last validation
+        self._validated: int | None = None  # its step
 
     def run(self) -> None:
         """Trains until the last step, or until the run is asked to stop."""
@@ -160,14 +161,15 @@ class _Loop:
                     self._sample()
                 if self._due("eval_every"):
                     self._evaluate()
-                if self._due("checkpoint_every"):
-                    self._save(self.metrics if self._due("eval_every") else None)
+                best = self._due("eval_every") and self._saver.is_best(self.metrics)
+                if best or self._due("checkpoint_every"):
+                    self._save()
 
     def finish(self) -> None:
         """Saves where the loop was stopped, and waits until all is on disk."""
         console.clear_bar()
         if self.step > self._start:
-            self._save(None)  # unless it is saved already
+            self._save()  # unless it is saved already
             steps = self.step - self._start
             trained = f"trained {steps} step{'s' * (steps != 1)}"
             print(f"{trained} in {duration(self._stopwatch.seconds)}", flush=True)
@@ -205,11 +207,13 @@ class _Loop:
 
     def _evaluate(self):
         self.metrics = processes.from_first(self._validate.metrics(self._state))
+        self._validated = self.step
         self._state = _after_validation(self._config, self._state, self.metrics, self._whole)
         self._report.validation(self.step, self.metrics)
 
-    def _save(self, metrics):
+    def _save(self):
         self._report.check_finite()
+        metrics = self.metrics if self._validated == self.step else None
         custom = {"losses": self._report.sums, "examples": self._num_examples}
         self._saver.save(self._state, metrics, custom=custom)
         self._stopwatch.write()

@@ -53,6 +53,7 @@ def make_plan(config: Any, run: RunFolder) -> Plan:
         print("".join(f"{line}\n" for line in changes), end="", flush=True)
         drawing = None
     else:
+        checks.check_history(workdir)
         unused_fields.check(config)
         weights.check_source(config)
         drawing = _in_background(fresh_state, config)

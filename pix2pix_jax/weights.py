@@ -51,7 +51,8 @@ def load_generators(config: Any, workdir: str) -> tuple[dict[str, Any], str]:
             f"config.eval.direction={direction} to use this one, or "
             + pth_networks.remedy(path, missing)
         )
-    return pth_networks.read_networks(config, files, target), config.init_from
+    origin = " and ".join(str(files[name]) for name in needed)
+    return pth_networks.read_networks(config, files, target), origin
 
 
 def check_source(config: Any) -> None:

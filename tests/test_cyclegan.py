@@ -265,7 +265,7 @@ def test_translate(cyclegan_run, tmp_path, direction):
     config = small_config(**{"eval.direction": direction})
     Image.fromarray(picture(30, 40)).save(tmp_path / "a.png")
     translate.translate(config, str(workdir), str(tmp_path / "a.png"), str(tmp_path / "out"))
-    found = sorted(p.name for p in (tmp_path / "out").iterdir())
+    found = sorted(p.name for p in (tmp_path / "out").glob("*.png"))
     assert found == (["a.png"] if direction == "A2B" else ["a_A2B.png", "a_B2A.png"])
 
 

@@ -120,6 +120,20 @@ def test_models_that_are_none(tmp_path, generator):
         pix2pix_jax.load(generator[0], "A2B")
 
 
+def test_whether_a_unet_had_dropout_is_not_in_its_file(tmp_path, capsys):
+    net = baseline.init_weights(baseline.UnetGenerator(3, 3, 5, 4, dropout=False), 0)
+    torch.save(net.state_dict(), tmp_path / "g.pth")
+    pix2pix_jax.load(tmp_path / "g.pth")
+    said = capsys.readouterr().out
+    assert "g.pth does not say whether its U-Net had dropout, which is taken as pix2pix's" in said
+    model = pix2pix_jax.load(tmp_path / "g.pth", fields={"model.dropout": 0})
+    assert not capsys.readouterr().out
+    image = noise(32, 32, 3)
+    with torch.no_grad():
+        output = net.train()(parity.nchw(image[None] / np.float32(127.5) - 1))
+    assert np.abs(model(image) - (parity.nhwc(output)[0] + 1) * 127.5).max() < 1
+
+
 def test_a_direction_of_a_cyclegan(tmp_path):
     config = small_config(
         **{"method": "cyclegan", "model.generator": "resnet_1blocks", "model.norm": "instance"}

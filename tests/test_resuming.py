@@ -325,6 +325,23 @@ def test_a_changed_number_of_examples_is_said(finished_run, tmp_path, capsys):
     assert line in capsys.readouterr().out
 
 
+def test_a_run_whose_checkpoints_are_gone_is_not_begun_anew(finished_run, tmp_path):
+    """Unless a kill before the first two saves may be the reason."""
+    config, copy, files = copy_of(finished_run, tmp_path)
+    shutil.rmtree(copy / "checkpoints")
+    before = files()
+    stored = json.loads((copy / "config.json").read_text())
+    stored["train"]["checkpoint_every"] = 4
+    (copy / "config.json").write_text(json.dumps(stored))
+    with pytest.raises(ValueError, match="copy has the history of 8 steps, and no checkpoint any"):
+        train.train(config, str(copy))
+    assert files().keys() == before.keys()
+    stored["train"]["checkpoint_every"] = 5
+    (copy / "config.json").write_text(json.dumps(stored))
+    checks.check_history(copy)
+    checks.check_history(tmp_path)
+
+
 def test_the_same_folder_may_be_written_in_another_way(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").mkdir()

@@ -20,6 +20,7 @@ from pix2pix_jax.methods.registry import abstract_state, fresh_state
 from pix2pix_jax.run import checkpoints, saved_steps
 from pix2pix_jax.run.reporter import Reporter
 from pix2pix_jax.run.run_folder import RunFolder
+from pix2pix_jax.run.saved_state import read_metrics
 from tests.conftest import small_config
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -149,6 +150,38 @@ def test_last_and_best_are_kept(tmp_path):
     assert found == [2, 5, 4]
     with pytest.raises(FileNotFoundError, match="no checkpoint '3'.*2, 4, 5"):
         saved_steps.find_step(tmp_path, "3", "l1")
+
+
+def test_the_best_validation_is_kept_between_checkpoints(finished_run, tmp_path, monkeypatch):
+    """Validations at 2, 4, 6 and 8 steps, checkpoints at 5 and 8; again after a stop at 3."""
+    errors = {2: 0.5, 4: 0.3, 6: 0.4, 8: 0.6}
+    monkeypatch.setattr(
+        train.Validator, "metrics", lambda self, state: {"l1": errors[int(state.step)]}
+    )
+    config = finished_run[0].copy_and_resolve_references()
+    config.train.eval_every, config.train.checkpoint_every, config.train.keep_last = 2, 5, 1
+    train.train(config, str(tmp_path / "a"))
+    assert saved_steps.saved_steps(tmp_path / "a") == [4, 8]
+    assert saved_steps.best_step(tmp_path / "a", "l1") == 4
+    assert checkpoints.Checkpoints(tmp_path / "a").is_best({"l1": 0.2})
+    for worse in (0.3, 0.4, float("nan")):
+        assert not checkpoints.Checkpoints(tmp_path / "a").is_best({"l1": worse})
+
+
+def test_a_stop_at_a_validation_keeps_its_metrics(finished_run, tmp_path, monkeypatch):
+    """It is not the best one, which was at 2."""
+    config = finished_run[0].copy_and_resolve_references()
+    config.train.eval_every, config.train.checkpoint_every = 2, 8
+
+    def metrics(self, state):
+        if int(state.step) == 4:
+            signal.raise_signal(signal.SIGTERM)
+        return {"l1": 0.1 * int(state.step)}
+
+    monkeypatch.setattr(train.Validator, "metrics", metrics)
+    train.train(config, str(tmp_path))
+    found = {s: read_metrics(tmp_path / "checkpoints" / str(s)) for s in (2, 4)}
+    assert found == {2: {"l1": 0.2}, 4: {"l1": 0.4}}
 
 
 def test_another_network_is_refused_by_name(finished_run):

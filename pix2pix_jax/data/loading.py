@@ -142,9 +142,15 @@ def _two_sets(data, seed, split, train, formats) -> tuple[dict[str, sources.Sour
     if data.dir:
         local = _local(data.dir, bool(data.value_range))
         found = folders.two_sets(local, split, _splits(data), formats)
-        if train and (found is None or found[1]):
+        if train and found is None:
             _say_that_these_are_pairs(data)
         if found:
+            if not train and found[1]:
+                print(
+                    f"the two sets of {data.dir} have files of the same names, which are compared "
+                    "with each other: rename them if they are no pairs",
+                    flush=True,
+                )
             return found
     elif data.name != "synthetic":
         from pix2pix_jax.data.tfds_sources import TfdsImages

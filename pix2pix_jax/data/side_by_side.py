@@ -10,7 +10,7 @@ import numpy as np
 from pix2pix_jax.data.shards import images_of
 from pix2pix_jax.data.sources import PHOTOS, Formats, Header, Record
 from pix2pix_jax.images.files import DamagedImage, image_size, in_channels, naming
-from pix2pix_jax.images.finding import Path
+from pix2pix_jax.images.finding import Path, say_once
 
 # Halves of a pair whose aspect ratio is this far from the wanted one are reported. Single images
 # of 4:3 or 1:1, taken for square pairs, are 1.5 and 2.
@@ -75,11 +75,10 @@ class SideBySide:
         label, height, width = unlike[0]
         far = f", far from the aspect ratio of {size[1]}x{size[0]}" if size else ""
         others = f" ({len(unlike)} of {len(self)} files are like that)" if len(unlike) > 1 else ""
-        print(
+        say_once(
             f"{label}: its halves A|B are {width}x{height}{far}{others}. Are these single images? "
             "Pairs are A and B side by side in one file, or in two folders A/ and B/; single "
-            "images are for configs/colorization.py:folder and configs/inpaint.py:folder",
-            flush=True,
+            "images are for configs/colorization.py:folder and configs/inpaint.py:folder"
         )
 
     def __len__(self) -> int:

@@ -51,7 +51,7 @@ def find_images(
     for why, endings in LEFT_OUT.items():
         if unread := Counter(p.suffix.lower() for p in files if is_image(p, endings)):
             numbers = ", ".join(f"{count} {ending}" for ending, count in sorted(unread.items()))
-            _say_once(f"{path}: {numbers} left out, {why}")
+            say_once(f"{path}: {numbers} left out, {why}")
     if not found:
         kinds = " ".join(sorted(EXTENSIONS))
         arrays = any(p.suffix == ".npy" for p in files)
@@ -61,7 +61,8 @@ def find_images(
 
 
 @functools.cache
-def _say_once(line):
+def say_once(line: str) -> None:
+    """Prints a line, if this program has not printed it before."""
     print(line, flush=True)
 
 

@@ -167,7 +167,10 @@ def with_features(
     if not names:
         return output
     if unknown := [name for name in names if name not in layers]:
-        raise ValueError(f"there is no layer {unknown[0]!r}; choose from {', '.join(layers)}")
+        raise ValueError(
+            f"there is no layer {unknown[0]!r} for config.loss.nce_layers: choose from "
+            f"{', '.join(layers)}"
+        )
     return output, {name: layers[name] for name in names}
 
 

@@ -53,6 +53,7 @@ class Checkpoints:
         self._on_commit = on_commit
         self._writes = processes.is_first()
         self._saved: int | None = None  # the newest step that this process restored or saved
+        self._best: float | None = None  # rank of the best checkpoint; None: not looked for
         self._manager: ocp.CheckpointManager | None = None  # from the first save on
         self._links = contextlib.ExitStack()  # by which it sees the folder
         self._saving: tuple[int, str] | None = None  # a step, and its `custom` as JSON
@@ -100,6 +101,25 @@ class Checkpoints:
 
         self._guard(save)
         self._saved = step
+        if metrics:
+            self._best = max(self._best_so_far(), self._rank_of(metrics))
+
+    def is_best(self, metrics: dict[str, float]) -> bool:
+        """Whether a checkpoint with these metrics would be the best of all by `best_metric`."""
+        return self._rank_of(metrics) > self._best_so_far()
+
+    def _rank_of(self, metrics):
+        """The metric by which checkpoints are compared, as a number that is better higher."""
+        value = metrics.get(self._best_metric, math.nan)
+        rank = value if HIGHER_IS_BETTER[self._best_metric] else -value
+        return -math.inf if math.isnan(rank) else rank
+
+    def _best_so_far(self):
+        if self._best is None:
+            steps = saved_steps(self._run.folder)
+            found = (read_metrics(self.folder / str(step)) for step in steps)
+            self._best = max((self._rank_of(m) for m in found if m), default=-math.inf)
+        return self._best
 
     def wait(self) -> None:
         """Waits until the last save is on disk. Raises OSError as `save` does."""
@@ -128,16 +148,16 @@ class Checkpoints:
             [
                 preservation.LatestN(self._keep_last),
                 preservation.BestN(
-                    get_metric_fn=self._rank,
-                    reverse=not HIGHER_IS_BETTER[self._best_metric],
+                    get_metric_fn=self._rank_of,
+                    reverse=False,
                     n=1,
                     keep_checkpoints_without_metrics=False,
                 ),
             ]
         )
         options = ocp.CheckpointManagerOptions(
-            best_fn=self._rank,
-            best_mode="max" if HIGHER_IS_BETTER[self._best_metric] else "min",
+            best_fn=self._rank_of,
+            best_mode="max",
             preservation_policy=policy,
             create=False,  # ourselves: orbax would not with `active_processes`
             cleanup_tmp_directories=True,  # what a killed process left of a save
@@ -147,10 +167,6 @@ class Checkpoints:
         seen = self._links.enter_context(for_orbax(self.folder))
         self._manager = ocp.CheckpointManager(seen, options=options)
         return self._manager
-
-    def _rank(self, metrics):
-        worst = -math.inf if HIGHER_IS_BETTER[self._best_metric] else math.inf
-        return metrics.get(self._best_metric, worst)
 
     def _before_commit(self):
         """In orbax's thread, when all files are written and the folder has no final name yet."""

@@ -7,7 +7,10 @@ from pix2pix_jax.methods.optim import last_epoch
 from pix2pix_jax.methods.registry import METHODS
 from pix2pix_jax.methods.state import epoch_of
 from pix2pix_jax.metrics.registry import FURTHER, available
+from pix2pix_jax.run import config_file
+from pix2pix_jax.run.history import read_rows
 from pix2pix_jax.run.lock import not_writable
+from pix2pix_jax.run.run_folder import CHECKPOINTS
 from pix2pix_jax.runtime import storage
 
 
@@ -17,6 +20,23 @@ def check_writable(workdir: pathlib.Path) -> None:
         storage.try_writing(workdir)
     except OSError as error:
         raise OSError(not_writable(workdir, error)) from error
+
+
+def check_history(workdir: pathlib.Path) -> None:
+    """Raises ValueError if the checkpoints of a run that has trained further are gone.
+
+    A new run in its place would begin its history anew.
+    """
+    stored, rows = config_file.read_config(workdir), read_rows(workdir / "metrics.jsonl")
+    if not stored or not rows:
+        return
+    last, interval = rows[-1]["step"], stored["train"]["checkpoint_every"]
+    if interval and last >= 2 * interval:  # a kill may have lost one that was being saved
+        raise ValueError(
+            f"{workdir} has the history of {last} steps, and no checkpoint any more: put its "
+            f"folder {CHECKPOINTS} back, or choose another --workdir; to begin anew here, remove "
+            f"{workdir / 'metrics.jsonl'}"
+        )
 
 
 def check_best_metric(config: Any, validation: Any) -> None:

@@ -28,5 +28,6 @@ class StopRequest:
 
     def _handle(self, number: int, _: FrameType | None) -> None:
         self.requested = True
-        print(f"{signal.Signals(number).name}: saving after this step", flush=True)
+        name = signal.Signals(number).name
+        print(f"{name}: saving after this step (a second one ends it at once)", flush=True)
         signal.signal(number, self._previous[number])

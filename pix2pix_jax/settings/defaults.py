@@ -144,7 +144,7 @@ def get_config() -> ml_collections.ConfigDict:
     train.log_every = 100  # steps between progress lines and TensorBoard scalars
     train.sample_every = 2000  # steps between sample grids; 0: only at the end
     train.eval_every = 4000  # steps between validations; 0: only at the end
-    train.checkpoint_every = 4000  # steps between checkpoints; 0: only at the end
+    train.checkpoint_every = 4000  # between checkpoints, but for the best's; 0: only at the end
     train.keep_last = 2  # newest checkpoints kept
     train.best_metric = "l1"  # of the best checkpoint: l1, psnr, ssim, cycle_l1, hole_l1, ...
     train.allow_other_data = False  # continue a run although its data have changed

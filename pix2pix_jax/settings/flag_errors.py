@@ -110,6 +110,8 @@ def explain(argv: list[str], error: Exception, defaults: Any, folder: pathlib.Pa
 
 def unknown_field(name: str, fields: list[str]) -> str:
     """One sentence on a name that none of the config's fields has."""
+    if inside := [field for field in fields if field.startswith(f"{name}.")]:
+        return f"config.{name} is a group of fields: set one of them, such as config.{inside[0]}"
     close = _close(name, fields)
     return f"there is no config.{name}: {f'did you mean config.{close}?' if close else ALL}"
 
