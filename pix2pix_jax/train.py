@@ -11,8 +11,9 @@ from pix2pix_jax import training_plan
 from pix2pix_jax.data.prefetch import prefetched
 from pix2pix_jax.dispatch import make_run_steps, shardings, spans
 from pix2pix_jax.evaluation.validator import Validator
+from pix2pix_jax.methods.optim import learning_rate
 from pix2pix_jax.methods.registry import METHODS
-from pix2pix_jax.methods.state import TrainState
+from pix2pix_jax.methods.state import TrainState, epoch_of
 from pix2pix_jax.metrics.registry import HIGHER_IS_BETTER
 from pix2pix_jax.report.curves import loss_curves
 from pix2pix_jax.run import checkpoints, checks, compiling, config_file
@@ -155,7 +156,7 @@ class _Loop:
             self._dispatch()
             host_memory.release_beyond()
             if self._due("log_every"):
-                self._report.write(self.step)
+                self._report.write(self.step, self._learning_rate())
             with self._report.pausing():
                 if self._due("sample_every"):
                     self._sample()
@@ -200,6 +201,13 @@ class _Loop:
         self._state, losses = self._run_steps(self._state, self._cache, chunk, flags)
         self._report.add(self.step, losses)
         self.step = steps.stop
+
+    def _learning_rate(self):
+        """That of the last step."""
+        config = self._config
+        epoch = epoch_of(self.step - 1, config.train.batch_size, self._num_examples)
+        scale = processes.local(self._state.plateau.scale)
+        return float(learning_rate(config.optim, epoch) * scale)
 
     def _sample(self):
         for name, grid in self._validate.samples(self._state, self.step).items():

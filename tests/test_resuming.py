@@ -446,7 +446,7 @@ def test_compiling_is_no_part_of_the_speed(monkeypatch, capsys):
     for step in range(4):
         clock.now += 1
         report.add(step, {"g_l1": np.array([step], np.float32)})
-    report.write(4)
+    report.write(4, 1e-4)
     line = capsys.readouterr().out
     assert line.startswith("step 4/20  epoch 0.4/2.0  1.00 steps/s") and "ETA 16s" in line
     assert line.strip().endswith("g_l1 1.5")
@@ -455,7 +455,7 @@ def test_compiling_is_no_part_of_the_speed(monkeypatch, capsys):
     for step in (6, 7):
         clock.now += 1
         report.add(step, {"g_l1": np.array([step], np.float32)})
-    report.write(8)
+    report.write(8, 1e-4)
     assert "  1.00 steps/s" in capsys.readouterr().out
 
 
@@ -478,6 +478,6 @@ def test_the_sums_of_losses_do_not_depend_on_the_dispatches():
             report.check_finite()
             sums = json.loads(json.dumps(report.sums))  # as a checkpoint keeps them
             report.sums = sums
-        report.write(12)
+        report.write(12, 1e-4)
     assert rows[0] == rows[1] == rows[2]
     np.testing.assert_allclose(rows[0]["train/g"], values.astype(np.float64).mean(), rtol=1e-12)

@@ -13,6 +13,7 @@ import weakref
 import jax
 import numpy as np
 import pytest
+import torch
 
 from pix2pix_jax import dispatch, train, training_plan
 from pix2pix_jax.data import loading
@@ -166,6 +167,25 @@ def test_the_best_validation_is_kept_between_checkpoints(finished_run, tmp_path,
     assert checkpoints.Checkpoints(tmp_path / "a").is_best({"l1": 0.2})
     for worse in (0.3, 0.4, float("nan")):
         assert not checkpoints.Checkpoints(tmp_path / "a").is_best({"l1": worse})
+
+
+def test_tensorboard_gets_the_learning_rate(tmp_path, monkeypatch):
+    """As torch's scheduler gives it, in the epoch of each logged step."""
+    found = {}
+    monkeypatch.setattr(train.EventWriter, "scalars", lambda self, *row: found.update([row]))
+    fields = {"optim.policy": "step", "optim.decay_every": 1, "optim.decay_factor": 0.5}
+    config = small_config(**fields, **{"train.eval_every": 0, "train.sample_every": 0})
+    config.data.synthetic_train = 3
+    train.train(config, str(tmp_path))
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], config.optim.learning_rate)
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.5)
+    expected = []
+    for _ in range(3):
+        expected += scheduler.get_last_lr() * 3
+        optimizer.step()
+        scheduler.step()
+    rates = {step: row["optim/learning_rate"] for step, row in found.items() if step < 8}
+    assert rates == pytest.approx({step: expected[step - 1] for step in (2, 4, 6)})
 
 
 def test_a_stop_at_a_validation_keeps_its_metrics(finished_run, tmp_path, monkeypatch):

@@ -71,15 +71,16 @@ class Reporter:
     def _means(self):
         return {name: total / count for name, (total, count) in self.sums.items()}
 
-    def write(self, step: int) -> None:
-        """Means of the losses since the last line, and the speed."""
+    def write(self, step: int, learning_rate: float) -> None:
+        """Means of the losses since the last line, and the speed; TensorBoard gets the rate too."""
         self.check_finite()
         losses, self.sums = self._means(), {}
         self._losses = losses
         rates = self._progress.rates(step)
         console.progress(self._progress.line(step, rates, losses))
         rows = {f"train/{name}": value for name, value in losses.items()}
-        self._events.scalars(step, rows | {f"speed/{k}": v for k, v in rates.items()})
+        speed = {f"speed/{name}": value for name, value in rates.items()}
+        self._events.scalars(step, rows | speed | {"optim/learning_rate": learning_rate})
         self._history.append(step, rows)
 
     def validation(self, step: int, metrics: dict[str, float]) -> None:
