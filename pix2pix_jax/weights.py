@@ -51,7 +51,7 @@ def load_generators(config: Any, workdir: str) -> tuple[dict[str, Any], str]:
             f"config.eval.direction={direction} to use this one, or "
             + pth_networks.remedy(path, missing)
         )
-    origin = " and ".join(str(files[name]) for name in needed)
+    origin = " and ".join(storage.shown(files[name]) for name in needed)
     return pth_networks.read_networks(config, files, target), origin
 
 

@@ -116,7 +116,8 @@ class Checkpoints:
 
     def _best_so_far(self):
         if self._best is None:
-            steps = saved_steps(self._run.folder)
+            newest = math.inf if self._saved is None else self._saved  # later ones are damaged
+            steps = [step for step in saved_steps(self._run.folder) if step <= newest]
             found = (read_metrics(self.folder / str(step)) for step in steps)
             self._best = max((self._rank_of(m) for m in found if m), default=-math.inf)
         return self._best
