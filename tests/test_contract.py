@@ -129,7 +129,10 @@ def test_a_resnet_gives_the_outputs_of_its_layers():
     assert features.keys() == names.keys()
     for name, found in features.items():
         np.testing.assert_allclose(found, expected[name], atol=1e-4, err_msg=name)
-    with pytest.raises(ValueError, match="no layer 'block_9'; choose from padded, conv_in"):
+    with pytest.raises(
+        ValueError,
+        match="no layer 'block_9' for config.loss.nce_layers: choose from padded, conv_in",
+    ):
         jax.eval_shape(functools.partial(apply, features=("block_9",)), variables, x)
 
 
