@@ -116,6 +116,8 @@ def _check_flags(argv):
         sys.exit(f"error: unexpected argument {argv[1]!r}: flags are written --name=value")
     if CONFIG.value is None:
         trained = " or --workdir=FOLDER of a trained run" if MODE.value in APPLYING else ""
+        if os.path.exists(f"{WORKDIR.value}/config.json"):
+            trained = f"; to train on in {WORKDIR.value}, the one that it was begun with"
         sys.exit(f"error: give an experiment, for example --config=configs/quickstart.py{trained}")
     if MODE.value == "translate" and not (INPUT.value and OUTPUT.value):
         sys.exit("error: --mode=translate takes --input=FILE_OR_FOLDER and --output=FOLDER")

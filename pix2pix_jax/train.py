@@ -141,9 +141,7 @@ class _Loop:
         saved = saver.custom(start)
         _compare_examples(saved.get("examples"), self._num_examples)
         sums = saved.get("losses")
-        self._report = Reporter(
-            config.train.batch_size, events, history, self._total, len(examples), start, sums
-        )
+        self._report = Reporter(config, events, history, self._total, len(examples), start, sums)
         self._stopwatch = Stopwatch(folder / "seconds.txt", fresh=start == 0)
         self._state, self._first_state, self._abstract = None, first_state, plan.abstract
         self.step = start

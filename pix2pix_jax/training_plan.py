@@ -12,6 +12,7 @@ from pix2pix_jax import weights
 from pix2pix_jax.data import loading
 from pix2pix_jax.methods.registry import METHODS, fresh_state
 from pix2pix_jax.methods.state import TrainState
+from pix2pix_jax.metrics.registry import check_weights
 from pix2pix_jax.run import checks, config_file, disk_space, saved_steps
 from pix2pix_jax.run.run_folder import RunFolder
 from pix2pix_jax.runtime import processes
@@ -57,6 +58,7 @@ def make_plan(config: Any, run: RunFolder) -> Plan:
         unused_fields.check(config)
         weights.check_source(config)
         drawing = _in_background(fresh_state, config)
+    check_weights(config.eval)
     data, seed, kind = config.data, config.seed, METHODS[config.method].data
     examples = loading.load_examples(
         data, seed, data.train_split, True, kind, jittered_epochs(config)

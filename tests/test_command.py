@@ -282,6 +282,7 @@ def test_the_last_of_two_sizes_counts(first, from_root):
         ("loss.update_order", "alternating", "pix2pix has torch, simultaneous"),
         ("data.crop_size", (36, 30), "multiples of 32, not 36x30"),
         ("model.n_layers", 5, "at least 128x128"),
+        ("loss.lambda_l1", float("inf"), "config.loss.lambda_l1 is inf: it must be finite"),
         ("eval.noise_samples", 0, "config.eval.noise_samples is 0: it must be at least 1"),
         ("data.crop_size", (0, 0), r"crop_size is \(0, 0\): all its numbers must be at least 1"),
         ("data.load_size", (-8, 40), "load_size is"),

@@ -441,7 +441,7 @@ def test_compiling_is_no_part_of_the_speed(monkeypatch, capsys):
     clock = types.SimpleNamespace(now=0.0)
     monkeypatch.setattr("time.perf_counter", lambda: clock.now)
     nothing = types.SimpleNamespace(scalars=lambda *_: None, append=lambda *_: None)
-    report = Reporter(1, nothing, nothing, 20, 10, 0)
+    report = Reporter(small_config(), nothing, nothing, 20, 10, 0)
     clock.now = 100.0
     for step in range(4):
         clock.now += 1
@@ -460,6 +460,7 @@ def test_compiling_is_no_part_of_the_speed(monkeypatch, capsys):
 
 
 def test_a_first_row_of_one_dispatch_has_no_speed():
+    assert "epoch 150.0/179" in Progress(300, 1, 10, 0, 149).line(10, {}, {})
     progress = Progress(300, 1, 10, 0)
     progress.begin(20)
     line = progress.line(20, progress.rates(20), {"g_l1": 2.0})
@@ -472,7 +473,7 @@ def test_the_sums_of_losses_do_not_depend_on_the_dispatches():
     nothing = types.SimpleNamespace(scalars=lambda *_: None)
     for size in (1, 4, 12):
         history = types.SimpleNamespace(append=lambda _, row: rows.append(row))
-        report = Reporter(1, nothing, history, 12, 10, 0)
+        report = Reporter(small_config(), nothing, history, 12, 10, 0)
         for step in range(0, 12, size):
             report.add(step, {"g": values[step : step + size]})
             report.check_finite()

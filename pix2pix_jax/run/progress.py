@@ -11,7 +11,16 @@ from pix2pix_jax.runtime.whole_file import whole_file
 class Progress:
     """Measures steps and images a second between lines, and the time waited for data."""
 
-    def __init__(self, total_steps: int, batch_size: int, num_examples: int, first_step: int):
+    def __init__(
+        self,
+        total_steps: int,
+        batch_size: int,
+        num_examples: int,
+        first_step: int,
+        epochs_before: int = 0,
+    ):
+        """`epochs_before` are those of the schedule that this run leaves out."""
+        self._epochs_before = epochs_before
         self._total = total_steps
         self._batch_size = batch_size
         self._num_examples = num_examples
@@ -65,8 +74,10 @@ class Progress:
 
     def line(self, step: int, rates: dict[str, float], losses: dict[str, float]) -> str:
         """One line for people."""
-        epoch = step * self._batch_size / self._num_examples
-        epochs = self._total * self._batch_size / self._num_examples
+        epoch, epochs = (
+            self._epochs_before + n * self._batch_size / self._num_examples
+            for n in (step, self._total)
+        )
         parts = [f"step {step}/{self._total}"]
         parts.append(f"epoch {epoch:.1f}/{epochs:.{0 if epochs >= 10 else 1}f}")
         if rates:

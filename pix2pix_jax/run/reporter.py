@@ -15,10 +15,11 @@ CALLS_IN_FLIGHT = 2  # dispatches queued on the device: enough to keep it busy, 
 class Reporter:
     """Gathers losses as they come off the device; writes lines, TensorBoard and history."""
 
-    def __init__(self, batch_size, events, history, total_steps, num_examples, start, sums=None):
+    def __init__(self, config, events, history, total_steps, num_examples, start, sums=None):
         """`sums` are those of the run that is resumed."""
         self._events, self._history = events, history
-        self._progress = Progress(total_steps, batch_size, num_examples, start)
+        batch_size, before = config.train.batch_size, config.optim.epoch_count - 1
+        self._progress = Progress(total_steps, batch_size, num_examples, start, before)
         self._pending: list[tuple[int, dict[str, jax.Array]]] = []
         # {name: [sum, count]} since the last line. In Python's floats and one by one, so that
         # neither stopping nor the number of steps in a dispatch changes a bit.

@@ -1,6 +1,7 @@
 """Checks of a config before any work starts: each error names a field and how to fix it."""
 
 import difflib
+import math
 from typing import Any
 
 from flax.traverse_util import flatten_dict
@@ -44,7 +45,8 @@ def _check_choices(fields):
     for name in fields["eval.set_metrics"]:
         if name not in FURTHER:
             raise ValueError(
-                f"config.eval.set_metrics has {name!r}: choose from {', '.join(FURTHER)}"
+                f"config.eval.set_metrics has {name!r}: choose from {', '.join(FURTHER)}; several "
+                "are written \"('fid','kid')\""
             )
     method, order = fields["method"], fields["loss.update_order"]
     orders = METHODS[method].update_orders
@@ -61,7 +63,8 @@ def _check_ranges(fields):
             several = isinstance(value, tuple)
             if not all(number in numbers for number in (value if several else (value,))):
                 each = "all its numbers" if several else "it"
-                raise ValueError(f"config.{name} is {value}: {each} must be {numbers}")
+                must = "finite" if value == math.inf else numbers
+                raise ValueError(f"config.{name} is {value}: {each} must be {must}")
     for name, lengths in LENGTHS.items():
         if len(fields[name]) not in lengths:
             *others, last = map(str, lengths)
