@@ -240,6 +240,8 @@ def test_import_fine_tune_and_export(tmp_path, capsys):
     g, d = pth_files(tmp_path)
     config = small_config(**{"init_from": str(tmp_path / "latest_net_G.pth")})
     workdir = tmp_path / "run"
+    with pytest.raises(ValueError, match=r"latest_net_G.pth is a .pth already, .* --format=onnx"):
+        exchange.export_pth(config, str(workdir), str(tmp_path / "weights"))
     exchange.import_pth(config, str(workdir))
     paths = exchange.export_pth(config, str(workdir), str(tmp_path / "weights"))
     assert [p.name for p in paths] == ["0_net_D.pth", "0_net_G.pth"]

@@ -8,12 +8,14 @@ import re
 import signal
 import subprocess
 import sys
+import time
 import types
 
 import jax
 import jax.numpy as jnp
 import pytest
 
+from pix2pix_jax import command
 from pix2pix_jax.run import compiling
 from pix2pix_jax.runtime import compilation_cache, console
 from pix2pix_jax.runtime.counter import Counter
@@ -159,6 +161,35 @@ def test_names_that_are_no_text(tmp_path, monkeypatch):
     stdout.flush()
     assert stdout.buffer.getvalue().decode() == "skipped ä \\udcff.png\n"
     assert "skipped ä \\udcff.png\n" in (tmp_path / "log.txt").read_text("utf-8")
+
+
+def test_control_c_during_the_imports():
+    """The command's module stands for those that take a second."""
+    code = (
+        "import signal, sys, types\n"
+        "class Slow:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'pix2pix_jax.command':\n"
+        "            signal.raise_signal(signal.SIGINT)\n"
+        "from pix2pix_jax.__main__ import main\n"
+        "sys.meta_path.insert(0, Slow())\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
+
+
+def test_control_c_in_a_callback_comes_again(monkeypatch):
+    """Such as JAX's of the garbage collector, whose exceptions nobody can catch."""
+    monkeypatch.setattr(sys, "unraisablehook", command._print_exception)
+
+    class Callback:
+        def __del__(self):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Callback()
+        time.sleep(5)
 
 
 CODE = """

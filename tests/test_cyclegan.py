@@ -2,6 +2,7 @@
 
 import itertools
 import pathlib
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +14,7 @@ from torch.nn import functional as F
 from benchmarks import torch_baseline as baseline
 from configs import cyclegan as cyclegan_config
 from configs import cyclegan_tf, pix2pix_tf
-from pix2pix_jax import dispatch, exchange, train
+from pix2pix_jax import dispatch, exchange, train, weights
 from pix2pix_jax.data import loading
 from pix2pix_jax.evaluation import evaluate
 from pix2pix_jax.methods import cyclegan
@@ -281,6 +282,23 @@ def test_all_four_networks_go_to_pytorch_and_back(tmp_path):
         net = nets[path.stem.removeprefix("0_net_")]
         state = torch.load(path, weights_only=True)
         assert all(torch.equal(state[k], v) for k, v in net.state_dict().items())
+    for direction, names in (("A2B", ["G_A"]), ("B2A", ["G_B"]), ("both", ["G_A", "G_B"])):
+        config.eval.direction = direction  # whichever of the files is given
+        _, origin = weights.load_generators(config, "")
+        used = [str(tmp_path / f"latest_net_{name}.pth") for name in names]
+        assert origin == " and ".join(used)
+
+
+def test_sets_of_equal_names_are_no_pairs_to_train_on(tmp_path, capsys):
+    """Numbered alike; that they are compared is said with the validation."""
+    root = unpaired_folder(tmp_path, {"A": 3, "B": 3})
+    for domain in "AB":
+        shutil.copytree(root / f"train{domain}", root / f"test{domain}")
+    data = small_config(**{"data.dir": str(root), "data.eval_split": "test"}).data
+    loading.load_examples(data, 0, "train", train=True, kind="sets")
+    assert not capsys.readouterr().out
+    assert loading.load_examples(data, 0, "test", train=False, kind="sets").paired
+    assert "have files of the same names, which are compared" in capsys.readouterr().out
 
 
 def unpaired_folder(root: pathlib.Path, counts):
