@@ -22,7 +22,7 @@ from pix2pix_jax.demo import blend_tab, pictures
 from pix2pix_jax.demo.batch_tab import BatchTab
 from pix2pix_jax.demo.inpaint_tab import InpaintTab
 from pix2pix_jax.demo.translate_tab import TranslateTab
-from pix2pix_jax.settings import home
+from pix2pix_jax.settings import subcommands
 from pix2pix_jax.trained_models import TrainedModels
 
 STYLE = """
@@ -95,14 +95,14 @@ def served(folders: list[str], host: str, port: int | None, upload_mb: int) -> I
 
 def main() -> None:
     """Serves the page until Ctrl-C or SIGTERM."""
-    parser = argparse.ArgumentParser(
+    parser = subcommands.Parser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--models", default="runs,weights", help="folders, separated by commas")
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 serves the whole network")
     parser.add_argument("--port", type=int, default=7860)
     parser.add_argument("--max_upload_mb", type=int, default=20, help="size of an uploaded file")
-    options = parser.parse_args(home.expanded(sys.argv[1:]))
+    options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # leaves the context, so deletes files
     folders = [folder for folder in options.models.split(",") if folder]
     missing = [folder for folder in folders if not os.path.isdir(folder)]

@@ -160,7 +160,7 @@ class _Loop:
                     self._sample()
                 if self._due("eval_every"):
                     self._evaluate()
-                best = self._due("eval_every") and self._saver.is_best(self.metrics)
+                best = self._validated == self.step and self._saver.is_best(self.metrics)
                 if best or self._due("checkpoint_every"):
                     self._save()
 

@@ -12,6 +12,7 @@ import numpy as np
 from pix2pix_jax.data import shards
 from pix2pix_jax.images.files import DamagedImage, save_png
 from pix2pix_jax.images.finding import Path
+from pix2pix_jax.runtime.storage import lies_in
 
 THREADS = 4
 Job = tuple[str, Callable[[], np.ndarray]]  # name, and what makes the image, uint8 [H, W, 3]
@@ -24,9 +25,8 @@ def side_by_side(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def check_apart(output: Path, *folders: Path) -> None:
     """Raises ValueError if `output` is one of the folders of images, or lies below one."""
-    place = pathlib.Path(output).resolve()
     for folder in folders:
-        if place.is_relative_to(pathlib.Path(folder).resolve()):
+        if lies_in(output, folder):
             raise ValueError(
                 f"{output} would lie in {folder}, whose images the new ones would mix with: give "
                 "an --output outside it"

@@ -57,6 +57,12 @@ def resolved(path: Path) -> str:
     return normal(path) if is_remote(path) else str(pathlib.Path(path).resolve())
 
 
+def lies_in(path: Path, folder: Path) -> bool:
+    """Whether `path` is the folder or lies below it, also through links; both may be addresses."""
+    inner, outer = (resolved(one).rstrip("/") for one in (path, folder))
+    return f"{inner}/".startswith(f"{outer}/")
+
+
 def local_copy(path: Path, wanted: Callable[[pathlib.PurePath], bool]) -> Path:
     """`path`, if it is on this machine; else a copy of the file or folder, brought up to date.
 

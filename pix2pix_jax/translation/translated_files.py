@@ -81,13 +81,11 @@ def existing(output: str, names: Iterable[str], skipped: bool) -> tuple[set[str]
 
 def _check_apart(source, output):
     """Raises ValueError if results would be among the images of the next translation."""
-    images, results = (storage.resolved(path).rstrip("/") for path in (source, output))
-    if pathlib.Path(source).is_file() or not f"{results}/".startswith(f"{images}/"):
-        return
-    raise ValueError(
-        f"--output={output} is or lies in the folder of the images, {source}, all of which are "
-        "translated: give a folder beside it"
-    )
+    if not pathlib.Path(source).is_file() and storage.lies_in(output, source):
+        raise ValueError(
+            f"--output={output} is or lies in the folder of the images, {source}, all of which are "
+            "translated: give a folder beside it"
+        )
 
 
 def in_batches(config: Any, paths: list[pathlib.Path], size: int) -> list[list[int]]:
