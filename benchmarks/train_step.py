@@ -104,6 +104,8 @@ def our_translation(options: argparse.Namespace, images: list[np.ndarray]) -> tu
     variables = jax.device_put(fresh_state(config).networks[direction.generator].variables)
     keys = jax.random.split(jax.random.key(1), options.batch)
     generate, batch = jax.jit(make_generate(config, direction)), jax.device_put(images[0])
+    jax.block_until_ready(generate(variables, batch, keys))
+    host_memory.keep_freed()  # as translation does
 
     def run():
         jax.block_until_ready(generate(variables, batch, keys))

@@ -12,8 +12,8 @@ import sys
 # Read by glibc at the program's start. No cache of small pieces for each thread: glibc cuts the
 # ends, 96 bytes in all, off every aligned allocation; these caches hand such an end beside a step's
 # memory to something small that stays; then the next step, whose request is 96 bytes larger than
-# that place, takes a new one. And pages of 2 MiB, where the kernel has them (glibc 2.35 on).
-SETTINGS = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=0:glibc.malloc.hugetlb=1"}
+# that place, takes a new one.
+SETTINGS = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=0"}
 TRIM_THRESHOLD, MMAP_MAX = -1, -4  # malloc.h
 CONTAINER_LIMITS = (  # cgroups 2 and 1
     "/sys/fs/cgroup/memory.max",
