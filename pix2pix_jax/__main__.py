@@ -5,7 +5,7 @@ launch.py, the command `pix2pix-jax` and `python -m pix2pix_jax` start here.
 
 import signal
 
-from pix2pix_jax.runtime import host_memory
+from pix2pix_jax.runtime import host_memory, source_code
 
 
 def main() -> None:
@@ -16,6 +16,7 @@ def main() -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from pix2pix_jax import command
 
+    source_code.trust_files()
     signal.signal(signal.SIGINT, handler)
     command.run()
 

@@ -125,7 +125,7 @@ class _Loop:
         self._events, self._history = events, history
         self._whole, self._split = shardings(plan.mesh)
         run_steps = make_run_steps(config, examples, plan.mesh)
-        self._run_steps = compiling.Programs(config, run_steps)
+        self._run_steps = compiling.Programs(config, run_steps, len(examples), plan.program)
         self._cache = processes.place(examples.cache, self._whole)
         self._chunks = prefetched(
             examples,
@@ -194,7 +194,8 @@ class _Loop:
             steps, chunk = next(self._chunks)
             flags = processes.flags(self._stop.requested, len(steps), self._split)
         if self._state is None:  # networks are drawn while their step is compiled
-            self._run_steps.compiled(self._abstract, self._cache, chunk, flags)
+            if not self._run_steps.is_loading:  # and placed while it is loaded
+                self._run_steps.compiled(self._abstract, self._cache, chunk, flags)
             self._state = processes.place(self._first_state(), self._whole, donated=True)
         self._state, losses = self._run_steps(self._state, self._cache, chunk, flags)
         self._report.add(self.step, losses)

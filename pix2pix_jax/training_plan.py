@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,8 +13,10 @@ from pix2pix_jax.methods.registry import METHODS, fresh_state
 from pix2pix_jax.methods.state import TrainState
 from pix2pix_jax.metrics.registry import check_weights
 from pix2pix_jax.run import checks, config_file, disk_space, saved_steps
+from pix2pix_jax.run.kept_program import KeptProgram
 from pix2pix_jax.run.run_folder import RunFolder
 from pix2pix_jax.runtime import processes
+from pix2pix_jax.runtime.background import in_background
 from pix2pix_jax.runtime.devices import choose_devices
 from pix2pix_jax.settings import config_checks, unused_fields
 
@@ -26,6 +27,7 @@ class Plan(NamedTuple):
     config: Any
     abstract: TrainState  # shapes and dtypes of the state
     drawing: Callable[[], TrainState] | None  # gives new networks; None with a checkpoint
+    program: KeptProgram  # of earlier starts
     run: RunFolder
     mesh: Mesh
     examples: Any
@@ -40,6 +42,7 @@ def make_plan(config: Any, run: RunFolder) -> Plan:
         ValueError, OSError: bad config or data; one sentence saying how to fix it.
     """
     workdir = run.folder
+    program = KeptProgram(config)
     abstract = config_checks.check(config)
     devices = choose_devices(config.train.batch_size, config.train.num_devices)
     mesh = Mesh(np.array(devices), ("data",), axis_types=(AxisType.Auto,))
@@ -57,7 +60,7 @@ def make_plan(config: Any, run: RunFolder) -> Plan:
         checks.check_history(workdir)
         unused_fields.check(config)
         weights.check_source(config)
-        drawing = _in_background(fresh_state, config)
+        drawing = in_background(fresh_state, config)
     check_weights(config.eval)
     data, seed, kind = config.data, config.seed, METHODS[config.method].data
     examples = loading.load_examples(
@@ -67,7 +70,7 @@ def make_plan(config: Any, run: RunFolder) -> Plan:
     checks.check_best_metric(config, validation)
     total_steps = num_steps(config, len(examples))
     checks.check_schedule(config, len(examples), total_steps)
-    return Plan(config, abstract, drawing, run, mesh, examples, validation, total_steps)
+    return Plan(config, abstract, drawing, program, run, mesh, examples, validation, total_steps)
 
 
 def first_state(plan: Plan) -> Callable[[], TrainState] | None:
@@ -111,11 +114,3 @@ def jittered_epochs(config: Any) -> float:
     """
     optim = config.optim
     return optim.epochs - (optim.epoch_count - 1) if config.data.jitter_ends else math.inf
-
-
-def _in_background(function, *arguments) -> Callable[[], Any]:
-    """Calls the function in a thread; what is returned waits for it and gives its result, once."""
-    thread = ThreadPoolExecutor(1)
-    futures = [thread.submit(function, *arguments)]
-    thread.shutdown(wait=False)
-    return lambda: futures.pop().result()

@@ -17,6 +17,7 @@ import pytest
 
 from pix2pix_jax import command
 from pix2pix_jax.run import compiling
+from pix2pix_jax.run.kept_program import KeptProgram
 from pix2pix_jax.runtime import compilation_cache, console
 from pix2pix_jax.runtime.counter import Counter
 from tests.conftest import small_config
@@ -129,12 +130,12 @@ def test_counting_images(terminal, monkeypatch, capsys):
 def test_what_is_said_before_compiling(tmp_path, monkeypatch, capsys):
     """Nothing is known, then the same program, then one of the same networks."""
     monkeypatch.setattr(compilation_cache, "SHORTEST", 0)
-    monkeypatch.setattr(compiling, "_folder", lambda: tmp_path)
+    monkeypatch.setattr(compilation_cache, "folder", lambda: tmp_path)
     config = small_config()
 
     def said(factor):
         step = jax.jit(lambda state, cache, chunk, flags: (state + factor * chunk.sum(), cache))
-        call = compiling.Programs(config, step)
+        call = compiling.Programs(config, step, 6, KeptProgram(config))
         for _ in range(2):
             assert call(jnp.ones(()), None, jnp.ones((1, 3)), None)[0] == 1 + 3 * factor
         return capsys.readouterr().out

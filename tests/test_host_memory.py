@@ -81,6 +81,25 @@ for shift in range(0, 64, 16):  # whether an end is cut off depends on where the
     print(len(places))
 """
 
+STAYING = """
+import ctypes, sys
+from pix2pix_jax.runtime import host_memory
+host_memory.restart_with_settings()
+if sys.argv[1] == "without":
+    host_memory.PLACES = {}
+host_memory._prepared = True
+assert host_memory.keep_freed()
+libc, place, places = ctypes.CDLL(None), ctypes.c_void_p(), set()
+libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+for step in range(6):
+    assert libc.posix_memalign(ctypes.byref(place), 64, 1 << 26) == 0
+    places.add(place.value)
+    libc.free(place)
+    for size in (100, 5000, 60000, 300000):
+        libc.malloc(size)  # stays
+print(len(places))
+"""
+
 
 def run(program, argument):
     settings = {"GLIBC_TUNABLES", *(name for name in os.environ if name.startswith("MALLOC_"))}
@@ -124,6 +143,12 @@ def test_a_step_that_needs_more_than_the_share_keeps_its_memory(tmp_path):
 def test_steps_take_one_place_after_the_restart():
     assert {int(places) for places in run(STEPS, "restart")} == {1}
     assert max(int(places) for places in run(STEPS, "none")) > 1
+
+
+@only_glibc
+def test_what_stays_between_steps_is_not_in_their_place():
+    assert int(run(STAYING, "with")[0]) == 1
+    assert int(run(STAYING, "without")[0]) > 1
 
 
 @only_glibc

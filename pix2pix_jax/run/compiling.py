@@ -2,21 +2,26 @@
 
 import contextlib
 import gc
-import hashlib
 import json
-import os
-import pathlib
 import time
 from collections.abc import Callable
 from typing import Any
 
 import jax
+import numpy as np
 
+from pix2pix_jax.dispatch import compiler_options
+from pix2pix_jax.run.kept_program import KeptProgram
 from pix2pix_jax.runtime import compilation_cache, host_memory, processes
+from pix2pix_jax.runtime.compilation_cache import digest, place
 from pix2pix_jax.runtime.counter import duration
 from pix2pix_jax.runtime.whole_file import whole_file
 
 FILE = "training_steps.json"  # in the compilation cache: {program: its entry}
+
+MOST_CONSTANTS = 1000  # numbers in a program that its code and config can tell
+
+_hits = 0  # programs that JAX has found in its cache
 
 
 class Programs:
@@ -26,23 +31,57 @@ class Programs:
     took, if one was compiled here. What is measured is kept in the cache for the next start.
     """
 
-    def __init__(self, config: Any, run_steps: Callable):
+    def __init__(self, config: Any, run_steps: Callable, num_examples: int, kept: KeptProgram):
+        """`run_steps` was made for `num_examples`; `kept` may have its program already."""
         self._config, self._run_steps = config, run_steps
+        self._num_examples, self._kept = num_examples, kept
         self._compiled: dict[int, Callable] = {}  # by number of steps
+
+    @property
+    def is_loading(self) -> bool:
+        """Whether a program is being loaded meanwhile, so that `compiled` need not be hurried."""
+        return self._kept.is_loading
 
     def __call__(self, state: Any, cache: Any, chunk: Any, flags: Any) -> Any:
         """As the function."""
-        return self.compiled(state, cache, chunk, flags)(state, cache, chunk, flags)
+        program = self.compiled(state, cache, chunk, flags)
+        try:
+            return program(state, cache, chunk, flags)
+        except Exception:  # what is kept is best not tried again
+            self._kept.forget()
+            raise
 
     def compiled(self, state: Any, cache: Any, chunk: Any, flags: Any) -> Callable:
         """The program for such arguments, of which shapes and dtypes are enough."""
         steps = jax.tree.leaves(chunk)[0].shape[0]
         if steps not in self._compiled:
-            with _without_collector():
-                lowered = self._run_steps.lower(state, cache, chunk, flags)
-            self._compiled[steps] = _compile(self._config, lowered, steps)
+            self._compiled[steps] = self._find(steps, state, cache, chunk, flags)
             host_memory.keep_freed()  # but for what the compiler has left
         return self._compiled[steps]
+
+    def _find(self, steps, *arguments):
+        facts = self._facts(*arguments)
+        if program := self._kept.take(facts):
+            print(f"loading {_name(steps)} from the compilation cache", flush=True)
+            return program
+        with _without_collector():
+            traced = self._run_steps.trace(*arguments)
+            lowered = traced.lower()
+        if sum(map(np.size, traced.jaxpr.consts)) > MOST_CONSTANTS:
+            facts = None  # weights of a file, say, which can change
+        options = compiler_options(self._config, jax.default_backend())
+        # JAX's key of the cache cannot be asked for, so a program is known by its text.
+        key, found = digest(place(), options, lowered.as_text()), _hits
+        program = _compile(self._config, lowered, key, steps)
+        self._kept.keep(facts, key, program, is_new=found == _hits)
+        return program
+
+    def _facts(self, *arguments):
+        """What the data decide of a program; None where a chunk's shapes do not tell all of it."""
+        _, cache, _, _ = arguments
+        leaves, _ = jax.tree_util.tree_flatten_with_path(arguments)
+        shapes = [(jax.tree_util.keystr(path), np.shape(x), str(x.dtype)) for path, x in leaves]
+        return None if cache is None else digest(self._num_examples, shapes)
 
 
 @contextlib.contextmanager
@@ -57,9 +96,8 @@ def _without_collector():
             gc.enable()
 
 
-def _compile(config, lowered, steps):
-    # JAX's key of the cache cannot be asked for, so a program is known by its text.
-    key, like = _hash(_place(), lowered.as_text()), _hash(_place(), *_sizes(config), steps)
+def _compile(config, lowered, key, steps):
+    like = digest(place(), *_sizes(config), steps)
     known = _read()
     print(_line(key, like, steps, known), flush=True)
     began = time.perf_counter()
@@ -71,7 +109,7 @@ def _compile(config, lowered, steps):
 
 
 def _line(key, like, steps, known):
-    what = "the training step" if steps == 1 else f"{steps} training steps as one program"
+    what = _name(steps)
     if key in known:
         return f"loading {what} from the compilation cache"
     similar = [entry["seconds"] for entry in known.values() if entry["like"] == like]
@@ -80,11 +118,8 @@ def _line(key, like, steps, known):
     return f"compiling {what}, once; large networks take minutes"
 
 
-def _place():
-    """What a compiled program depends on beside its text."""
-    device = jax.devices()[0]
-    flags = os.environ.get("XLA_FLAGS")
-    return jax.__version__, device.platform, device.device_kind, jax.device_count(), flags
+def _name(steps):
+    return "the training step" if steps == 1 else f"{steps} training steps as one program"
 
 
 def _sizes(config):
@@ -93,27 +128,28 @@ def _sizes(config):
     return config.method, model, tuple(config.data.crop_size), config.train.batch_size
 
 
-def _hash(*values):
-    return hashlib.sha256(repr(values).encode()).hexdigest()[:32]
-
-
 def _read() -> dict[str, Any]:
     """What is kept; nothing where there is no cache, no file or a damaged one."""
+    folder = compilation_cache.folder()
     try:
-        return json.loads((_folder() / FILE).read_text()) if _folder() else {}
+        return json.loads((folder / FILE).read_text()) if folder else {}
     except (OSError, ValueError):
         return {}
 
 
 def _keep(key, entry):
-    if not _folder() or not processes.is_first():
+    folder = compilation_cache.folder()
+    if not folder or not processes.is_first():
         return
     if entry["seconds"] < compilation_cache.SHORTEST:  # JAX does not keep it either
         return
-    with contextlib.suppress(OSError), whole_file(_folder() / FILE) as temporary:
+    with contextlib.suppress(OSError), whole_file(folder / FILE) as temporary:
         temporary.write_text(json.dumps(_read() | {key: entry}, indent=1))
 
 
-def _folder() -> pathlib.Path | None:
-    folder = jax.config.jax_compilation_cache_dir
-    return pathlib.Path(folder) if folder else None
+def _count(event, **_):
+    global _hits
+    _hits += event == "/jax/compilation_cache/cache_hits"
+
+
+jax.monitoring.register_event_listener(_count)

@@ -1,10 +1,16 @@
 """Compiled programs kept on disk, so that the next start takes seconds."""
 
+import functools
+import hashlib
 import os
 import pathlib
+import platform
+import re
 import stat
+from typing import Any
 
 import jax
+import jaxlib
 
 NAME = ".compilation_cache"
 SHORTEST = 0.3  # seconds; what compiles faster is not kept
@@ -38,3 +44,30 @@ def enable(folder: str | os.PathLike[str]) -> bool:
     jax.config.update("jax_compilation_cache_dir", str(path))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", SHORTEST)
     return True
+
+
+def folder() -> pathlib.Path | None:
+    """Where programs are kept; None if they are not."""
+    path = jax.config.jax_compilation_cache_dir
+    return pathlib.Path(path) if path else None
+
+
+def place() -> tuple[Any, ...]:
+    """What a compiled program depends on beside its text."""
+    device, flags = jax.devices()[0], os.environ.get("XLA_FLAGS")
+    versions = jax.__version__, jaxlib.__version__
+    return *versions, device.platform, device.device_kind, jax.device_count(), _processor(), flags
+
+
+def digest(*values: Any) -> str:
+    """A name for these values, by what is printed of them."""
+    return hashlib.sha256(repr(values).encode()).hexdigest()[:32]
+
+
+@functools.cache
+def _processor():
+    """The processor's kind, instruction sets and number, which programs for a CPU are made for."""
+    information = pathlib.Path("/proc/cpuinfo")
+    text = information.read_text() if information.exists() else ""
+    kinds = sorted(set(re.findall(r"^(?:flags|Features)\s*:.*$", text, re.MULTILINE)))
+    return platform.machine(), kinds or platform.processor(), os.cpu_count()

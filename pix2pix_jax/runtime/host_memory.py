@@ -15,6 +15,7 @@ import sys
 # that place, takes a new one.
 SETTINGS = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=0"}
 TRIM_THRESHOLD, MMAP_MAX = -1, -4  # malloc.h
+PLACES = {1 << 16: 256, 1 << 20: 16, 1 << 25: 4}  # bytes: how many; they are not touched
 CONTAINER_LIMITS = (  # cgroups 2 and 1
     "/sys/fs/cgroup/memory.max",
     "/sys/fs/cgroup/memory/memory.limit_in_bytes",
@@ -78,6 +79,7 @@ def keep_freed() -> bool:
     if _prepared and not _keeps:
         settings = {MMAP_MAX: 0, TRIM_THRESHOLD: -1}
         _keeps = all(ctypes.CDLL(None).mallopt(*setting) for setting in settings.items())
+        _make_places()
     return _keeps
 
 
@@ -105,6 +107,19 @@ def release_beyond(share: float = 1 / 3, most: float = 1 / 2) -> bool:
 def trim() -> bool:
     """Gives what malloc keeps idle to the system; False if there was nothing, or without glibc."""
     return platform.libc_ver()[0] == "glibc" and bool(ctypes.CDLL(None).malloc_trim(0))
+
+
+def _make_places():
+    """Frees pieces of memory, apart from each other, that malloc gives to what is smaller.
+
+    What stays for longer than a step, and found no such place, would get the beginning of the one
+    that a step has just left, and send the next step to another.
+    """
+    libc = ctypes.CDLL(None)
+    libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+    for size, count in PLACES.items():
+        for piece in [libc.malloc(size) for _ in range(2 * count)][::2]:
+            libc.free(piece)  # the others stay, or all would become one place
 
 
 def _resident():
