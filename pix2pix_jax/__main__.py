@@ -14,9 +14,9 @@ def main() -> None:
     handler = signal.getsignal(signal.SIGINT)
     if handler is signal.default_int_handler:  # Ctrl-C ends the imports without a traceback
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+    source_code.trust_files()
     from pix2pix_jax import command
 
-    source_code.trust_files()
     signal.signal(signal.SIGINT, handler)
     command.run()
 

@@ -6,6 +6,7 @@ import pathlib
 import subprocess
 import sys
 import threading
+import time
 
 import jax
 import jax.numpy as jnp
@@ -76,7 +77,7 @@ def test_the_second_start_takes_the_program_of_the_first(tmp_path):
 @pytest.fixture
 def alone(monkeypatch, tmp_path):
     """One device, and code that is as its files have it; gives the cache's folder."""
-    monkeypatch.setattr(source_code, "_is_in_files", True)
+    monkeypatch.setattr(source_code, "_started", time.time() + 1000)
     monkeypatch.setattr(jax, "device_count", lambda: 1)
     monkeypatch.setattr(kept_program.compilation_cache, "folder", lambda: tmp_path)
     monkeypatch.setattr(kept_program, "_load", lambda file: file.name)
@@ -99,7 +100,7 @@ def test_a_program_is_taken_for_the_data_that_it_was_made_for(alone, monkeypatch
     assert kept_program.KeptProgram(small_config()).take("400 images") == "key.program"
     assert kept_program.KeptProgram(small_config()).take("401 images") is None
     assert not kept_program.KeptProgram(small_config(**{"loss.lambda_l1": 99.0})).is_loading
-    monkeypatch.setattr(source_code, "_is_in_files", False)
+    monkeypatch.setattr(source_code, "_started", None)
     assert not kept_program.KeptProgram(small_config()).is_loading
 
 
@@ -165,7 +166,7 @@ def test_a_program_that_fails_is_not_tried_again():
 
 def test_code_is_what_files_contain_and_what_is_installed(tmp_path, monkeypatch):
     assert source_code.digest() is None
-    monkeypatch.setattr(source_code, "_is_in_files", True)
+    monkeypatch.setattr(source_code, "_started", time.time() + 1000)
     before = source_code.digest()
     assert source_code.digest() == before
     path = tmp_path / "own_method.py"
@@ -179,3 +180,5 @@ def test_code_is_what_files_contain_and_what_is_installed(tmp_path, monkeypatch)
     edited = source_code.digest()
     (tmp_path / "flax-0.0.1.dist-info").mkdir()
     assert len({before, with_module, edited, source_code.digest()}) == 4
+    monkeypatch.setattr(source_code, "_started", path.stat().st_mtime - 1)
+    assert source_code.digest() is None  # what was imported may be what was there before

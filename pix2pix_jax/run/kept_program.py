@@ -64,7 +64,7 @@ class KeptProgram:
             program: the compiled one.
             is_new: it was compiled here; XLA cannot write one that it has read itself.
         """
-        if not self._is_done and facts:
+        if not self._is_done and facts and source_code.digest():  # no file has changed since
             in_background(_write, self._folder, self._name, facts, key, program, is_new)
         self._is_done = True
 
