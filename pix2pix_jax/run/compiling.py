@@ -2,7 +2,6 @@
 
 import contextlib
 import gc
-import json
 import time
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +14,6 @@ from pix2pix_jax.run.kept_program import KeptProgram
 from pix2pix_jax.runtime import compilation_cache, host_memory, processes
 from pix2pix_jax.runtime.compilation_cache import digest, place
 from pix2pix_jax.runtime.counter import duration
-from pix2pix_jax.runtime.whole_file import whole_file
 
 FILE = "training_steps.json"  # in the compilation cache: {program: its entry}
 
@@ -98,7 +96,7 @@ def _without_collector():
 
 def _compile(config, lowered, key, steps):
     like = digest(place(), *_sizes(config), steps)
-    known = _read()
+    known = compilation_cache.read_table(FILE)
     print(_line(key, like, steps, known), flush=True)
     began = time.perf_counter()
     host_memory.trim()  # the compiler takes half a gigabyte and more
@@ -128,23 +126,10 @@ def _sizes(config):
     return config.method, model, tuple(config.data.crop_size), config.train.batch_size
 
 
-def _read() -> dict[str, Any]:
-    """What is kept; nothing where there is no cache, no file or a damaged one."""
-    folder = compilation_cache.folder()
-    try:
-        return json.loads((folder / FILE).read_text()) if folder else {}
-    except (OSError, ValueError):
-        return {}
-
-
 def _keep(key, entry):
-    folder = compilation_cache.folder()
-    if not folder or not processes.is_first():
-        return
-    if entry["seconds"] < compilation_cache.SHORTEST:  # JAX does not keep it either
-        return
-    with contextlib.suppress(OSError), whole_file(folder / FILE) as temporary:
-        temporary.write_text(json.dumps(_read() | {key: entry}, indent=1))
+    # What compiles faster JAX does not keep either.
+    if processes.is_first() and entry["seconds"] >= compilation_cache.SHORTEST:
+        compilation_cache.write_table(FILE, compilation_cache.read_table(FILE) | {key: entry})
 
 
 def _count(event, **_):

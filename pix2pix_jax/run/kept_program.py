@@ -6,7 +6,6 @@ the shapes of all that it takes.
 """
 
 import contextlib
-import json
 import pickle
 import zlib
 from collections.abc import Callable
@@ -34,7 +33,7 @@ class KeptProgram:
     def __init__(self, config: Any) -> None:
         """Begins to load what is there, in a thread. Call it when JAX has chosen its devices."""
         self._folder, self._name = compilation_cache.folder(), _name(config)
-        self._known = self._folder and _names(self._folder).get(self._name)
+        self._known = compilation_cache.read_table(NAMES).get(self._name)
         self._loading, self._is_done = None, not self._folder or not self._name
         if self._known:
             file = self._folder / f"{self._known['program']}{ENDING}"
@@ -71,8 +70,7 @@ class KeptProgram:
     def forget(self) -> None:
         """Has the next start do without what is there."""
         if self._known:
-            with contextlib.suppress(OSError):
-                _write_names(self._folder, {self._name: None})
+            _write_names({self._name: None})
 
 
 def _name(config) -> str | None:
@@ -103,22 +101,13 @@ def _write(folder, name, facts, key, program, is_new):
                 temporary.write_bytes(zlib.compress(content, 1))
         if file.exists():
             file.touch()
-            _write_names(folder, {name: {"facts": facts, "program": key}})
+            _write_names({name: {"facts": facts, "program": key}})
         newest_first = sorted(folder.glob(f"*{ENDING}"), key=lambda f: -f.stat().st_mtime)
         for old in newest_first[MOST_PROGRAMS:]:
             old.unlink()
 
 
-def _names(folder) -> dict[str, Any]:
-    """What is known, oldest first; nothing where there is no file, or a damaged one."""
-    try:
-        return json.loads((folder / NAMES).read_text())
-    except (OSError, ValueError):
-        return {}
-
-
-def _write_names(folder, new):
-    names = {name: known for name, known in (_names(folder) | new).items() if known}
-    newest = dict(list(names.items())[-MOST_NAMES:])
-    with whole_file(folder / NAMES) as temporary:
-        temporary.write_text(json.dumps(newest, indent=1))
+def _write_names(new):
+    names = compilation_cache.read_table(NAMES) | new
+    newest = [(name, known) for name, known in names.items() if known][-MOST_NAMES:]
+    compilation_cache.write_table(NAMES, dict(newest))

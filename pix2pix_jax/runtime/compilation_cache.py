@@ -1,7 +1,9 @@
 """Compiled programs kept on disk, so that the next start takes seconds."""
 
+import contextlib
 import functools
 import hashlib
+import json
 import os
 import pathlib
 import platform
@@ -11,6 +13,8 @@ from typing import Any
 
 import jax
 import jaxlib
+
+from pix2pix_jax.runtime.whole_file import whole_file
 
 NAME = ".compilation_cache"
 SHORTEST = 0.3  # seconds; what compiles faster is not kept
@@ -50,6 +54,22 @@ def folder() -> pathlib.Path | None:
     """Where programs are kept; None if they are not."""
     path = jax.config.jax_compilation_cache_dir
     return pathlib.Path(path) if path else None
+
+
+def read_table(name: str) -> dict[str, Any]:
+    """A JSON object kept beside the programs; empty without a cache, a file or a whole one."""
+    here = folder()
+    try:
+        return json.loads((here / name).read_text()) if here else {}
+    except (OSError, ValueError):
+        return {}
+
+
+def write_table(name: str, table: dict[str, Any]) -> None:
+    """Keeps it, if there is a cache. A disk that is full is no error: it is made anew some time."""
+    if here := folder():
+        with contextlib.suppress(OSError), whole_file(here / name) as temporary:
+            temporary.write_text(json.dumps(table, indent=1))
 
 
 def place() -> tuple[Any, ...]:
